@@ -1,0 +1,103 @@
+"""What every frozen encoder promises. Encoders know nothing of spaCy or of a KB."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from PIL.Image import Image
+
+Progress = Callable[[int], None]
+"""Called with the number of items just finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class MentionText:
+    """A mention in its context: `context[start:end]` is the mention (characters).
+
+    It is also what two equal inputs are recognised by: the same context and offsets
+    are encoded once per batch.
+    """
+
+    context: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class MentionFeatures:
+    """What a text encoder says of one mention.
+
+    pooled (np.ndarray): the mention in its context, unit length. Shape: (dim,), float32
+    states (np.ndarray): token states after the tower's final norm, special tokens
+        left out. Shape: (n_tokens, width), float32
+    mention (slice): the rows of `states` that are the mention; never empty.
+    """
+
+    pooled: np.ndarray
+    states: np.ndarray
+    mention: slice
+
+
+class TextEncoder(Protocol):
+    """A frozen text tower with unit-length outputs.
+
+    spec (dict): the JSON config block that builds this encoder again,
+        `{"@misc": "spacy-dwe.….v1", …}`; a KB remembers it in its meta.json.
+    fingerprint (str): changes whenever a vector could change (weights, pooling,
+        truncation); short hexadecimal string. Loads the weights.
+    space (str): equal for encoders whose vectors can be compared by cosine. CLIP's
+        text and image towers share one space; the fingerprint is used for it.
+    dim (int): width of pooled vectors.
+    width (int): width of token states.
+    max_tokens (int): longest input in tokens, special tokens included.
+    """
+
+    spec: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def encode_texts(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> np.ndarray:
+        """Encode texts (each distinct one once), cut to `max_tokens`.
+
+        RETURNS (np.ndarray): unit vectors. Shape: (len(texts), dim), float32
+        """
+        ...
+
+    def encode_mentions(self, mentions: Sequence[MentionText]) -> list[MentionFeatures]:
+        """Encode mentions in context (each distinct one once). A context longer than
+        `max_tokens` is cut around the mention, which always survives."""
+        ...
+
+
+class ImageEncoder(Protocol):
+    """A frozen image tower that shares its space with a text tower."""
+
+    spec: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode_images(
+        self, images: Sequence[Image], progress: Progress | None = None
+    ) -> np.ndarray:
+        """Encode decoded RGB images.
+
+        RETURNS (np.ndarray): unit vectors. Shape: (len(images), dim), float32
+        """
+        ...
