@@ -1,0 +1,152 @@
+"""From what a user types as PIPELINE to a pipeline whose linker has a KB."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DweError, Errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..pipeline import DweLinker
+
+FACTORY = "dwe_linker"
+BLANK = "blank:"
+
+
+def load_linking_pipeline(
+    pipeline: str | Path,
+    kb: str | Path | None = None,
+    channels: Sequence[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> "tuple[Language, DweLinker]":
+    """Load a pipeline that can link. One without a linker gets an untrained one, which
+    works zero-shot; it then needs `kb`.
+
+    pipeline (str | Path): folder, installed package or `blank:xx`.
+    kb (str | Path | None): KnowledgeBase to use instead of the pipeline's own.
+    channels (Sequence[str] | None): the scoring channels to use; None leaves the
+        pipeline's own.
+    overrides (Mapping[str, Any] | None): config values by dotted name, such as
+        `{"components.dwe_linker.threshold": 0.3}`.
+    RETURNS (tuple[Language, DweLinker]): the pipeline and its linker.
+    """
+    linker_config, pipeline_config = _split_overrides(overrides or {})
+    if kb is not None and not Path(kb).exists():
+        raise DweError(Errors.E001.format(path=kb))
+    name = str(pipeline)
+    try:
+        nlp = _load(name, kb, linker_config, pipeline_config)
+    except DweError:
+        raise
+    except (OSError, ImportError, ValueError) as error:
+        raise DweError(Errors.E400.format(pipeline=name, reason=_line(error))) from None
+    linker_name = _linker_name(nlp)
+    assert linker_name is not None
+    linker = nlp.get_pipe(linker_name)
+    if kb is not None:
+        linker.load_kb(kb)
+    if linker.kb is None:
+        raise DweError(Errors.E401.format(pipeline=name))
+    if channels is not None:
+        linker.channels = list(channels)
+    return nlp, linker
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Config overrides from the arguments a command did not know itself.
+
+    arguments (Sequence[str]): such as `["--components.dwe_linker.threshold", "0.3"]`.
+    RETURNS (dict[str, Any]): the values by dotted name.
+    """
+    from click import NoSuchOption
+    from spacy.cli._util import parse_config_overrides
+
+    for argument in arguments:
+        if argument.startswith("-"):
+            break
+        raise DweError(Errors.E402.format(option=argument))
+    try:
+        return parse_config_overrides(list(arguments))
+    except NoSuchOption as error:
+        raise DweError(Errors.E402.format(option=error.option_name)) from None
+
+
+def parse_channels(channels: str | None) -> list[str] | None:
+    """`"name, prior"` → `["name", "prior"]`; None stays None."""
+    if channels is None:
+        return None
+    names = [name.strip() for name in channels.split(",") if name.strip()]
+    if not names:
+        raise DweError(Errors.E403.format(channels=channels))
+    return names
+
+
+def _load(
+    name: str,
+    kb: str | Path | None,
+    linker_config: Mapping[str, Any],
+    pipeline_config: Mapping[str, Any],
+) -> "Language":
+    import spacy
+
+    if name.startswith(BLANK):
+        nlp = spacy.blank(name.removeprefix(BLANK), config=_nested(pipeline_config))
+    else:
+        config = dict(pipeline_config)
+        if _has_linker(name):
+            config |= {f"components.{key}": v for key, v in linker_config.items()}
+        nlp = spacy.load(name, config=config)
+    if _linker_name(nlp) is None:
+        if kb is None:
+            raise DweError(Errors.E401.format(pipeline=name))
+        settings = _nested(linker_config).get(FACTORY, {})
+        nlp.add_pipe(FACTORY, config=settings)
+    return nlp
+
+
+def _has_linker(name: str) -> bool:
+    """Whether the config of a saved or installed pipeline names a linker."""
+    from spacy.util import get_package_path, is_package, load_config
+
+    if is_package(name):
+        configs = sorted(get_package_path(name).glob("*/config.cfg"))
+    else:
+        configs = [path] if (path := Path(name) / "config.cfg").exists() else []
+    if not configs:
+        return False
+    components = load_config(configs[-1]).get("components", {})
+    return any(block.get("factory") == FACTORY for block in components.values())
+
+
+def _linker_name(nlp: "Language") -> str | None:
+    for name in nlp.pipe_names:
+        if nlp.get_pipe_meta(name).factory == FACTORY:
+            return name
+    return None
+
+
+def _split_overrides(
+    overrides: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Overrides of components, without that prefix, and all others."""
+    prefix = "components."
+    components: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if key.startswith(prefix + FACTORY):
+            components[key.removeprefix(prefix)] = value
+        else:
+            rest[key] = value
+    return components, rest
+
+
+def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    from spacy.util import dot_to_dict
+
+    return dot_to_dict(dict(dotted))
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
