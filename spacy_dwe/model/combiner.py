@@ -1,0 +1,85 @@
+"""From channel features to one logit a candidate, and one for NIL."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .channels import UNTRAINED_NIL, FeatureLayout
+
+NIL_FEATURES = tuple(UNTRAINED_NIL)
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedScores:
+    """Logits over the candidates and NIL.
+
+    logits (Tensor): -inf where there is no candidate. *Shape:* ``(batch, candidates)``
+    nil (Tensor): *Shape:* ``(batch,)``
+    by_column (Tensor): what each feature added to each logit.
+        *Shape:* ``(batch, candidates, features)``
+    """
+
+    logits: Tensor
+    nil: Tensor
+    by_column: Tensor
+
+    def log_probabilities(self) -> Tensor:
+        """RETURNS (Tensor): log p, NIL last. *Shape:* ``(batch, candidates + 1)``"""
+        joined = torch.cat([self.logits, self.nil.unsqueeze(1)], dim=1)
+        return joined.log_softmax(dim=1)
+
+
+class Combiner(nn.Module):
+    """s(e) = Σ_c m_c · (w_c · x_c + b_c · present_c), and NIL as one more candidate.
+
+    A missing or switched-off feature is masked by m_c: it neither adds to a score nor
+    takes from it. NIL's logit is linear in the best score, its margin over the second,
+    and the best candidate's name likeness and having a description, because a softmax
+    over candidates alone gives a single candidate probability 1. The zero-shot weights
+    are `UNTRAINED_WEIGHTS`.
+
+    layout (FeatureLayout): the columns of the feature matrix.
+    """
+
+    def __init__(self, layout: FeatureLayout) -> None:
+        super().__init__()
+        self.layout = layout
+        self.weight = nn.Parameter(torch.tensor(layout.untrained_weights()))
+        self.bias = nn.Parameter(torch.zeros(len(layout)))
+        self.nil = nn.Parameter(torch.tensor(list(UNTRAINED_NIL.values())))
+        self.name_columns = layout.columns("name")[:1]
+
+    def forward(
+        self, features: Tensor, present: Tensor, candidates: Tensor, described: Tensor
+    ) -> CombinedScores:
+        """features (Tensor): *Shape:* ``(batch, candidates, features)``
+        present (Tensor): False = missing or switched off. Same shape, bool
+        candidates (Tensor): False = padding. *Shape:* ``(batch, candidates)``
+        described (Tensor): the entity has a description.
+            *Shape:* ``(batch, candidates)``
+        RETURNS (CombinedScores): the logits.
+        """
+        by_column = torch.where(present, features * self.weight + self.bias, 0.0)
+        logits = by_column.sum(dim=-1).masked_fill(~candidates, -torch.inf)
+        nil = self._nil(features, present, logits, described)
+        return CombinedScores(logits, nil, by_column)
+
+    def _nil(
+        self, features: Tensor, present: Tensor, logits: Tensor, described: Tensor
+    ) -> Tensor:
+        some = torch.isfinite(logits).any(dim=1)
+        best = logits.argmax(dim=1, keepdim=True)
+        top = torch.where(torch.isfinite(logits), logits, 0.0)
+        second = torch.where(
+            torch.isfinite(logits).scatter(1, best, False), logits, -torch.inf
+        ).amax(dim=1)
+        top = top.gather(1, best)[:, 0]
+        margin = torch.where(torch.isfinite(second), top - second, 0.0)
+        name = torch.zeros_like(top)
+        for column in self.name_columns:
+            named = torch.where(present[..., column], features[..., column], 0.0)
+            name = named.gather(1, best)[:, 0]
+        has_description = described.to(top.dtype).gather(1, best)[:, 0]
+        best_features = torch.stack([top, margin, name, has_description], dim=1)
+        return self.nil[0] + torch.where(some, best_features @ self.nil[1:], 0.0)
