@@ -43,6 +43,14 @@ class Errors:
         "{doc}: its mentions overlap or do not fit its text"
     )
 
+    E300 = "[DWE-E300] Flag specification, {where}: {reason}"
+    E301 = (
+        "[DWE-E301] {path}: not an open_clip model config ({reason}). It needs the "
+        "keys embed_dim, vision_cfg and text_cfg, as configs/tiny-clip/model.json has"
+    )
+    E302 = "[DWE-E302] {path}, line {line}: a place of the sample needs {key!r}"
+    E303 = "[DWE-E303] Training the tiny CLIP: {reason}"
+
 
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
