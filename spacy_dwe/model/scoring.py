@@ -114,3 +114,23 @@ class EntityIndex:
             np.take_along_axis(where, order, axis=1),
             np.take_along_axis(best, order, axis=1),
         )
+
+
+def pair_cosines(
+    vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray, owners: np.ndarray
+) -> np.ndarray:
+    """Inner products of chosen pairs of query and entity.
+
+    Where the pairs outnumber the entities, the whole matrix is read once instead of
+    one row a pair: fewer bytes, and one matrix product.
+
+    vectors (np.ndarray): Shape: (n_entities, dim), float16
+    positions (np.ndarray): entity of each pair. Shape: (n_pairs,)
+    queries (np.ndarray): Shape: (n_queries, dim), float32
+    owners (np.ndarray): query of each pair. Shape: (n_pairs,)
+    RETURNS (np.ndarray): Shape: (n_pairs,), float32
+    """
+    if len(positions) >= len(vectors):
+        return EntityIndex(vectors).scores(queries)[owners, positions]
+    gathered = np.asarray(vectors[positions], dtype=np.float32)
+    return np.einsum("pd,pd->p", gathered, queries[owners])

@@ -1,0 +1,106 @@
+"""Mentions as the linker sees them: a name, its context and its pictures."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spacy.tokens import Doc, Span
+
+if TYPE_CHECKING:
+    from .encoders.base import MentionText
+    from .images import ImageRef
+
+WINDOW = 48
+"""Tokens of context on either side where a document has no sentence boundaries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One mention of a batch of documents.
+
+    doc (int): position of its document in the batch.
+    doc_name (str): how messages call the document.
+    start, end (int): character offsets in the document.
+    text (str): the mention.
+    context (str): the sentence it stands in, or a window of tokens without one.
+    context_start (int): character offset of the mention in its context.
+    images (tuple[ImageRef, ...]): its own pictures, else its document's.
+    """
+
+    doc: int
+    doc_name: str
+    start: int
+    end: int
+    text: str
+    context: str
+    context_start: int
+    images: "tuple[ImageRef, ...]"
+
+    @property
+    def in_context(self) -> "MentionText":
+        """RETURNS (MentionText): what a text encoder reads."""
+        from .encoders.base import MentionText
+
+        return MentionText(
+            self.context, self.context_start, self.context_start + len(self.text)
+        )
+
+
+def mentions_of(docs: Sequence[Doc]) -> list[Mention]:
+    """RETURNS (list[Mention]): all entities of all documents, in order."""
+    return [
+        mention
+        for index, doc in enumerate(docs)
+        for mention in mentions_in(doc, index, doc.ents)
+    ]
+
+
+def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
+    """Mentions of one document.
+
+    doc (Doc): gives text, sentence boundaries and pictures.
+    index (int): position of the document in its batch.
+    spans (Iterable[Span]): mentions; may belong to another Doc of the same text.
+    RETURNS (list[Mention]): one a span.
+    """
+    mentions = []
+    name = document_name(doc)
+    pictures = doc._.images
+    for span in spans:
+        start, end = span.start_char, span.end_char
+        context_start, context = _context(doc, start, end)
+        own = span._.images
+        mentions.append(
+            Mention(
+                doc=index,
+                doc_name=name,
+                start=start,
+                end=end,
+                text=span.text,
+                context=context,
+                context_start=start - context_start,
+                images=pictures if own is None else own,
+            )
+        )
+    return mentions
+
+
+def document_name(doc: Doc) -> str:
+    """RETURNS (str): the document's id, or its first words."""
+    name = doc.user_data.get("id")
+    if name is not None:
+        return f"document {name!r}"
+    first = doc.text[:40]
+    return f"the document that starts {first!r}" if first else "an empty document"
+
+
+def _context(doc: Doc, start: int, end: int) -> tuple[int, str]:
+    """RETURNS (tuple[int, str]): character offset of the context, and its text."""
+    span = doc.char_span(start, end, alignment_mode="expand")
+    if doc.has_annotation("SENT_START"):
+        first, last = span[0].sent.start, span[-1].sent.end
+    else:
+        first = max(0, span.start - WINDOW)
+        last = min(len(doc), span.end + WINDOW)
+    context = doc[first:last]
+    return context.start_char, context.text

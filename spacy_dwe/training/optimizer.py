@@ -1,0 +1,60 @@
+"""A torch AdamW that obeys spaCy's `[training.optimizer]` block."""
+
+import torch
+from thinc.api import Optimizer
+from torch import nn
+
+
+class TorchOptimizer:
+    """Drives AdamW by the numbers of a thinc optimizer.
+
+    thinc's own Adam would move every tensor between frameworks. The learning rate,
+    betas, eps and L2 are read before each step, so that schedules rule here too. L2
+    with `L2_is_weight_decay = false` becomes plain Adam with L2. `grad_clip` bounds the
+    global norm of all gradients (thinc clips each tensor on its own), 0 = off.
+    L2 spares the combiner, norms and biases.
+
+    network (nn.Module): a `LinkerNetwork`.
+    combiner_rate (float): learning rate of the combiner's weights, which are logits of
+        size 1 to 10, as a multiple of the network's.
+    """
+
+    def __init__(self, network: nn.Module, *, combiner_rate: float) -> None:
+        self.parameters = list(network.parameters())
+        groups = _parameter_groups(network, combiner_rate)
+        # fused needs a device that has it; both the CPU and CUDA do.
+        self.adam = torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+    def step(self, sgd: Optimizer) -> None:
+        """Apply the accumulated gradients and clear them.
+
+        sgd (Optimizer): where the numbers come from.
+        """
+        if sgd.grad_clip:
+            nn.utils.clip_grad_norm_(self.parameters, sgd.grad_clip)
+        decoupled = bool(sgd.L2_is_weight_decay)
+        for group in self.adam.param_groups:
+            group["lr"] = float(sgd.learn_rate) * group["rate"]
+            group["betas"] = (float(sgd.b1), float(sgd.b2))
+            group["eps"] = float(sgd.eps)
+            group["weight_decay"] = float(sgd.L2) * group["decayed"]
+            group["decoupled_weight_decay"] = decoupled
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+
+
+def _parameter_groups(network: nn.Module, combiner_rate: float) -> list[dict]:
+    combiner, vectors, matrices = [], [], []
+    for name, parameter in network.named_parameters():
+        if name.startswith("combiner."):
+            combiner.append(parameter)
+        elif parameter.ndim < 2:
+            vectors.append(parameter)
+        else:
+            matrices.append(parameter)
+    groups = [
+        {"params": combiner, "rate": combiner_rate, "decayed": 0.0},
+        {"params": vectors, "rate": 1.0, "decayed": 0.0},
+        {"params": matrices, "rate": 1.0, "decayed": 1.0},
+    ]
+    return [group for group in groups if group["params"]]
