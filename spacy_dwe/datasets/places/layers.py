@@ -5,9 +5,20 @@ fractions of its height. `kind` names the layer; the fields of its class below a
 other keys, with their defaults.
 """
 
+import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, TypeAlias
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from spacy_dwe.errors import DweError, Errors
 
@@ -83,7 +94,8 @@ def _layers(value: Any) -> tuple["Layer", ...]:
 
 
 def _layer(cls: type, entry: Mapping[str, Any], where: str) -> "Layer":
-    wanted: dict[str, Field[Any]] = {f.name.rstrip("_"): f for f in fields(cls)}
+    wanted = {f.name.rstrip("_"): f for f in fields(cls)}
+    readers = _readers(cls)
     unknown = set(entry) - set(wanted) - {"kind"}
     if unknown:
         raise _error(where, f"unknown key {sorted(unknown)[0]!r}")
@@ -91,7 +103,7 @@ def _layer(cls: type, entry: Mapping[str, Any], where: str) -> "Layer":
     for key, f in wanted.items():
         if key in entry:
             try:
-                values[f.name] = f.metadata["read"](entry[key])
+                values[f.name] = readers[f.name](entry[key])
             except ValueError as err:
                 raise _error(where, f"{key}: {err}") from None
         elif f.default is MISSING:
@@ -163,27 +175,50 @@ def _one_of(*options: str) -> Callable[[Any], str]:
     return read
 
 
-def _as(read: Callable[[Any], Any], default: Any = MISSING) -> Any:
-    """A dataclass field that knows how its JSON value is read."""
-    if default is MISSING:
-        return field(metadata={"read": read})
-    return field(default=default, metadata={"read": read})
+@cache
+def _readers(cls: type) -> dict[str, Callable[[Any], Any]]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: _reader(hint) for name, hint in hints.items()}
+
+
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """A field's type says how its JSON value is read."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        read: Callable[[Any], Any] = get_args(hint)[1]
+        return read
+    if origin is Literal:
+        return _one_of(*get_args(hint))
+    if origin in (Union, types.UnionType):
+        return _reader(get_args(hint)[0])
+    raise TypeError(f"no way to read {hint!r}")
+
+
+Colour: TypeAlias = Annotated[str, _colour]
+Colours: TypeAlias = Annotated[tuple[str, ...], _colours]
+Number: TypeAlias = Annotated[float, _number]
+Numbers: TypeAlias = Annotated[tuple[float, ...], _numbers]
+Count: TypeAlias = Annotated[int, _count]
+Place: TypeAlias = Annotated[Point, _point]
+Places: TypeAlias = Annotated[tuple[Point, ...], _points]
+Extent: TypeAlias = Annotated[Box, _box]
+Layers: TypeAlias = Annotated[tuple["Layer", ...], _layers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain:
     """`field`: one colour over the whole area."""
 
-    color: str = _as(_colour)
+    color: Colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stripes:
     """Diagonal stripes run from the lower left to the upper right."""
 
-    direction: str = _as(_one_of("horizontal", "vertical", "diagonal"))
-    colors: tuple[str, ...] = _as(_colours)
-    weights: tuple[float, ...] | None = _as(_numbers, None)
+    direction: Literal["horizontal", "vertical", "diagonal"]
+    colors: Colours
+    weights: Numbers | None = None
 
     def check(self) -> str | None:
         weights = self.weights
@@ -196,12 +231,12 @@ class Stripes:
 class Cross:
     """Reaches the area's edges, or with `r` stands free with arms of that length."""
 
-    color: str = _as(_colour)
-    width: float = _as(_number, 0.2)
-    at: Point | None = _as(_point, None)
-    style: str = _as(_one_of("centred", "nordic", "saltire"), "centred")
-    border: str | None = _as(_colour, None)
-    r: float | None = _as(_number, None)
+    color: Colour
+    width: Number = 0.2
+    at: Place | None = None
+    style: Literal["centred", "nordic", "saltire"] = "centred"
+    border: Colour | None = None
+    r: Number | None = None
 
     @property
     def centre(self) -> Point:
@@ -212,50 +247,48 @@ class Cross:
 class Crosses:
     """Small free-standing crosses."""
 
-    color: str = _as(_colour)
-    at: tuple[Point, ...] = _as(_points)
-    r: float = _as(_number, 0.1)
+    color: Colour
+    at: Places
+    r: Number = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triangle:
     """Its base is the whole of one side; `depth` is a fraction of the other way."""
 
-    color: str = _as(_colour)
-    side: str = _as(_one_of("left", "right", "top", "bottom"), "left")
-    depth: float = _as(_number, 0.4)
+    color: Colour
+    side: Literal["left", "right", "top", "bottom"] = "left"
+    depth: Number = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canton:
-    layers: tuple["Layer", ...] = _as(_layers)
-    size: Point = _as(_point, (0.5, 0.5))
-    corner: str = _as(
-        _one_of("top left", "top right", "bottom left", "bottom right"), "top left"
-    )
+    layers: Layers
+    size: Place = (0.5, 0.5)
+    corner: Literal["top left", "top right", "bottom left", "bottom right"] = "top left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disc:
-    color: str = _as(_colour)
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.3)
+    color: Colour
+    at: Place = (0.5, 0.5)
+    r: Number = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
-    color: str = _as(_colour)
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.3)
-    width: float = _as(_number, 0.06)
+    color: Colour
+    at: Place = (0.5, 0.5)
+    r: Number = 0.3
+    width: Number = 0.06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Star:
-    color: str = _as(_colour)
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.2)
-    points: int = _as(_count, 5)
+    color: Colour
+    at: Place = (0.5, 0.5)
+    r: Number = 0.2
+    points: Count = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,16 +297,16 @@ class Stars:
     half) of `radius` about `center`, in a row `radius` to either side of it, or in a
     grid of `rows` times `cols` over the area."""
 
-    color: str = _as(_colour)
-    layout: str = _as(_one_of("circle", "grid", "row", "arc", "list"), "list")
-    n: int = _as(_count, 5)
-    at: tuple[Point, ...] = _as(_points, ())
-    r: float = _as(_number, 0.06)
-    points: int = _as(_count, 5)
-    center: Point = _as(_point, (0.5, 0.5))
-    radius: float = _as(_number, 0.3)
-    rows: int | None = _as(_count, None)
-    cols: int | None = _as(_count, None)
+    color: Colour
+    layout: Literal["circle", "grid", "row", "arc", "list"] = "list"
+    n: Count = 5
+    at: Places = ()
+    r: Number = 0.06
+    points: Count = 5
+    center: Place = (0.5, 0.5)
+    radius: Number = 0.3
+    rows: Count | None = None
+    cols: Count | None = None
 
     def check(self) -> str | None:
         if self.layout == "list" and not self.at:
@@ -293,102 +326,116 @@ class Stars:
 class Crescent:
     """`opening` is where the horns point."""
 
-    color: str = _as(_colour)
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.25)
-    opening: str = _as(_one_of("right", "left", "up"), "right")
+    color: Colour
+    at: Place = (0.5, 0.5)
+    r: Number = 0.25
+    opening: Literal["right", "left", "up"] = "right"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sun:
-    color: str = _as(_colour)
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.25)
-    rays: int = _as(_count, 12)
+    color: Colour
+    at: Place = (0.5, 0.5)
+    r: Number = 0.25
+    rays: Count = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diamond:
-    color: str = _as(_colour)
-    at: Point = _as(_point, (0.5, 0.5))
-    size: Point = _as(_point, (0.6, 0.7))
+    color: Colour
+    at: Place = (0.5, 0.5)
+    size: Place = (0.6, 0.7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rectangle:
-    color: str = _as(_colour)
-    box: Box = _as(_box)
+    color: Colour
+    box: Extent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
     """A straight line of some width between two points."""
 
-    color: str = _as(_colour)
-    from_: Point = _as(_point)
-    to: Point = _as(_point)
-    width: float = _as(_number, 0.2)
+    color: Colour
+    from_: Place
+    to: Place
+    width: Number = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Border:
-    color: str = _as(_colour)
-    width: float = _as(_number, 0.1)
+    color: Colour
+    width: Number = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chequers:
-    colors: tuple[str, ...] = _as(_colours)
-    rows: int = _as(_count, 5)
-    cols: int = _as(_count, 5)
-    box: Box = _as(_box, (0.0, 0.0, 1.0, 1.0))
+    colors: Colours
+    rows: Count = 5
+    cols: Count = 5
+    box: Extent = (0.0, 0.0, 1.0, 1.0)
 
     def check(self) -> str | None:
         return None if len(self.colors) == 2 else "colors must be two"
 
 
-ANIMALS = "lion", "eagle", "dragon", "bird", "bear", "bull", "horse", "fish", "snake"
-PLANTS = "tree", "leaf", "palm", "wreath", "flower"
-OBJECTS = (
-    *("tower", "ship", "key", "sword", "crown", "wheel", "castle", "mountain"),
-    *("triskelion", "book", "anchor"),
-)
+AnimalShape: TypeAlias = Literal[
+    "lion", "eagle", "dragon", "bird", "bear", "bull", "horse", "fish", "snake"
+]
+PlantShape: TypeAlias = Literal["tree", "leaf", "palm", "wreath", "flower"]
+ObjectShape: TypeAlias = Literal[
+    "tower",
+    "ship",
+    "key",
+    "sword",
+    "crown",
+    "wheel",
+    "castle",
+    "mountain",
+    "triskelion",
+    "book",
+    "anchor",
+]
+ANIMALS: tuple[str, ...] = get_args(AnimalShape)
+PLANTS: tuple[str, ...] = get_args(PlantShape)
+OBJECTS: tuple[str, ...] = get_args(ObjectShape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Animal:
     """A silhouette of `silhouettes.py` that fits a circle; so are the next two."""
 
-    color: str = _as(_colour)
-    shape: str = _as(_one_of(*ANIMALS))
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.3)
+    color: Colour
+    shape: AnimalShape
+    at: Place = (0.5, 0.5)
+    r: Number = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
-    color: str = _as(_colour)
-    shape: str = _as(_one_of(*PLANTS))
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.3)
+    color: Colour
+    shape: PlantShape
+    at: Place = (0.5, 0.5)
+    r: Number = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Object:
-    color: str = _as(_colour)
-    shape: str = _as(_one_of(*OBJECTS))
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.3)
+    color: Colour
+    shape: ObjectShape
+    at: Place = (0.5, 0.5)
+    r: Number = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shield:
     """`color2` fills its right half."""
 
-    color: str = _as(_colour)
-    color2: str | None = _as(_colour, None)
-    at: Point = _as(_point, (0.5, 0.5))
-    r: float = _as(_number, 0.25)
+    color: Colour
+    color2: Colour | None = None
+    at: Place = (0.5, 0.5)
+    r: Number = 0.25
 
 
 Layer: TypeAlias = (

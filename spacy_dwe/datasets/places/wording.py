@@ -150,8 +150,8 @@ def _pointed(layer: kinds.Star | kinds.Stars) -> str:
 def _where(layer: Layer, stripes: kinds.Stripes | None) -> str:
     """RETURNS (str): the stripe that a charge stands on, else its part of the flag."""
     if isinstance(layer, kinds.Triangle):
-        side = {"top": "at the top", "bottom": "at the bottom"}
-        return " " + side.get(layer.side, f"on the {layer.side}")
+        at = "at" if layer.side in ("top", "bottom") else "on"
+        return f" {at} the {layer.side}"
     spot = _spot(layer)
     if spot is None:
         return ""
