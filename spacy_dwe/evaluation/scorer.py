@@ -1,0 +1,125 @@
+"""The linker's scorer for `spacy train` and `spacy evaluate`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from .outcomes import Gold, outcomes_of
+from .ranking import measure
+
+if TYPE_CHECKING:
+    from ..pipeline import DweLinker
+
+NIL = "NIL"
+
+Scores = dict[str, float | None]
+
+
+def make_linker_scorer() -> Callable[..., Scores]:
+    """Create a scorer of entity links, registered as `spacy-dwe.LinkerScorer.v1`."""
+    return score_links
+
+
+def score_links(
+    examples: Iterable[Example],
+    *,
+    linker: "DweLinker | None" = None,
+    threshold: float = 0.0,
+    **kwargs: Any,
+) -> Scores:
+    """Score the linker on the labelled mentions of the reference documents.
+
+    The linker scores these mentions itself, so ranks do not depend on what a pipeline
+    recognises, and stock `spacy evaluate`, whose documents are made again from their
+    text, sees the mentions and the pictures of the reference. An entity with the
+    kb_id "NIL" is labelled as absent from the KB; one without a kb_id is unlabelled
+    and left out.
+
+    examples (Iterable[Example]): predicted and reference documents.
+    linker (DweLinker | None): None leaves the ranks undefined.
+    threshold (float): a link needs at least this probability.
+    RETURNS (dict[str, float | None]): `nel_top1`, `nel_mrr`, `nel_recall_100`,
+        `nel_nil_f` (see `ranking.measure`), and `nel_micro_p`, `nel_micro_r`,
+        `nel_micro_f` over links (offsets and id equal, NIL left out): those of the
+        predicted documents, or of the labelled mentions if no document has any
+        entity. None where nothing was there to be measured.
+    """
+    examples = list(examples)
+    scores: Scores = {
+        "nel_top1": None,
+        "nel_mrr": None,
+        "nel_recall_100": None,
+        "nel_nil_f": None,
+    }
+    of_gold_mentions: dict[Link, str] = {}
+    if linker is not None and linker.kb is not None:
+        docs, golds = [], []
+        for index, example in enumerate(examples):
+            doc, labels = gold_mentions(example, name=str(index))
+            docs.append(doc)
+            golds.extend(labels)
+        scored = linker.score_mentions(docs)
+        outcomes = outcomes_of(linker.kb, scored, golds, threshold=threshold)
+        measured = measure(outcomes, draws=0)
+        scores["nel_top1"] = measured["top1"]
+        scores["nel_mrr"] = measured["mrr"]
+        scores["nel_recall_100"] = measured["recall@100"]
+        scores["nel_nil_f"] = measured["nil_f1"]
+        of_gold_mentions = {
+            (int(outcome.document), outcome.start, outcome.end): outcome.predicted
+            for outcome in outcomes
+            if outcome.predicted is not None
+        }
+    return scores | _micro(examples, of_gold_mentions)
+
+
+def gold_mentions(example: Example, name: str) -> tuple[Doc, list[Gold]]:
+    """The reference with its labelled mentions but without their labels, and with the
+    pictures of the predicted document if it has any.
+
+    RETURNS (tuple[Doc, list[Gold]]): the document, and the label of each of its
+        entities in order.
+    """
+    from ..tokens import set_extensions
+
+    set_extensions()
+    reference = example.reference
+    labelled = [ent for ent in reference.ents if ent.kb_id_]
+    doc = reference.copy()
+    doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in labelled])
+    images = example.predicted._.images or reference._.images
+    if images:
+        doc._.images = images
+    return doc, [Gold(name, None if e.kb_id_ == NIL else e.kb_id_) for e in labelled]
+
+
+Link = tuple[int, int, int]
+"""Position of the document, character offsets."""
+
+
+def _micro(examples: Sequence[Example], of_gold_mentions: dict[Link, str]) -> Scores:
+    gold: dict[Link, str] = {}
+    unlabelled: set[Link] = set()
+    predicted: dict[Link, str] = {}
+    for index, example in enumerate(examples):
+        for ent in example.reference.ents:
+            link = (index, ent.start_char, ent.end_char)
+            if not ent.kb_id_:
+                unlabelled.add(link)
+            elif ent.kb_id_ != NIL:
+                gold[link] = ent.kb_id_
+        for ent in example.predicted.ents:
+            if ent.kb_id_ and ent.kb_id_ != NIL:
+                predicted[index, ent.start_char, ent.end_char] = ent.kb_id_
+    if not any(len(example.predicted.ents) for example in examples):
+        predicted = of_gold_mentions
+    predicted = {k: kb_id for k, kb_id in predicted.items() if k not in unlabelled}
+    hits = sum(gold.get(link) == kb_id for link, kb_id in predicted.items())
+    both = len(gold) + len(predicted)
+    return {
+        "nel_micro_p": hits / len(predicted) if predicted else None,
+        "nel_micro_r": hits / len(gold) if gold else None,
+        "nel_micro_f": 2 * hits / both if both else None,
+    }

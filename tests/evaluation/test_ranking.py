@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+
+from spacy_dwe.errors import DweError
+from spacy_dwe.evaluation.outcomes import MISS, Outcome
+from spacy_dwe.evaluation.ranking import measure, metrics, paired_difference
+
+
+def outcome(rank, *, document="d", gold="Q1", predicted="Q1", start=0, groups=()):
+    return Outcome(
+        document=document,
+        start=start,
+        end=start + 7,
+        text="Georgia",
+        gold=gold,
+        in_kb=rank not in (None, MISS),
+        rank=rank,
+        found_within=10 if rank not in (None, MISS) else MISS,
+        n_candidates=100,
+        predicted=predicted,
+        probability=0.9,
+        nil_probability=0.1,
+        chance=0.5,
+        groups=groups,
+    )
+
+
+def test_top_k_and_mrr_count_a_missing_gold_as_a_miss():
+    ranks = [1, 2, 4, MISS]
+    measured = measure([outcome(r, document=str(i)) for i, r in enumerate(ranks)])
+    assert measured["top1"] == 0.25
+    assert measured["top3"] == 0.5
+    assert measured["top5"] == 0.75
+    assert measured["top20"] == 0.75
+    assert measured["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 4) / 4)
+    assert measured["recall@10"] == 0.75
+    assert measured["n"] == 4
+    assert measured["n_not_in_kb"] == 1
+    assert measured["chance"] == 0.5
+
+
+def test_nil_has_no_rank_and_is_measured_apart():
+    outcomes = [
+        outcome(1),
+        outcome(1, predicted=None, start=10),
+        outcome(None, gold=None, predicted=None, start=20),
+        outcome(None, gold=None, predicted="Q2", start=30),
+    ]
+    measured = measure(outcomes)
+    assert measured["n"] == 2
+    assert measured["n_nil"] == 2
+    assert measured["top1"] == 1.0
+    assert measured["nil_precision"] == 0.5
+    assert measured["nil_recall"] == 0.5
+    assert measured["nil_f1"] == 0.5
+    assert measured["accuracy"] == 0.5
+
+
+def test_undefined_metrics_are_none_and_never_nan():
+    nothing = measure([])
+    assert nothing["top1"] is None
+    assert nothing["nil_f1"] is None
+    assert nothing["intervals"] == {}
+    assert measure([outcome(1)])["nil_f1"] is None
+
+
+def test_each_group_has_the_same_keys_as_the_whole():
+    outcomes = [outcome(1, groups=("unseen",)), outcome(3, start=10)]
+    result = metrics(
+        outcomes,
+        protocol="candidates",
+        channels=["name"],
+        inputs="text",
+        n_unlabelled=2,
+    )
+    assert result["protocol"] == "candidates"
+    assert result["injected"] is False
+    assert result["n_unlabelled"] == 2
+    assert result["by"].keys() == {"unseen"}
+    assert result["by"]["unseen"]["top1"] == 1.0
+    assert set(result["by"]["unseen"]) == set(measure(outcomes))
+
+
+def test_interval_draws_documents_so_mentions_of_one_document_move_together():
+    rng = np.random.default_rng(0)
+    right = rng.random(60) < 0.5
+    apart = [outcome(1 if r else 2, document=str(i)) for i, r in enumerate(right)]
+    together = [
+        outcome(1 if r else 2, document=str(i), start=10 * copy)
+        for i, r in enumerate(right)
+        for copy in range(5)
+    ]
+    low, high = measure(apart)["intervals"]["top1"]
+    standard_error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))
+    assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.1)
+    assert measure(together)["intervals"]["top1"] == [low, high]
+
+
+def test_same_seed_same_interval():
+    outcomes = [outcome(1 + i % 3, document=str(i)) for i in range(50)]
+    assert measure(outcomes, seed=3) == measure(outcomes, seed=3)
+    assert measure(outcomes, seed=3) != measure(outcomes, seed=4)
+
+
+def test_paired_difference_is_tighter_than_two_separate_intervals():
+    rng = np.random.default_rng(1)
+    base = [1 if hit else 2 for hit in rng.random(200) < 0.5]
+    better = [1 if i % 10 == 0 else rank for i, rank in enumerate(base)]
+    left = [outcome(rank, document=str(i)) for i, rank in enumerate(better)]
+    right = [outcome(rank, document=str(i)) for i, rank in enumerate(base)]
+    result = paired_difference(left, right)
+    low, high = result["top1"]["interval"]
+    assert result["top1"]["difference"] == pytest.approx(
+        np.mean(np.array(better) <= 1) - np.mean(np.array(base) <= 1)
+    )
+    assert 0 < low < result["top1"]["difference"] < high
+    separate = measure(left)["intervals"]["top1"]
+    assert high - low < separate[1] - separate[0]
+
+
+def test_paired_difference_refuses_runs_over_other_mentions():
+    with pytest.raises(DweError, match="differ in their mentions"):
+        paired_difference([outcome(1)], [outcome(1, document="other")])
+
+
+def test_interval_of_many_documents_is_drawn_in_blocks():
+    outcomes = [outcome(1 + i % 4, document=str(i)) for i in range(6000)]
+    measured = measure(outcomes)
+    low, high = measured["intervals"]["top1"]
+    assert low < measured["top1"] < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.25 * 0.75 / 6000), rel=0.1)
