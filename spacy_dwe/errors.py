@@ -51,6 +51,78 @@ class Errors:
     E302 = "[DWE-E302] {path}, line {line}: a place of the sample needs {key!r}"
     E303 = "[DWE-E303] Training the tiny CLIP: {reason}"
 
+    E200 = (
+        "[DWE-E200] {value} is no picture: pass a path, a URL, the bytes of an image "
+        "file, a PIL image, or a list of these"
+    )
+    E201 = "[DWE-E201] An ImageRef holds either a path or data, never both or neither"
+    E202 = "[DWE-E202] {name} cannot be decoded: {reason}"
+    E203 = (
+        "[DWE-E203] {url} is not downloaded: linking opens no connections. Download "
+        "the picture first and pass its path or bytes"
+    )
+    E204 = (
+        "[DWE-E204] {name} has {width} x {height} pixels, more than the limit of "
+        "{limit}: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS"
+    )
+    E210 = (
+        "[DWE-E210] No weights named for the CLIP model {model!r}: pass pretrained as "
+        "one of {tags}, as a file, or the model as local-dir:PATH"
+    )
+    E211 = (
+        "[DWE-E211] The weights {pretrained!r} of the CLIP model {model!r} cannot be "
+        "loaded ({reason}). Without a network pass local weights instead: a file as "
+        "pretrained, or a folder as model = local-dir:PATH"
+    )
+    E212 = (
+        "[DWE-E212] {path} is no folder with a CLIP model: it needs "
+        "open_clip_config.json and the weights ({reason})"
+    )
+    E213 = (
+        "[DWE-E213] open_clip knows no model {model!r}: pass one of "
+        "open_clip.list_models(), such as {close}, or local-dir:PATH"
+    )
+    E220 = (
+        "[DWE-E220] The text encoder {name!r} needs transformers: run "
+        "`pip install spacy-dwe[text]`"
+    )
+    E221 = (
+        "[DWE-E221] The text encoder {name!r} cannot be loaded ({reason}). Without a "
+        "network pass the folder that holds the model instead of its name"
+    )
+    E222 = (
+        "[DWE-E222] The text encoder {name!r} asks for {what}, which is not "
+        "supported: pass pooling = one of {choices}, or another model"
+    )
+    E223 = (
+        "[DWE-E223] The text encoder {name!r} has no fast tokenizer, so a mention "
+        "cannot be found among its tokens: choose a model with a tokenizer.json"
+    )
+    E224 = (
+        "[DWE-E224] The encoder {name!r} was loaded on {device} before this process "
+        "was forked, and CUDA does not survive a fork: use n_process=1, or "
+        "device = cpu"
+    )
+    E225 = "[DWE-E225] Not an encoder's config block: {spec}. Known are {known}"
+    E226 = "[DWE-E226] Unknown {what} {value!r}: use one of {choices}"
+    E230 = "[DWE-E230] {path}, line {line}: two documents have the id {id!r}"
+    E231 = (
+        "[DWE-E231] Document {id} has {length} characters, more than nlp.max_length "
+        "({limit}): split it"
+    )
+    E232 = (
+        "[DWE-E232] Document {id} has no mentions, and {pipeline} has no component "
+        'that finds any: give the document "mentions", or use a pipeline with NER'
+    )
+    E233 = "[DWE-E233] {path} is no {what}: {reason}"
+    E234 = (
+        "[DWE-E234] {doc} holds pictures as bytes, which {what} cannot carry: "
+        "set doc._.images to paths"
+    )
+    E235 = "[DWE-E235] Output {path} is the input: name another file"
+    E240 = "[DWE-E240] Unknown format {value!r}: use one of {choices}"
+
 
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
+    W200 = "[DWE-W200] {path} holds no documents"

@@ -1,0 +1,261 @@
+"""Pictures: references to them, their bytes, and safe decoding.
+
+A Doc carries references, never pixels: a path, a URL or the encoded bytes. Pixels
+exist between `decode` and the encoder. Equal pictures have equal `content_hash`.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DweError, Errors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Only formats decoded in this process: Pillow's EPS plug-in starts Ghostscript.
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"),
+    *("PPM", "ICO", "TGA"),
+)
+URL_SCHEMES = ("http://", "https://")
+MAX_DOWNLOAD_BYTES = 64 * 2**20
+DOWNLOAD_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A picture that need not be there, or be readable, until someone decodes it.
+
+    path (str | None): file path, or http(s) URL.
+    data (bytes | None): the encoded picture; exactly one of path and data is set.
+    sha256 (str | None): content hash; always known for data.
+    """
+
+    path: str | None = None
+    data: bytes | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.data is None):
+            raise DweError(Errors.E201)
+        if self.data is not None and self.sha256 is None:
+            object.__setattr__(self, "sha256", content_hash(self.data))
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the path, or the first digits of the hash."""
+        return self.path or f"picture {(self.sha256 or '')[:12]}"
+
+    @property
+    def is_url(self) -> bool:
+        return self.path is not None and self.path.lower().startswith(URL_SCHEMES)
+
+
+def image_refs(value: Any) -> tuple[ImageRef, ...]:
+    """References to one picture or to several. Nothing is opened or checked here.
+
+    value (Any): path (str or Path), URL, encoded bytes, PIL image, ImageRef, a list or
+        tuple of these; None means no picture.
+    RETURNS (tuple[ImageRef, ...]): the references, in order.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, (list, tuple)):
+        return tuple(_image_ref(item) for item in value)
+    return (_image_ref(value),)
+
+
+def read_bytes(ref: ImageRef, *, fetch_urls: bool = False) -> bytes:
+    """The encoded picture. A DweError names what cannot be read.
+
+    ref (ImageRef): the picture.
+    fetch_urls (bool): download http(s) references; without it they are an error, so
+        that linking a document never opens a connection by surprise.
+    """
+    if ref.data is not None:
+        return ref.data
+    assert ref.path is not None
+    if ref.is_url:
+        if not fetch_urls:
+            raise DweError(Errors.E203.format(url=ref.path))
+        return _download(ref.path)
+    try:
+        return Path(ref.path).read_bytes()
+    except FileNotFoundError:
+        raise DweError(Errors.E001.format(path=ref.path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DweError(Errors.E202.format(name=ref.path, reason=reason)) from None
+
+
+def content_hash(data: bytes) -> str:
+    """SHA-256 of the encoded picture, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def decode(data: bytes, name: str = "picture") -> "Image":
+    """Decode a picture: its first frame, upright, in RGB, transparency on white.
+
+    data (bytes): the encoded picture.
+    name (str): what an error calls it.
+    RETURNS (Image): mode RGB. A picture with more pixels than Pillow's own
+        `Image.MAX_IMAGE_PIXELS` is refused before any pixel is decoded.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if limit is not None and width * height > limit:
+                raise DweError(
+                    Errors.E204.format(
+                        name=name, width=width, height=height, limit=limit
+                    )
+                )
+            image.load()
+            return _to_rgb(_upright(image))
+    except DweError:
+        raise
+    except UnidentifiedImageError:
+        reason = "empty file" if not data else "not a picture in a supported format"
+        raise DweError(Errors.E202.format(name=name, reason=reason)) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DweError(Errors.E202.format(name=name, reason=error)) from None
+    except Exception as error:
+        # Pillow's plug-ins raise whatever a broken file made them trip over: OSError,
+        # SyntaxError, ValueError, struct.error, IndexError, zlib.error, …
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DweError(Errors.E202.format(name=name, reason=reason)) from None
+
+
+def load(ref: ImageRef, *, fetch_urls: bool = False) -> tuple[str, "Image"]:
+    """Read and decode one picture.
+
+    RETURNS (tuple[str, Image]): its content hash and the decoded picture.
+    """
+    data = read_bytes(ref, fetch_urls=fetch_urls)
+    return ref.sha256 or content_hash(data), decode(data, ref.name)
+
+
+OnError = Callable[[ImageRef, DweError], None]
+
+
+def load_all(
+    refs: Sequence[ImageRef], on_error: OnError | None = None
+) -> "list[tuple[str, Image] | None]":
+    """Read and decode pictures, and go on after a bad one.
+
+    refs (Sequence[ImageRef]): the pictures.
+    on_error (OnError | None): told of each picture that cannot be read, which becomes
+        None in the result. Without it the first bad picture raises its DweError.
+    """
+    loaded: list[tuple[str, Image] | None] = []
+    for ref in refs:
+        try:
+            loaded.append(load(ref))
+        except DweError as error:
+            if on_error is None:
+                raise
+            on_error(ref, error)
+            loaded.append(None)
+    return loaded
+
+
+def resolve(paths: Iterable[str], root: str | Path | None) -> tuple[ImageRef, ...]:
+    """References for the picture names of a file; relative ones start at `root`."""
+    refs = []
+    for path in paths:
+        ref = ImageRef(path=path)
+        if root is not None and not ref.is_url:
+            ref = ImageRef(path=str(Path(root) / path))
+        refs.append(ref)
+    return tuple(refs)
+
+
+def _image_ref(value: Any) -> ImageRef:
+    if isinstance(value, ImageRef):
+        return value
+    if isinstance(value, (str, os.PathLike)):
+        path = os.fspath(value)
+        if isinstance(path, bytes) or not path:
+            raise DweError(Errors.E200.format(value=repr(path)))
+        return ImageRef(path=path)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return ImageRef(data=bytes(value))
+    if _is_pil(value):
+        buffer = io.BytesIO()
+        _to_rgb(value).save(buffer, format="PNG", compress_level=1)
+        return ImageRef(data=buffer.getvalue())
+    raise DweError(Errors.E200.format(value=f"a {type(value).__name__}"))
+
+
+def _is_pil(value: Any) -> bool:
+    import sys
+
+    # A PIL image cannot exist before PIL was imported.
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(value, pil.Image)
+
+
+def _upright(image: "Image") -> "Image":
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        # A broken EXIF block says nothing of the pixels, which are fine.
+        return image
+
+
+def _to_rgb(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, (255, 255, 255))
+        white.paste(image, mask=image.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """16-bit, 32-bit and float greys. Pillow's own conversion clips them to white."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.nan_to_num(np.asarray(image).astype(np.float32))
+    if image.mode.startswith("I;16") or (
+        image.mode == "I" and values.min() >= 0 and 255 < values.max() <= 65535
+    ):
+        values = values / 257.0
+    elif values.min() < 0 or values.max() > 255:
+        values = (values - values.min()) / max(np.ptp(values), 1.0) * 255.0
+    elif image.mode == "F" and values.max() <= 1.0:
+        values = values * 255.0
+    return Image.fromarray(np.rint(values).astype(np.uint8))
+
+
+def _download(url: str) -> bytes:
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    request = Request(url, headers={"User-Agent": "spacy-dwe"})
+    try:
+        with urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
+            data: bytes = response.read(MAX_DOWNLOAD_BYTES + 1)
+    except (OSError, HTTPException, ValueError) as error:
+        raise DweError(Errors.E202.format(name=url, reason=error)) from None
+    if len(data) > MAX_DOWNLOAD_BYTES:
+        reason = f"larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB"
+        raise DweError(Errors.E202.format(name=url, reason=reason))
+    return data

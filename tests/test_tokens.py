@@ -1,0 +1,136 @@
+import io
+import subprocess
+import sys
+
+import pytest
+import spacy
+from PIL import Image
+from spacy.tokens import Doc, DocBin, Span
+
+import spacy_dwe.tokens
+from spacy_dwe.images import ImageRef
+from spacy_dwe.tokens import KBCandidate, document_name, register_extensions
+
+GEORGE = KBCandidate("Q23", "George Washington", "1st president", 0.9, {"name": 1.5})
+STATE = KBCandidate("Q1223", "Washington", "state of the USA", 0.1, {"name": 1.0})
+
+
+@pytest.fixture
+def nlp():
+    return spacy.blank("en")
+
+
+def make_doc(nlp):
+    doc = nlp.make_doc("Washington crossed the Delaware.")
+    doc.ents = [Span(doc, 0, 1, "PERSON"), Span(doc, 3, 4, "LOC")]
+    doc._.images = ["painting.jpg", b"encoded picture"]
+    doc.ents[1]._.images = ()
+    doc.ents[0]._.kb_candidates = [GEORGE, STATE]
+    doc.ents[0]._.link_groups = ["undecidable"]
+    return doc
+
+
+def assert_same(doc):
+    picture, data = doc._.images
+    assert picture == ImageRef(path="painting.jpg")
+    assert data.data == b"encoded picture" and data.sha256
+    first, second = doc.ents
+    assert first._.images == doc._.images
+    assert second._.images == ()
+    assert first._.kb_candidates == (GEORGE, STATE)
+    assert first._.kb_candidates[0].scores == {"name": 1.5}
+    assert second._.kb_candidates == ()
+    assert first._.link_groups == ("undecidable",)
+
+
+def test_defaults(nlp):
+    doc = nlp("Nothing here.")
+    assert doc._.images == ()
+    span = doc[0:1]
+    assert span._.images == span._.kb_candidates == span._.link_groups == ()
+
+
+def test_values_are_tuples_so_append_fails_loudly(nlp):
+    doc = make_doc(nlp)
+    with pytest.raises(AttributeError):
+        doc._.images.append("more.jpg")
+    with pytest.raises(AttributeError):
+        doc.ents[0]._.kb_candidates.append(STATE)
+
+
+def test_a_mention_has_the_pictures_of_its_document_unless_set(nlp):
+    doc = nlp.make_doc("Georgia beat Georgia")
+    first, second = doc[0:1], doc[2:3]
+    doc._.images = "flag.png"
+    second._.images = "peach.png"
+    assert first._.images == (ImageRef("flag.png"),)
+    assert second._.images == (ImageRef("peach.png"),)
+    second._.images = None
+    assert second._.images == first._.images
+
+
+def test_pil_images_become_encoded_bytes(nlp):
+    doc = nlp.make_doc("Georgia")
+    doc._.images = Image.new("RGB", (4, 4), (255, 0, 0))
+    (ref,) = doc._.images
+    assert Image.open(io.BytesIO(ref.data)).getpixel((0, 0)) == (255, 0, 0)
+    Doc(nlp.vocab).from_bytes(doc.to_bytes())
+
+
+def test_doc_bytes(nlp):
+    doc = make_doc(nlp)
+    assert_same(Doc(nlp.vocab).from_bytes(doc.to_bytes()))
+
+
+def test_doc_bin(nlp):
+    data = DocBin(docs=[make_doc(nlp)], store_user_data=True).to_bytes()
+    (doc,) = DocBin().from_bytes(data).get_docs(nlp.vocab)
+    assert_same(doc)
+
+
+def test_copies_and_merged_documents(nlp):
+    doc = make_doc(nlp)
+    assert_same(doc.copy())
+    with pytest.warns(UserWarning, match="W101"):
+        merged = Doc.from_docs([nlp.make_doc("Look."), doc])
+    assert merged.ents[0]._.kb_candidates == (GEORGE, STATE)
+
+
+def test_worker_processes(nlp):
+    docs = [make_doc(nlp) for _ in range(4)]
+    for doc in nlp.pipe(docs, n_process=2, batch_size=1):
+        assert_same(doc)
+
+
+def test_a_doc_bin_opens_where_no_pipeline_was_built(nlp, tmp_path):
+    path = tmp_path / "docs.spacy"
+    DocBin(docs=[make_doc(nlp)], store_user_data=True).to_disk(path)
+    code = f"""
+import sys
+from spacy.tokens import DocBin
+from spacy.vocab import Vocab
+(doc,) = DocBin().from_disk({str(path)!r}).get_docs(Vocab())
+print(doc._.images[0].path, doc.ents[0]._.kb_candidates[0].id)
+assert "spacy_dwe.pipeline" not in sys.modules and "PIL" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["painting.jpg", "Q23"]
+
+
+def test_registering_again_changes_nothing(nlp):
+    doc = make_doc(nlp)
+    register_extensions()
+    assert_same(doc)
+    assert spacy_dwe.tokens.encode_msgpack(3) == 3
+    assert spacy_dwe.tokens.decode_msgpack({"a": 1}) == {"a": 1}
+
+
+def test_a_document_is_named_by_its_id_or_its_words(nlp):
+    doc = nlp.make_doc("Georgia won.")
+    assert document_name(doc) == 'document "Georgia won."'
+    doc.user_data["dwe_document_id"] = "d17"
+    assert document_name(doc) == "document d17"
+    assert len(document_name(nlp.make_doc("word " * 100))) < 60
