@@ -38,10 +38,6 @@ class Errors:
         "a paired difference needs both on the same documents"
     )
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
-    E414 = (
-        "[DWE-E414] The linker scored {n} of the {expected} mentions of document "
-        "{doc}: its mentions overlap or do not fit its text"
-    )
 
     E300 = "[DWE-E300] Flag specification, {where}: {reason}"
     E301 = (

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import DweError, Errors
 from ..model.scoring import SCORE_DECIMALS, ScoredMention
+from .gold import Gold
 
 if TYPE_CHECKING:
     from ..kb.candidates import Candidates
@@ -15,20 +16,6 @@ if TYPE_CHECKING:
 
 MISS = float("inf")
 RECALL_AT = (10, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """The label of one mention.
-
-    document (str): id of the document.
-    kb_id (str | None): id of the right entity; None: it is not in the KB (NIL).
-    groups (tuple[str, ...]): groups that the mention is reported in.
-    """
-
-    document: str
-    kb_id: str | None
-    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .outcomes import Gold, outcomes_of
+from .gold import NIL, gold_mentions
+from .outcomes import outcomes_of
 from .ranking import measure
 
 if TYPE_CHECKING:
     from ..pipeline import DweLinker
-
-NIL = "NIL"
 
 Scores = dict[str, float | None]
 
@@ -57,7 +55,8 @@ def score_links(
     if linker is not None and linker.kb is not None:
         docs, golds = [], []
         for index, example in enumerate(examples):
-            doc, labels = gold_mentions(example, name=str(index))
+            images = example.predicted._.images or None
+            doc, labels = gold_mentions(example.reference, str(index), images)
             docs.append(doc)
             golds.extend(labels)
         scored = linker.score_mentions(docs)
@@ -68,31 +67,11 @@ def score_links(
         scores["nel_recall_100"] = measured["recall@100"]
         scores["nel_nil_f"] = measured["nil_f1"]
         of_gold_mentions = {
-            (int(outcome.document), outcome.start, outcome.end): outcome.predicted
-            for outcome in outcomes
+            (mention.doc, mention.start, mention.end): outcome.predicted
+            for mention, outcome in zip(scored, outcomes)
             if outcome.predicted is not None
         }
     return scores | _micro(examples, of_gold_mentions)
-
-
-def gold_mentions(example: Example, name: str) -> tuple[Doc, list[Gold]]:
-    """The reference with its labelled mentions but without their labels, and with the
-    pictures of the predicted document if it has any.
-
-    RETURNS (tuple[Doc, list[Gold]]): the document, and the label of each of its
-        entities in order.
-    """
-    from ..tokens import set_extensions
-
-    set_extensions()
-    reference = example.reference
-    labelled = [ent for ent in reference.ents if ent.kb_id_]
-    doc = reference.copy()
-    doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in labelled])
-    images = example.predicted._.images or reference._.images
-    if images:
-        doc._.images = images
-    return doc, [Gold(name, None if e.kb_id_ == NIL else e.kb_id_) for e in labelled]
 
 
 Link = tuple[int, int, int]

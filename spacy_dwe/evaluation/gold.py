@@ -1,0 +1,50 @@
+"""The labels of a document: what a mention should be linked to."""
+
+from dataclasses import dataclass
+
+from spacy.tokens import Doc, Span
+
+from ..images import ImageRef
+from ..tokens import DOCUMENT_ID
+
+NIL = "NIL"
+"""kb_id of a mention that is labelled as absent from the KB. No kb_id: no label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """The label of one mention.
+
+    document (str): id of the document.
+    kb_id (str | None): id of the right entity; None: it is not in the KB (NIL).
+    groups (tuple[str, ...]): groups that the mention is reported in.
+    """
+
+    document: str
+    kb_id: str | None
+    groups: tuple[str, ...] = ()
+
+
+def gold_mentions(
+    reference: Doc, name: str, images: tuple[ImageRef, ...] | None = None
+) -> tuple[Doc, list[Gold]]:
+    """Split a labelled document into the question and the answers.
+
+    reference (Doc): entities with a kb_id are labelled.
+    name (str): what to call the document if it came without an id.
+    images (tuple[ImageRef, ...] | None): pictures in place of the document's own.
+    RETURNS (tuple[Doc, list[Gold]]): a copy whose entities are the labelled ones
+        without their labels, and the label of each in order.
+    """
+    document = str(reference.user_data.get(DOCUMENT_ID, name))
+    labelled = [ent for ent in reference.ents if ent.kb_id_]
+    doc = reference.copy()
+    doc.user_data = dict(reference.user_data)
+    doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in labelled])
+    if images is not None:
+        doc._.images = images
+    golds = [
+        Gold(document, None if e.kb_id_ == NIL else e.kb_id_, e._.link_groups)
+        for e in labelled
+    ]
+    return doc, golds
