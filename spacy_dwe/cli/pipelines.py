@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import DweError, Errors
 
@@ -42,9 +42,7 @@ def load_linking_pipeline(
         raise
     except (OSError, ImportError, ValueError) as error:
         raise DweError(Errors.E400.format(pipeline=name, reason=_line(error))) from None
-    linker_name = _linker_name(nlp)
-    assert linker_name is not None
-    linker = nlp.get_pipe(linker_name)
+    linker = cast("DweLinker", nlp.get_pipe(_linker_name(nlp) or FACTORY))
     if kb is not None:
         linker.load_kb(kb)
     if linker.kb is None:

@@ -18,6 +18,7 @@ from .ranking import DRAWS, metrics
 if TYPE_CHECKING:
     from spacy.language import Language
 
+    from ..kb.knowledge_base import DweKnowledgeBase
     from ..pipeline import DweLinker
 
 GENERATORS = {
@@ -26,6 +27,7 @@ GENERATORS = {
     "all": all_entities,
 }
 IMAGE_CHANNELS = frozenset({"image", "dwe"})
+FACTORY = "dwe_linker"
 BATCH_DOCUMENTS = 256
 
 
@@ -99,7 +101,7 @@ def evaluate_docs(
         with_images = saw_images and not IMAGE_CHANNELS.isdisjoint(linker.channels)
         measured = metrics(
             outcomes,
-            protocol=_protocol(candidates, outcomes, len(linker.kb)),
+            protocol=_protocol(candidates, outcomes, len(_kb_of(linker))),
             channels=linker.channels,
             inputs="text+image" if with_images else "text",
             n_unlabelled=n_unlabelled,
@@ -117,7 +119,7 @@ def linker_settings(
     if candidates is not None and candidates not in GENERATORS:
         what, choices = "candidates", ", ".join(GENERATORS)
         raise DweError(Errors.E413.format(what=what, value=candidates, choices=choices))
-    before = linker.channels, linker.generate_candidates
+    own_channels, own_generator = linker.channels, linker.generate_candidates
     try:
         if channels is not None:
             linker.channels = list(channels)
@@ -125,13 +127,15 @@ def linker_settings(
             linker.generate_candidates = GENERATORS[candidates]()
         yield
     finally:
-        linker.channels, linker.generate_candidates = before
+        linker.generate_candidates = own_generator
+        if channels is not None:
+            linker.channels = own_channels
 
 
 def run_before_linker(nlp: "Language", docs: Iterable[Doc]) -> Iterator[Doc]:
     """Run the components that come before the linker and leave `doc.ents` alone."""
     factories = [nlp.get_pipe_meta(name).factory for name in nlp.pipe_names]
-    before = nlp.pipe_names[: factories.index("dwe_linker")]
+    before = nlp.pipe_names[: factories.index(FACTORY)]
     enable = [n for n in before if "doc.ents" not in nlp.get_pipe_meta(n).assigns]
     if not enable:
         yield from docs
@@ -144,6 +148,7 @@ def prediction_records(
     linker: "DweLinker", evaluation: Evaluation
 ) -> Iterator[dict[str, Any]]:
     """One JSON object for each labelled mention: its outcome and best candidates."""
+    kb = _kb_of(linker)
     for outcome, mention in zip(evaluation.outcomes, evaluation.scored):
         record = outcome.to_json()
         record["candidates"] = [
@@ -157,7 +162,7 @@ def prediction_records(
                     for channel, values in mention.contributions.items()
                 },
             }
-            for i, (entity_id, title, _) in enumerate(linker.kb.titles(mention.rows))
+            for i, (entity_id, title, _) in enumerate(kb.titles(mention.rows))
         ]
         yield record
 
@@ -165,11 +170,18 @@ def prediction_records(
 def _outcomes(
     linker: "DweLinker", scored: Sequence[ScoredMention], golds: Sequence[Gold]
 ) -> list[Outcome]:
+    kb = _kb_of(linker)
     texts = [mention.text for mention in scored]
-    retrieved = {n: linker.generate_candidates(linker.kb, texts, n) for n in RECALL_AT}
+    retrieved = {n: linker.generate_candidates(kb, texts, n) for n in RECALL_AT}
     return outcomes_of(
-        linker.kb, scored, golds, threshold=linker.threshold, retrieved=retrieved
+        kb, scored, golds, threshold=linker.threshold, retrieved=retrieved
     )
+
+
+def _kb_of(linker: "DweLinker") -> "DweKnowledgeBase":
+    if linker.kb is None:
+        raise DweError(Errors.E401.format(pipeline="this pipeline"))
+    return linker.kb
 
 
 def _cut(mention: ScoredMention, first_doc: int, keep: int) -> ScoredMention:

@@ -1,6 +1,6 @@
 """What the linker made of one labelled mention, and whether it was right."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +117,7 @@ def outcomes_of(
     for i, (mention, gold) in enumerate(zip(scored, golds)):
         check_finite(mention, gold.document)
         row = int(gold_rows[i])
-        linked = len(mention.rows) > 0 and is_linked(mention, threshold)
+        linked = is_linked(mention, threshold)
         rank = None if gold.kb_id is None else rank_of(mention, row)
         outcomes.append(
             Outcome(
@@ -159,11 +159,10 @@ def rank_of(mention: ScoredMention, row: int) -> float:
 
 
 def is_linked(mention: ScoredMention, threshold: float) -> bool:
-    """Whether the best candidate beats NIL and reaches the threshold."""
+    """Whether the best candidate is at least as probable as NIL and the threshold."""
     if not len(mention.rows):
         return False
-    best = float(mention.probabilities[0])
-    return best >= threshold and float(mention.scores[0]) >= mention.nil_score
+    return bool(mention.probabilities[0] >= max(threshold, mention.nil_probability))
 
 
 def check_finite(mention: ScoredMention, document: str) -> None:
@@ -175,18 +174,6 @@ def check_finite(mention: ScoredMention, document: str) -> None:
     )
     if not finite:
         raise DweError(Errors.E410.format(mention=mention.text, doc=document))
-
-
-def flip_rate(outcomes: Iterable[Outcome], targets: Sequence[str | None]) -> float:
-    """How often the link follows a picture that was put in place of the right one.
-
-    outcomes (Iterable[Outcome]): of the documents with swapped pictures.
-    targets (Sequence[str | None]): the entity whose picture each mention was given;
-        None: not swapped, left out.
-    RETURNS (float): share of swapped mentions that are linked to the target.
-    """
-    moved = [o.predicted == t for o, t in zip(outcomes, targets) if t is not None]
-    return float(np.mean(moved)) if moved else 0.0
 
 
 def _gold_rows(kb: "DweKnowledgeBase", golds: Sequence[Gold]) -> np.ndarray:

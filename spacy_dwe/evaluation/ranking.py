@@ -152,6 +152,34 @@ def paired_difference(
     return result
 
 
+def flip_rate(
+    outcomes: Sequence[Outcome],
+    targets: Sequence[str | None],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How often the link follows a picture that was put in place of the right one.
+
+    outcomes (Sequence[Outcome]): of the documents with swapped pictures.
+    targets (Sequence[str | None]): the entity whose picture each mention was given;
+        None: not swapped, left out.
+    RETURNS (dict[str, Any]): `flip_rate`, the share of swapped mentions that are linked
+        to the target, its `interval`, and `n`.
+    """
+    swapped = [(o, t) for o, t in zip(outcomes, targets) if t is not None]
+    if not swapped:
+        return {"n": 0, "flip_rate": None, "interval": None}
+    values = np.array([[float(o.predicted == t) for o, t in swapped]])
+    documents = _document_index([o for o, _ in swapped])
+    low, high = _bootstrap(values, documents, draws, seed)
+    return {
+        "n": len(swapped),
+        "flip_rate": round(float(values.mean()), 6),
+        "interval": [round(float(low[0]), 6), round(float(high[0]), 6)],
+    }
+
+
 def _bootstrap(
     values: np.ndarray, document: np.ndarray, draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:

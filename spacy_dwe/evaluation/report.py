@@ -1,0 +1,190 @@
+"""The report: one HTML page that needs no other file."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..about import __version__
+from ..errors import DweError
+from ..images import ImageRef, load
+
+PICTURE_SIZE = (324, 228)
+THUMBNAIL_SIZE = (90, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart; value and interval are fractions."""
+
+    label: str
+    value: float
+    interval: Sequence[float] | None
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart of one group of mentions."""
+
+    title: str
+    n: int
+    chance: float | None
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    value: str
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    name: str
+    cells: list[Cell]
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    title: str
+    n: int
+    columns: list[str]
+    rows: list[TableRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """heat (int): strength of the colour, percent."""
+
+    channel: str
+    value: float
+    heat: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    id: str
+    title: str
+    description: str
+    probability: float
+    linked: bool
+    picture: str | None
+    contributions: list[Contribution]
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleView:
+    """A mention in its text with its picture, link and candidates; pictures are data
+    URIs."""
+
+    before: str
+    mention: str
+    after: str
+    picture: str | None
+    linked: str
+    good: bool
+    verdict: str
+    note: str
+    candidates: list[CandidateView]
+
+
+@dataclass(frozen=True, slots=True)
+class SwapView:
+    original: ExampleView
+    swapped: ExampleView
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    note: str
+    examples: list[ExampleView]
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything the page shows, ready to be laid out."""
+
+    title: str
+    lead: str
+    knowledge_base: str
+    headlines: list[Headline] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    controls: list[Headline] = field(default_factory=list)
+    swaps: list[SwapView] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    version: str = __version__
+
+
+def render(report: Report) -> str:
+    """Lay out a report.
+
+    RETURNS (str): HTML with its style and pictures inside, no script.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(report=report)
+
+
+def data_uri(ref: ImageRef, size: tuple[int, int]) -> str | None:
+    """A picture, made small, for the page.
+
+    size (tuple[int, int]): largest width and height in pixels.
+    RETURNS (str | None): data URI; None if the picture cannot be read.
+    """
+    try:
+        _, image = load(ref)
+    except DweError:
+        return None
+    image.thumbnail(size)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/jpeg;base64,{encoded}"
+
+
+def percent(value: float | None, sign: bool = False) -> str:
+    """`0.9421` → `94.2`; `–` where nothing was measured."""
+    if value is None:
+        return "–"
+    return f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
+
+
+def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:
+    """`[0.92, 0.96]` → `92.0 – 96.0`."""
+    if bounds is None:
+        return ""
+    low, high = (percent(bound, sign) for bound in bounds)
+    return f"{low} to {high}"
+
+
+def text_around(text: str, start: int, end: int, width: int = 220) -> Iterator[str]:
+    """The text before, of and after a mention, cut to about `width` characters on
+    either side.
+
+    RETURNS (Iterator[str]): three strings.
+    """
+    before, after = text[:start], text[end:]
+    yield "…" + before[-width:] if len(before) > width else before
+    yield text[start:end]
+    yield after[:width] + "…" if len(after) > width else after
