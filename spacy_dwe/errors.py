@@ -117,6 +117,41 @@ class Errors:
     )
     E235 = "[DWE-E235] Output {path} is the input: name another file"
     E240 = "[DWE-E240] Unknown format {value!r}: use one of {choices}"
+    E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
+    E501 = '[DWE-E501] states = "{states}" is neither "tokens" nor "pooled"'
+    E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
+    E503 = "[DWE-E503] The linker's weights are damaged: {reason}"
+    E504 = "[DWE-E504] {doc}: {reason}"
+    E505 = (
+        "[DWE-E505] No training example has an entity with a kb_id: label mentions "
+        'with "kb_id" and read them with spacy-dwe.Corpus.v1'
+    )
+    E506 = (
+        "[DWE-E506] The dwe channel compares with entity vectors, and the KB {kb} has "
+        "none of a text encoder: build it with `python -m spacy dwe kb build --clip` "
+        "or `--text-encoder`, or leave dwe out of the channels"
+    )
+    E507 = (
+        "[DWE-E507] {name} has no KnowledgeBase: call linker.load_kb(PATH) or set "
+        "[initialize.components.{name}] kb_loader"
+    )
+    E508 = (
+        "[DWE-E508] The scores of {mention!r} in {doc} hold NaN or inf: the weights "
+        "or the KB's vectors are damaged; rebuild the KB or train again"
+    )
+    E509 = (
+        "[DWE-E509] The KB {kb} holds {set} vectors of the encoder {theirs}, but the "
+        "pipeline encodes with {ours}: rebuild the KB with this encoder (`python -m "
+        "spacy dwe kb build`), or leave the encoder to the KB"
+    )
+    E510 = (
+        "[DWE-E510] The pipeline brings an encoder that the KB {kb} has no vectors "
+        "of: build it with `python -m spacy dwe kb build … {option}`"
+    )
+    E520 = (
+        "[DWE-E520] The corpus has no path: pass --paths.train and --paths.dev, or set "
+        "them in the config"
+    )
 
 
 class Warnings:

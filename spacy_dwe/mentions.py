@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc, Span
 
+from .tokens import document_name
+
 if TYPE_CHECKING:
     from .encoders.base import MentionText
     from .images import ImageRef
@@ -65,11 +67,9 @@ def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
     """
     mentions = []
     name = document_name(doc)
-    pictures = doc._.images
     for span in spans:
         start, end = span.start_char, span.end_char
         context_start, context = _context(doc, start, end)
-        own = span._.images
         mentions.append(
             Mention(
                 doc=index,
@@ -79,19 +79,10 @@ def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
                 text=span.text,
                 context=context,
                 context_start=start - context_start,
-                images=pictures if own is None else own,
+                images=span._.images,
             )
         )
     return mentions
-
-
-def document_name(doc: Doc) -> str:
-    """RETURNS (str): the document's id, or its first words."""
-    name = doc.user_data.get("id")
-    if name is not None:
-        return f"document {name!r}"
-    first = doc.text[:40]
-    return f"the document that starts {first!r}" if first else "an empty document"
 
 
 def _context(doc: Doc, start: int, end: int) -> tuple[int, str]:

@@ -48,6 +48,20 @@ def rank_order(scores: np.ndarray, sort_keys: np.ndarray) -> np.ndarray:
     return np.lexsort((sort_keys, -scores))
 
 
+def softmax_with_nil(scores: np.ndarray, nil: float) -> tuple[np.ndarray, float]:
+    """Probabilities of the candidates and of NIL.
+
+    scores (np.ndarray): logits, best first. Shape: (n,)
+    nil (float): logit of NIL.
+    RETURNS (tuple): Shape: (n,), and the probability of NIL.
+    """
+    top = max(nil, float(scores[0])) if len(scores) else nil
+    weights = np.exp(scores - top)
+    nil_weight = float(np.exp(nil - top))
+    total = float(weights.sum()) + nil_weight
+    return weights / total, nil_weight / total
+
+
 class EntityIndex:
     """Exact search by inner product over a matrix that may not fit in memory.
 

@@ -1,0 +1,383 @@
+"""From mentions to arrays: candidates, channel features and encoder vectors.
+
+Of the modules below the component only this one knows the KB, the encoders and the
+layout of features together; the network sees tensors alone.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import DweError, Errors, Warnings
+from .images import ImageRef, content_hash, decode, read_bytes
+from .mentions import Mention
+from .model.channels import FeatureLayout
+from .model.scoring import pair_cosines
+
+if TYPE_CHECKING:
+    from .encoders.base import MentionFeatures
+    from .encoders.cache import FeatureCache
+    from .encoders.clip import ClipEncoder
+    from .encoders.text import SentenceEncoder
+    from .kb.candidates import CandidateGenerator, Candidates
+    from .kb.knowledge_base import DweKnowledgeBase
+    from .kb.vectors import VectorSet
+
+CLIP_CROSS_MEAN, CLIP_CROSS_STD = 0.2, 0.04
+"""Cosine of a picture and another entity's description in CLIP ViT-B/32's space, for
+a KB that has no pictures to measure it on."""
+
+MAX_PAIRS = 1 << 17
+"""Mention-candidate pairs worked on at a time: bounds memory when all of a large KB is
+ranked."""
+
+TEXT_SETS = ("description@text", "description@clip")
+DESCRIPTIONS_IN_CLIP = "description@clip"
+PICTURES = "image@clip"
+
+
+@dataclass(slots=True)
+class PreparedMention:
+    """All that is fixed of one mention: computed once, used in every epoch.
+
+    rows (np.ndarray): KB rows of the candidates. Shape: (n_candidates,), int32
+    features (np.ndarray): channel features but for dwe.
+        Shape: (n_candidates, n_features), float32
+    present (np.ndarray): which features there are. Shape: as features, bool
+    described (np.ndarray): candidates with a description. Shape: (n_candidates,), bool
+    text (MentionFeatures | None): what the text encoder says, if it was asked.
+    pictures (np.ndarray): unit vectors of its pictures. Shape: (n_pictures, dim)
+    """
+
+    rows: np.ndarray
+    features: np.ndarray
+    present: np.ndarray
+    described: np.ndarray
+    text: "MentionFeatures | None"
+    pictures: np.ndarray
+
+    @property
+    def n_bytes(self) -> int:
+        """RETURNS (int): memory that it holds."""
+        states = 0 if self.text is None else self.text.states.nbytes
+        return self.features.nbytes + self.present.nbytes + states
+
+
+def build_evidence(
+    kb: "DweKnowledgeBase",
+    *,
+    text_encoder: "SentenceEncoder | None",
+    clip: "ClipEncoder | None",
+    cache: "FeatureCache",
+    layout: FeatureLayout,
+    channels: Sequence[str],
+    device: str,
+    use_images: bool,
+    strict_images: bool,
+) -> "Evidence":
+    """Evidence from the encoders given, or else from those the KB was built with.
+
+    No weights are loaded before a mention needs them. Arguments as for `Evidence`;
+    device (str): torch device of encoders that are made here.
+    RAISES (DweError): an encoder is given for which the KB has no vectors.
+    """
+    from .encoders import encoder_from_spec
+
+    sets = kb.vector_sets
+    in_clip = sets.get(DESCRIPTIONS_IN_CLIP)
+    by_text = sets.get(TEXT_SETS[0])
+    if (clip is not None and in_clip is None) or (
+        text_encoder is not None and by_text is None
+    ):
+        option = "--clip" if in_clip is None and clip is not None else "--text-encoder"
+        raise DweError(Errors.E510.format(kb=kb.path, option=option))
+    if clip is None and in_clip is not None:
+        clip = encoder_from_spec(in_clip.spec, device)
+    if text_encoder is None and by_text is not None:
+        text_encoder = encoder_from_spec(by_text.spec, device)
+    return Evidence(
+        kb,
+        text_encoder=clip if by_text is None else text_encoder,
+        clip=clip,
+        cache=cache,
+        layout=layout,
+        channels=channels,
+        use_images=use_images,
+        strict_images=strict_images,
+    )
+
+
+class Evidence:
+    """Gathers what the channels need for a batch of mentions.
+
+    kb (DweKnowledgeBase): candidates and their vectors.
+    text_encoder (TextEncoder | None): encoder of the text channel; CLIP itself, or a
+        sentence encoder.
+    clip (ClipEncoder | None): encoder of pictures.
+    cache (FeatureCache): keeps encoder outputs by content.
+    layout (FeatureLayout): columns of the features; those of dwe are left to the
+        network.
+    channels (Sequence[str]): channels in use; columns of the others stay absent.
+    use_images (bool): False leaves all pictures unread.
+    strict_images (bool): an unreadable picture is an error, not a warning.
+    """
+
+    def __init__(
+        self,
+        kb: "DweKnowledgeBase",
+        *,
+        text_encoder: "ClipEncoder | SentenceEncoder | None",
+        clip: "ClipEncoder | None",
+        cache: "FeatureCache",
+        layout: FeatureLayout,
+        channels: Sequence[str],
+        use_images: bool,
+        strict_images: bool,
+    ) -> None:
+        self.kb = kb
+        self.text_encoder = text_encoder
+        self.clip = clip
+        self.cache = cache
+        self.layout = layout
+        self.use_images = use_images and clip is not None
+        self.strict_images = strict_images
+        self.text_set = next((s for s in TEXT_SETS if s in kb.vector_sets), None)
+        self.channels = [c for c in layout.channels if c in channels]
+        needs = {*self.channels}
+        self.reads_text = text_encoder is not None and bool({"text", "dwe"} & needs)
+        self.reads_images = self.use_images and bool({"image", "dwe"} & needs)
+        self._checked: set[str] = set()
+
+    def prepare(
+        self,
+        mentions: Sequence[Mention],
+        generate: "CandidateGenerator",
+        n_candidates: int,
+    ) -> Iterator[list[PreparedMention]]:
+        """Find and describe candidates.
+
+        mentions (Sequence[Mention]): mentions.
+        generate (CandidateGenerator): finds their candidates.
+        n_candidates (int): how many to look for.
+        YIELDS (list[PreparedMention]): mentions in order, some at a time.
+        """
+        candidates = generate(self.kb, [m.text for m in mentions], n_candidates)
+        for first, last in _chunks(candidates.lengths, MAX_PAIRS):
+            yield self._describe(mentions[first:last], candidates.span(first, last))
+
+    def _describe(
+        self, mentions: Sequence[Mention], candidates: "Candidates"
+    ) -> list[PreparedMention]:
+        texts = self._texts(mentions)
+        pictures = self._pictures(mentions)
+        shape = (len(candidates.rows), sum(c != "dwe" for c, _ in self.layout.names))
+        features = np.zeros(shape, dtype=np.float32)
+        present = np.zeros(shape, dtype=bool)
+        for channel in self.channels:
+            columns = self.layout.columns(channel)
+            if channel == "name":
+                names = [m.text for m in mentions]
+                features[:, columns] = self.kb.name_features(names, candidates)
+                present[:, columns] = True
+            elif channel == "prior":
+                names = [m.text for m in mentions]
+                priors = self.kb.priors(names, candidates)[:, None]
+                present[:, columns] = ~np.isnan(priors)
+                features[:, columns] = np.nan_to_num(priors)
+            elif channel == "facts":
+                contexts = [m.context for m in mentions]
+                values, there = self.kb.fact_features(contexts, candidates)
+                features[:, columns], present[:, columns] = values, there
+            elif channel == "text":
+                self._fill_text(texts, candidates, features, present, columns)
+            elif channel == "image":
+                self._fill_image(pictures, candidates, features, present, columns)
+        features[~present] = 0.0
+        described = self.kb.described(candidates.rows)
+        bounds = zip(candidates.offsets, candidates.offsets[1:])
+        return [
+            PreparedMention(
+                rows=candidates.rows[first:last],
+                features=features[first:last],
+                present=present[first:last],
+                described=described[first:last],
+                text=None if texts is None else texts[index],
+                pictures=pictures[index],
+            )
+            for index, (first, last) in enumerate(bounds)
+        ]
+
+    def _texts(self, mentions: Sequence[Mention]) -> "list[MentionFeatures] | None":
+        if not self.reads_text or self.text_encoder is None:
+            return None
+        self._check(self.text_encoder, self.text_set)
+        return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
+
+    def _pictures(self, mentions: Sequence[Mention]) -> list[np.ndarray]:
+        if not self.reads_images or self.clip is None:
+            return [np.zeros((0, 0), dtype=np.float32)] * len(mentions)
+        self._check(self.clip, DESCRIPTIONS_IN_CLIP)
+        loaded: dict[ImageRef, tuple[str, bytes] | None] = {}
+        for mention in mentions:
+            for ref in mention.images:
+                if ref not in loaded:
+                    loaded[ref] = self._read(ref, mention)
+        hashed = {item[0]: item[1] for item in loaded.values() if item is not None}
+        vectors = self._encode_pictures(hashed, mentions, loaded)
+        out = []
+        for mention in mentions:
+            items = [loaded[ref] for ref in mention.images]
+            own = [vectors[item[0]] for item in items if item and item[0] in vectors]
+            out.append(
+                np.stack(own) if own else np.zeros((0, self.clip.dim), np.float32)
+            )
+        return out
+
+    def _check(self, encoder: "ClipEncoder | SentenceEncoder", name: str | None) -> None:
+        """Refuse vectors of another encoder: their cosines would be noise."""
+        vectors = None if name is None else self.kb.vector_sets.get(name)
+        if vectors is None or name in self._checked:
+            return
+        if encoder.fingerprint != vectors.fingerprint:
+            raise DweError(
+                Errors.E509.format(
+                    kb=self.kb.path,
+                    theirs=vectors.fingerprint,
+                    ours=encoder.fingerprint,
+                    set=name,
+                )
+            )
+        self._checked.add(str(name))
+
+    def _read(self, ref: ImageRef, mention: Mention) -> tuple[str, bytes] | None:
+        try:
+            data = read_bytes(ref)
+        except DweError as error:
+            self._unreadable(ref, mention, error)
+            return None
+        return ref.sha256 or content_hash(data), data
+
+    def _encode_pictures(
+        self,
+        hashed: dict[str, bytes],
+        mentions: Sequence[Mention],
+        loaded: dict[ImageRef, tuple[str, bytes] | None],
+    ) -> dict[str, np.ndarray]:
+        """Encode each distinct picture once; those that cannot be decoded are left out."""
+        owners: dict[str, tuple[ImageRef, Mention]] = {}
+        for mention in mentions:
+            for ref in mention.images:
+                item = loaded[ref]
+                if item is not None:
+                    owners.setdefault(item[0], (ref, mention))
+
+        def open_picture(key: str) -> object | None:
+            ref, mention = owners[key]
+            try:
+                return decode(hashed[key], ref.name)
+            except DweError as error:
+                self._unreadable(ref, mention, error)
+                return None
+
+        return self.cache.pictures(self.clip, list(hashed), open_picture)
+
+    def _unreadable(self, ref: ImageRef, mention: Mention, error: DweError) -> None:
+        if self.strict_images:
+            raise DweError(
+                Errors.E504.format(doc=mention.doc_name, reason=error)
+            ) from None
+        warnings.warn(
+            Warnings.W001.format(
+                image=ref.name, doc=mention.doc_name, reason=error
+            ),
+            stacklevel=2,
+        )
+
+    def _fill_text(
+        self,
+        texts: "list[MentionFeatures] | None",
+        candidates: "Candidates",
+        features: np.ndarray,
+        present: np.ndarray,
+        columns: list[int],
+    ) -> None:
+        if not texts or self.text_set is None:
+            return
+        vectors = self.kb.vector_sets[self.text_set]
+        queries = np.stack([text.pooled for text in texts])
+        cosines, there = _cosines(vectors, candidates.rows, queries, candidates.mentions)
+        features[:, columns[0]] = (cosines - vectors.mean) / vectors.std
+        present[:, columns[0]] = there
+
+    def _fill_image(
+        self,
+        pictures: list[np.ndarray],
+        candidates: "Candidates",
+        features: np.ndarray,
+        present: np.ndarray,
+        columns: list[int],
+    ) -> None:
+        counts = np.array([len(p) for p in pictures])
+        if not counts.sum():
+            return
+        queries = np.concatenate([p for p in pictures if len(p)])
+        owners = candidates.mentions
+        first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        for column, name in zip(columns, (DESCRIPTIONS_IN_CLIP, PICTURES)):
+            vectors = self.kb.vector_sets.get(name)
+            if vectors is None:
+                continue
+            mean, std = _picture_scale(vectors)
+            best = np.full(len(owners), -np.inf, dtype=np.float32)
+            there = np.zeros(len(owners), dtype=bool)
+            for nth in range(counts.max()):
+                # The nth picture of each mention that has as many.
+                pairs = np.flatnonzero(counts[owners] > nth)
+                cosines, found = _cosines(
+                    vectors,
+                    candidates.rows[pairs],
+                    queries,
+                    first[owners[pairs]] + nth,
+                )
+                best[pairs] = np.maximum(best[pairs], cosines)
+                there[pairs] |= found
+            features[:, column] = np.where(there, (best - mean) / std, 0.0)
+            present[:, column] = there
+
+
+def _picture_scale(vectors: "VectorSet") -> tuple[float, float]:
+    if vectors.field == "image":
+        return vectors.mean, vectors.std
+    if vectors.cross_mean is None or vectors.cross_std is None:
+        return CLIP_CROSS_MEAN, CLIP_CROSS_STD
+    return vectors.cross_mean, vectors.cross_std
+
+
+def _cosines(
+    vectors: "VectorSet", rows: np.ndarray, queries: np.ndarray, owners: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple): cosine of each pair, and whether the entity has a vector."""
+    positions = vectors.index[rows]
+    present = positions >= 0
+    cosines = np.zeros(len(rows), dtype=np.float32)
+    cosines[present] = pair_cosines(
+        vectors.array, positions[present], queries, owners[present]
+    )
+    return cosines, present
+
+
+def _chunks(lengths: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
+    """Runs of mentions with at most `limit` candidates together, at least one each."""
+    first, total = 0, 0
+    for index, length in enumerate(lengths.tolist()):
+        if index > first and total + length > limit:
+            yield first, index
+            first, total = index, 0
+        total += length
+    if first < len(lengths):
+        yield first, len(lengths)
+
+

@@ -1,0 +1,659 @@
+"""The `dwe_linker` component: doc.ents and doc._.images in, ent.kb_id_ out."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer
+
+from .errors import DweError, Errors
+from .mentions import Mention, mentions_in, mentions_of
+from .model.channels import CHANNELS, FeatureLayout, check_channels
+from .model.scoring import (
+    SCORE_DECIMALS,
+    ScoredMention,
+    rank_order,
+    softmax_with_nil,
+)
+from .tokens import KBCandidate
+from .training.prepared import PreparedMentions
+
+if TYPE_CHECKING:
+    from .encoders.cache import FeatureCache
+    from .encoders.clip import ClipEncoder
+    from .encoders.text import SentenceEncoder
+    from .evidence import Evidence, PreparedMention
+    from .kb.candidates import CandidateGenerator
+    from .kb.knowledge_base import DweKnowledgeBase
+    from .model.network import LinkingBatch, NetworkOutput, NetworkSpec
+
+NIL = "NIL"
+"""`ent.kb_id_` of a mention that no entity of the KB explains; spaCy's own constant."""
+
+KB_VARIABLE = "DWE_KB"
+"""Environment variable that says where a loaded pipeline's KB is."""
+
+MENTIONS_AT_A_TIME = 256
+
+PREPARED_BYTES = 1 << 30
+"""Memory for the prepared mentions of a training run; the oldest make way."""
+
+DEFAULT_CONFIG = """
+[dwe_linker]
+kb = null
+channels = ["name", "prior", "facts", "text", "image", "dwe"]
+n_candidates = 100
+top_k = 10
+threshold = 0.0
+use_images = true
+strict_images = false
+use_gold_ents = true
+overwrite = true
+device = "auto"
+clip = null
+text_encoder = null
+generate_candidates = {"@misc": "spacy-dwe.NameCandidates.v1"}
+scorer = {"@scorers": "spacy-dwe.LinkerScorer.v1"}
+
+[dwe_linker.model]
+@architectures = "spacy-dwe.DWE.v1"
+"""
+
+
+@Language.factory(
+    "dwe_linker",
+    requires=["doc.ents"],
+    assigns=["token.ent_kb_id", "span._.kb_candidates"],
+    default_config=Config().from_str(DEFAULT_CONFIG)["dwe_linker"],
+    default_score_weights={
+        "nel_top1": 1.0,
+        "nel_mrr": 0.0,
+        "nel_recall_100": None,
+        "nel_nil_f": 0.0,
+        "nel_micro_p": 0.0,
+        "nel_micro_r": 0.0,
+        "nel_micro_f": 0.0,
+    },
+)
+def make_dwe_linker(
+    nlp: Language,
+    name: str,
+    model: Model,
+    kb: str | None,
+    channels: list[str],
+    n_candidates: int,
+    top_k: int,
+    threshold: float,
+    use_images: bool,
+    strict_images: bool,
+    use_gold_ents: bool,
+    overwrite: bool,
+    device: str,
+    clip: Any | None,
+    text_encoder: Any | None,
+    generate_candidates: Callable,
+    scorer: Callable | None,
+) -> "DweLinker":
+    """Construct a multimodal entity linker. Loads nothing: no weights, no KB.
+
+    model (Model): the network, see `spacy-dwe.DWE.v1`.
+    kb (str | None): path of the KnowledgeBase; None = set by `load_kb`, by
+        `[initialize] kb_loader` or by what was saved with the pipeline.
+    channels (list[str]): evidence to use, of name, prior, facts, text, image, dwe.
+    n_candidates (int): candidates scored a mention.
+    top_k (int): candidates kept on the span.
+    threshold (float): a link needs at least this probability, else NIL.
+    use_images (bool): whether to read pictures at all.
+    strict_images (bool): make an unreadable picture an error instead of a warning.
+    use_gold_ents (bool): train on the reference's entities; otherwise on those that
+        the pipeline's annotating components found.
+    overwrite (bool): replace a kb_id that an entity already has.
+    device (str): "auto" (CUDA if torch sees one), "cpu" or "cuda".
+    clip (ClipEncoder | None): None = the one the KB was built with.
+    text_encoder (TextEncoder | None): None = the one the KB was built with.
+    generate_candidates (Callable): finds candidates, `CandidateGenerator`.
+    scorer (Callable | None): scores examples.
+    """
+    return DweLinker(
+        nlp.vocab,
+        model,
+        name,
+        kb=kb,
+        channels=channels,
+        n_candidates=n_candidates,
+        top_k=top_k,
+        threshold=threshold,
+        use_images=use_images,
+        strict_images=strict_images,
+        use_gold_ents=use_gold_ents,
+        overwrite=overwrite,
+        device=device,
+        clip=clip,
+        text_encoder=text_encoder,
+        generate_candidates=generate_candidates,
+        scorer=scorer,
+    )
+
+
+class DweLinker(TrainablePipe):
+    """Links entities to a KnowledgeBase by text and pictures.
+
+    A mention's result does not depend on its batch. Weights are loaded at first use.
+    An id set in `nlp.memory_zone()` is forgotten with it, as any new string is.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "dwe_linker",
+        *,
+        kb: str | None = None,
+        channels: Sequence[str] = CHANNELS,
+        n_candidates: int = 100,
+        top_k: int = 10,
+        threshold: float = 0.0,
+        use_images: bool = True,
+        strict_images: bool = False,
+        use_gold_ents: bool = True,
+        overwrite: bool = True,
+        device: str = "auto",
+        clip: "ClipEncoder | None" = None,
+        text_encoder: "SentenceEncoder | None" = None,
+        generate_candidates: "CandidateGenerator",
+        scorer: Callable | None = None,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.cfg: dict[str, Any] = {}
+        self._prepared = PreparedMentions(PREPARED_BYTES)
+        self.channels = list(channels)
+        self.n_candidates = n_candidates
+        self.top_k = top_k
+        self.threshold = threshold
+        self.use_images = use_images
+        self.strict_images = strict_images
+        self.use_gold_ents = use_gold_ents
+        self.overwrite = overwrite
+        self.device = device
+        self.generate_candidates = generate_candidates
+        self.scorer = scorer
+        self._clip = clip
+        self._text_encoder = text_encoder
+        self._kb: DweKnowledgeBase | None = None
+        self._kb_path: Path | None = Path(kb) if kb else None
+        self._kb_is_configured = kb is not None
+        self._evidence: Evidence | None = None
+        self._cache: FeatureCache | None = None
+        self._nil_is_labelled = False
+
+    # Set-up
+
+    @property
+    def channels(self) -> list[str]:
+        """RETURNS (list[str]): the channels in use; set it to switch some off."""
+        return list(self._channels)
+
+    @channels.setter
+    def channels(self, channels: Sequence[str]) -> None:
+        self._channels = check_channels(channels)
+        self._evidence = None
+        self._prepared.clear()
+
+    @property
+    def kb(self) -> "DweKnowledgeBase | None":
+        """RETURNS (DweKnowledgeBase | None): the KB, opened when first asked for.
+        RAISES (DweError): the KB that the pipeline refers to cannot be opened.
+        """
+        if self._kb is None and self._kb_path is not None:
+            self.load_kb(self._kb_path)
+        return self._kb
+
+    def load_kb(self, path: str | Path) -> None:
+        """Use the KnowledgeBase at a path.
+
+        path (str | Path): directory made by `python -m spacy dwe kb build`.
+        RAISES (DweError): it cannot be opened.
+        """
+        from .kb.knowledge_base import DweKnowledgeBase
+
+        self._set_kb(DweKnowledgeBase(path, self.vocab))
+
+    def set_kb(self, kb: "DweKnowledgeBase | str | Path | Callable") -> None:
+        """Use a KnowledgeBase, given by path, as an object, or by a loader that takes
+        the vocab (as spaCy's own EntityLinker has it)."""
+        if isinstance(kb, (str, Path)):
+            self.load_kb(kb)
+        elif callable(kb):
+            self._set_kb(kb(self.vocab))
+        else:
+            self._set_kb(kb)
+
+    def _set_kb(self, kb: "DweKnowledgeBase") -> None:
+        self._kb = kb
+        self._kb_path = Path(kb.path)
+        self._evidence = None
+        self._prepared.clear()
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        kb_loader: "Callable[[Vocab], DweKnowledgeBase] | str | None" = None,
+    ) -> None:
+        """Set the KB and build the network for it.
+
+        get_examples (Callable): returns training examples.
+        nlp (Language | None): the pipeline.
+        kb_loader (Callable | str | None): gives the KB, see `set_kb`.
+        RAISES (DweError): there is no KB, no example has a labelled entity, or dwe is
+            among the channels and the KB has no vectors to compare with.
+        """
+        validate_get_examples(get_examples, "DweLinker.initialize")
+        if kb_loader is not None:
+            self.set_kb(kb_loader)
+        self._nil_is_labelled, labelled = False, False
+        for example in get_examples():
+            ids = {ent.kb_id_ for ent in example.reference.ents} - {""}
+            labelled = labelled or bool(ids)
+            if NIL in ids:
+                self._nil_is_labelled = True
+                break
+        if not labelled:
+            raise DweError(Errors.E505)
+        self.model.shims[0].build(self._network_spec(), self._device())
+        self._evidence = None
+
+    def _network_spec(self) -> "NetworkSpec":
+        from .model.dwe import QueryHead
+        from .model.network import NetworkSpec
+
+        evidence = self._build_evidence(FeatureLayout.of(self.channels))
+        heads = {}
+        text, clip = evidence.text_encoder, evidence.clip
+        if "dwe" in self.channels:
+            for name, vectors in self._require_kb().vector_sets.items():
+                in_clip = name.endswith("@clip")
+                reads_text = text is not None and (text is clip or not in_clip)
+                reads_picture = in_clip and evidence.use_images
+                if reads_text or reads_picture:
+                    heads[name] = QueryHead(
+                        dim=vectors.dim,
+                        text=reads_text,
+                        picture=reads_picture,
+                        of_pictures=vectors.field == "image",
+                    )
+            if not heads or text is None:
+                raise DweError(Errors.E506.format(kb=self._kb_path))
+        settings = self.model.shims[0].cfg
+        return NetworkSpec(
+            channels=tuple(self.channels),
+            heads=heads,
+            text_width=text.width if text is not None and heads else 0,
+            image_dim=clip.dim if clip is not None and heads else 0,
+            width=settings["width"],
+            n_heads=settings["n_heads"],
+            ffn_width=settings["ffn_width"],
+            dropout=settings["dropout"],
+            decoder=settings["decoder"],
+            dwe_trained=False,
+        )
+
+    def _require_kb(self) -> "DweKnowledgeBase":
+        kb = self.kb
+        if kb is None:
+            raise DweError(Errors.E507.format(name=self.name))
+        return kb
+
+    def _device(self) -> str:
+        if self.device != "auto":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _network_layout(self) -> FeatureLayout:
+        """Columns of the trained combiner; untrained, those of the zero-shot one."""
+        shim = self.model.shims[0]
+        if not shim.is_built:
+            self._build_untrained()
+        return shim.network.layout
+
+    def _build_untrained(self) -> None:
+        from .model.network import NetworkSpec
+
+        zero_shot = tuple(c for c in CHANNELS if c != "dwe")
+        spec = NetworkSpec(zero_shot, {}, 0, 0, 0, 0, 0, 0.0, False, False)
+        self.model.shims[0].build(spec, self._device())
+
+    @property
+    def evidence(self) -> "Evidence":
+        """RETURNS (Evidence): what gathers features for the network in use."""
+        if self._evidence is None:
+            self._evidence = self._build_evidence(self._network_layout())
+        return self._evidence
+
+    def _build_evidence(self, layout: FeatureLayout) -> "Evidence":
+        from .encoders.cache import FeatureCache
+        from .evidence import build_evidence
+
+        if self._cache is None:
+            self._cache = FeatureCache()
+        return build_evidence(
+            self._require_kb(),
+            text_encoder=self._text_encoder,
+            clip=self._clip,
+            cache=self._cache,
+            layout=layout,
+            channels=self.channels,
+            device=self._device(),
+            use_images=self.use_images,
+            strict_images=self.strict_images,
+        )
+
+    # Linking
+
+    def predict(self, docs: Iterable[Doc]) -> list[ScoredMention]:
+        """Score all mentions of a batch of documents, without modifying them.
+
+        docs (Iterable[Doc]): documents with entities.
+        RETURNS (list[ScoredMention]): one an entity, in order.
+        """
+        return self.score_mentions(list(docs))
+
+    def score_mentions(self, docs: Sequence[Doc]) -> list[ScoredMention]:
+        """Rank the candidates of every entity of the documents.
+
+        docs (Sequence[Doc]): documents with entities.
+        RETURNS (list[ScoredMention]): one an entity, in order.
+        RAISES (DweError): there is no KB, or a score is NaN or infinite.
+        """
+        mentions = mentions_of(docs)
+        scored: list[ScoredMention] = []
+        for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
+            batch = mentions[first : first + MENTIONS_AT_A_TIME]
+            done = 0
+            for prepared in self.evidence.prepare(
+                batch, self.generate_candidates, self.n_candidates
+            ):
+                own = batch[done : done + len(prepared)]
+                scored.extend(self._score(own, prepared))
+                done += len(prepared)
+        return scored
+
+    def _score(
+        self, mentions: Sequence[Mention], prepared: Sequence["PreparedMention"]
+    ) -> list[ScoredMention]:
+        batch = self._collate(prepared)
+        output: NetworkOutput = self.model.predict((batch, self.channels))
+        logits = output.scores.logits.float().cpu().numpy()
+        nil = output.scores.nil.float().cpu().numpy()
+        by_column = output.scores.by_column.float().cpu().numpy()
+        layout = self._network_layout()
+        columns = {c: layout.columns(c) for c in layout.channels if c in self.channels}
+        kb = self._require_kb()
+        scored = []
+        for index, (mention, own) in enumerate(zip(mentions, prepared)):
+            n = len(own.rows)
+            scores = np.round(logits[index, :n], SCORE_DECIMALS)
+            if not (np.isfinite(scores).all() and np.isfinite(nil[index])):
+                raise DweError(
+                    Errors.E508.format(mention=mention.text, doc=mention.doc_name)
+                )
+            order = rank_order(scores, kb.sort_keys(own.rows))
+            scores = scores[order]
+            probabilities, nil_probability = softmax_with_nil(scores, float(nil[index]))
+            scored.append(
+                ScoredMention(
+                    doc=mention.doc,
+                    start=mention.start,
+                    end=mention.end,
+                    text=mention.text,
+                    rows=own.rows[order],
+                    scores=scores,
+                    probabilities=probabilities,
+                    nil_score=float(nil[index]),
+                    nil_probability=nil_probability,
+                    contributions={
+                        channel: by_column[index, :n, where].sum(axis=0)[order]
+                        for channel, where in columns.items()
+                    },
+                )
+            )
+        return scored
+
+    def _collate(self, prepared: Sequence["PreparedMention"]) -> "LinkingBatch":
+        from .training.batching import collate
+
+        spec = self.model.shims[0].network.spec
+        sets = self._require_kb().vector_sets
+        reads_dwe = "dwe" in self.channels
+        return collate(
+            prepared,
+            heads={name: sets[name] for name in spec.heads} if reads_dwe else {},
+            image_dim=spec.image_dim,
+            pooled=self.model.shims[0].cfg["states"] == "pooled",
+            device=self._device(),
+        )
+
+    def set_annotations(
+        self, docs: Iterable[Doc], scores: Sequence[ScoredMention]
+    ) -> None:
+        """Write links and ranked candidates onto the documents.
+
+        docs (Iterable[Doc]): the documents.
+        scores (Sequence[ScoredMention]): what `predict` returned for them.
+        """
+        if not scores:
+            return
+        kept = [mention.rows[: self.top_k] for mention in scores]
+        rows = np.unique(np.concatenate(kept))
+        known = dict(zip(rows.tolist(), self._require_kb().titles(rows)))
+        ents = chain.from_iterable(doc.ents for doc in docs)
+        for ent, mention in zip(ents, scores):
+            candidates = tuple(
+                KBCandidate(
+                    *known[row],
+                    probability=float(mention.probabilities[rank]),
+                    scores={
+                        channel: float(values[rank])
+                        for channel, values in mention.contributions.items()
+                    },
+                )
+                for rank, row in enumerate(mention.rows[: self.top_k].tolist())
+            )
+            ent._.kb_candidates = candidates
+            best = mention.probabilities[0] if len(mention.rows) else 0.0
+            is_link = best >= max(self.threshold, mention.nil_probability)
+            kb_id = candidates[0].id if is_link and candidates else NIL
+            for token in ent:
+                if self.overwrite or not token.ent_kb_id:
+                    token.ent_kb_id_ = kb_id
+
+    # Training
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch of documents. Gradients add up until `finish_update`.
+
+        examples (Iterable[Example]): labelled documents.
+        drop (float): not used: dropout is a setting of the model.
+        sgd (Optimizer | None): steps at once if given.
+        losses (dict | None): gets the loss added under the component's name.
+        RETURNS (dict[str, float]): the losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "DweLinker.update")
+        mentions, gold_ids = self._labelled_mentions(examples)
+        if not mentions:
+            return losses
+        from .training.batching import with_targets
+
+        shim = self.model.shims[0]
+        batch = self._collate(self._prepare_cached(mentions))
+        gold_rows = self._require_kb().rows_of(gold_ids)
+        share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
+        batch, targets = with_targets(batch, gold_rows, share)
+        output, backprop = self.model.begin_update((batch, self.channels))
+        parts = shim.network.loss(
+            output, batch, targets, shim.cfg["info_nce_weight"]
+        )
+        backprop(parts.total)
+        losses[self.name] += float(parts.total.detach())
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Step the weights by the gradients so far.
+
+        sgd (Optimizer): gives learning rate, betas, L2 and clipping.
+        """
+        shim = self.model.shims[0]
+        shim.finish_update(sgd)
+        shim.network.dwe_trained = bool(shim.network.spec.heads)
+
+    def _labelled_mentions(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[Mention], list[str]]:
+        mentions, gold_ids = [], []
+        for index, example in enumerate(examples):
+            gold = {
+                (ent.start_char, ent.end_char): ent
+                for ent in example.reference.ents
+                if ent.kb_id_
+            }
+            spans = list(gold.values())
+            if not self.use_gold_ents:
+                spans = [
+                    ent
+                    for ent in example.predicted.ents
+                    if (ent.start_char, ent.end_char) in gold
+                ]
+            source = example.predicted
+            if not source._.images and example.reference._.images:
+                source = example.reference
+            mentions += mentions_in(source, index, spans)
+            gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
+        return mentions, gold_ids
+
+    def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
+        return self._prepared.get(
+            mentions,
+            lambda new: chain.from_iterable(
+                self.evidence.prepare(new, self.generate_candidates, self.n_candidates)
+            ),
+        )
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score examples with the registered scorer.
+
+        examples (Iterable[Example]): predicted and labelled documents.
+        RETURNS (dict[str, Any]): the scores.
+        """
+        if self.scorer is None:
+            return {}
+        return self.scorer(
+            examples, linker=self, threshold=self.threshold, **kwargs
+        )
+
+    # Serialisation
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the weights and a reference to the KB, which is never copied.
+
+        path (str | Path): directory of the component.
+        exclude (Iterable[str]): fields to leave out.
+        """
+        shim = self.model.shims[0]
+        util.to_disk(
+            path,
+            {
+                "cfg": lambda p: srsly.write_json(p, self._state(p.parent.parent)),
+                "model.safetensors": lambda p: p.write_bytes(shim.to_bytes()),
+            },
+            exclude,
+        )
+
+    def from_disk(
+        self, path: str | Path, *, exclude: Iterable[str] = ()
+    ) -> "DweLinker":
+        """Load the weights. The KB is opened when it is first needed.
+
+        path (str | Path): directory of the component.
+        exclude (Iterable[str]): fields to leave out.
+        RETURNS (DweLinker): the component.
+        """
+        util.from_disk(
+            path,
+            {
+                "cfg": lambda p: self._set_state(srsly.read_json(p), p.parent.parent),
+                "model.safetensors": lambda p: self._load_weights(p.read_bytes()),
+            },
+            exclude,
+        )
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): the weights and the path of the KB."""
+        shim = self.model.shims[0]
+        return util.to_bytes(
+            {
+                "cfg": lambda: srsly.json_dumps(self._state(None)),
+                "model.safetensors": shim.to_bytes,
+            },
+            exclude,
+        )
+
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "DweLinker":
+        """data (bytes): what `to_bytes` gave.
+        RETURNS (DweLinker): the component.
+        """
+        util.from_bytes(
+            data,
+            {
+                "cfg": lambda b: self._set_state(srsly.json_loads(b), None),
+                "model.safetensors": self._load_weights,
+            },
+            exclude,
+        )
+        return self
+
+    def _state(self, pipeline: Path | None) -> dict[str, Any]:
+        kb = None if self._kb_path is None else self._kb_path.resolve()
+        inside = pipeline is not None and kb and kb.is_relative_to(pipeline.resolve())
+        if kb and inside and pipeline is not None:
+            kb = kb.relative_to(pipeline.resolve())
+        return {"kb": kb.as_posix() if kb else None}
+
+    def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
+        path = os.environ.get(KB_VARIABLE) or state["kb"]
+        if path is None or self._kb_is_configured:
+            return
+        self._kb = None
+        self._evidence = None
+        self._kb_path = Path(path) if pipeline is None else pipeline / path
+
+    def _load_weights(self, data: bytes) -> None:
+        self.model.shims[0].from_bytes(data, device=self._device())
+        self._evidence = None

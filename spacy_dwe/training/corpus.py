@@ -1,0 +1,73 @@
+"""Training corpora that keep their pictures."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from ..errors import DweError, Errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+Reader = Callable[["Language"], Iterable[Example]]
+
+
+def create_corpus(
+    path: Path | None, image_root: Path | None = None, limit: int = 0
+) -> Reader:
+    """A reader of documents.jsonl and .spacy files ("spacy-dwe.Corpus.v1").
+
+    spaCy's own reader makes predicted documents from their text and so loses pictures.
+    This one keeps `doc._.images` and tokenises so that every mention is a span.
+
+    path (Path | None): a .jsonl, .jsonl.gz or .spacy file, or a directory of them.
+    image_root (Path | None): where relative picture paths of a .jsonl start; the
+        directory of the file if None.
+    limit (int): read at most so many documents, 0 = all.
+    RETURNS (Reader): a function from a pipeline to examples, whose predicted documents
+        have no entities.
+    RAISES (DweError): the file is missing, or holds no document.
+    """
+    if path is None:
+        raise DweError(Errors.E520)
+    return _Corpus(Path(path), image_root, limit)
+
+
+class _Corpus:
+    def __init__(self, path: Path, image_root: Path | None, limit: int) -> None:
+        self.path = path
+        self.image_root = image_root
+        self.limit = limit
+
+    def __call__(self, nlp: "Language") -> Iterator[Example]:
+        count = 0
+        for reference in self._documents(nlp):
+            predicted = reference.copy()
+            predicted.set_ents([])
+            yield Example(predicted, reference)
+            count += 1
+            if count == self.limit:
+                return
+        if not count:
+            raise DweError(Errors.E004.format(path=self.path, what="documents"))
+
+    def _documents(self, nlp: "Language") -> Iterator[Doc]:
+        from ..datasets.documents import make_docs, read_documents
+
+        for file in self._files():
+            if file.suffix == ".spacy":
+                yield from DocBin().from_disk(file).get_docs(nlp.vocab)
+                continue
+            for document in read_documents(file, image_root=self.image_root):
+                yield from make_docs(nlp, document, with_gold=True)
+
+    def _files(self) -> list[Path]:
+        if not self.path.exists():
+            raise DweError(Errors.E001.format(path=self.path))
+        if not self.path.is_dir():
+            return [self.path]
+        kinds = (".jsonl", ".jsonl.gz", ".spacy")
+        return sorted(p for p in self.path.iterdir() if p.name.endswith(kinds))
