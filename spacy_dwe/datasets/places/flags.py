@@ -4,6 +4,7 @@ The specification's language is `layers.py`; this is what the rest of the sample
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,7 +48,12 @@ def layout(spec: FlagSpec) -> np.ndarray:
 
     RETURNS (np.ndarray): in [0, 1]. Shape: (8, 12, 3), float32
     """
-    image = draw(spec, 64)
+    return _layout(parse_flag(spec))
+
+
+@lru_cache(maxsize=1024)
+def _layout(flag: Flag) -> np.ndarray:
+    image = draw(flag, 32)
     width, height = image.size
     box = (0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)
     small = image.resize(GRID, Image.Resampling.BOX, box=box)

@@ -94,8 +94,8 @@ def _corner(layer: kinds.Canton) -> str:
 def _striped(layer: kinds.Stripes) -> str:
     colours, n = layer.colors, len(layer.colors)
     if n > 4 and all(c == colours[i % 2] for i, c in enumerate(colours)):
-        named = f"{layer.direction} stripes, {colours[0]} and {colours[1]} in turn"
-        return f"{number(n)} {named}"
+        pair = f"alternating {colours[0]} and {colours[1]}"
+        return f"{number(n)} {pair} {layer.direction} stripes"
     return f"{number(n)} {layer.direction} stripes of {_list(colours)}"
 
 
@@ -207,13 +207,17 @@ def _spot(layer: Layer) -> tuple[Point, float] | None:
 
 
 def _stripe_under(stripes: kinds.Stripes, at: Point, reach: float) -> str | None:
+    """RETURNS (str | None): the colour of the stripe that all but holds a charge."""
     weights = stripes.weights or (1.0,) * len(stripes.colors)
     across = stripes.direction == "vertical"
+    middle = at[0 if across else 1]
+    # A flag is some one and a half times as wide as high.
+    reach = reach / 1.5 if across else reach
     start, total = 0.0, sum(weights)
     for colour, weight in zip(stripes.colors, weights, strict=True):
         end = start + weight / total
-        if start <= at[0 if across else 1] < end:
-            return colour if across or 2 * reach <= 1.15 * (end - start) else None
+        if start - 0.04 <= middle - reach and middle + reach <= end + 0.04:
+            return colour
         start = end
     return None
 
