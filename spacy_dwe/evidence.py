@@ -236,7 +236,9 @@ class Evidence:
             )
         return out
 
-    def _check(self, encoder: "ClipEncoder | SentenceEncoder", name: str | None) -> None:
+    def _check(
+        self, encoder: "ClipEncoder | SentenceEncoder", name: str | None
+    ) -> None:
         """Refuse vectors of another encoder: their cosines would be noise."""
         vectors = None if name is None else self.kb.vector_sets.get(name)
         if vectors is None or name in self._checked:
@@ -290,9 +292,7 @@ class Evidence:
                 Errors.E504.format(doc=mention.doc_name, reason=error)
             ) from None
         warnings.warn(
-            Warnings.W001.format(
-                image=ref.name, doc=mention.doc_name, reason=error
-            ),
+            Warnings.W001.format(image=ref.name, doc=mention.doc_name, reason=error),
             stacklevel=2,
         )
 
@@ -308,7 +308,9 @@ class Evidence:
             return
         vectors = self.kb.vector_sets[self.text_set]
         queries = np.stack([text.pooled for text in texts])
-        cosines, there = _cosines(vectors, candidates.rows, queries, candidates.mentions)
+        cosines, there = _cosines(
+            vectors, candidates.rows, queries, candidates.mentions
+        )
         features[:, columns[0]] = (cosines - vectors.mean) / vectors.std
         present[:, columns[0]] = there
 
@@ -379,5 +381,3 @@ def _chunks(lengths: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
         total += length
     if first < len(lengths):
         yield first, len(lengths)
-
-

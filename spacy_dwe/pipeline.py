@@ -16,6 +16,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
+from .codecs import KBCandidate
 from .errors import DweError, Errors
 from .mentions import Mention, mentions_in, mentions_of
 from .model.channels import CHANNELS, FeatureLayout, check_channels
@@ -25,7 +26,6 @@ from .model.scoring import (
     rank_order,
     softmax_with_nil,
 )
-from .tokens import KBCandidate
 from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
@@ -515,9 +515,7 @@ class DweLinker(TrainablePipe):
         share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
         batch, targets = with_targets(batch, gold_rows, share)
         output, backprop = self.model.begin_update((batch, self.channels))
-        parts = shim.network.loss(
-            output, batch, targets, shim.cfg["info_nce_weight"]
-        )
+        parts = shim.network.loss(output, batch, targets, shim.cfg["info_nce_weight"])
         backprop(parts.total)
         losses[self.name] += float(parts.total.detach())
         if sgd not in (None, False):
@@ -573,9 +571,7 @@ class DweLinker(TrainablePipe):
         """
         if self.scorer is None:
             return {}
-        return self.scorer(
-            examples, linker=self, threshold=self.threshold, **kwargs
-        )
+        return self.scorer(examples, linker=self, threshold=self.threshold, **kwargs)
 
     # Serialisation
 

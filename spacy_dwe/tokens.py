@@ -8,42 +8,19 @@ span._.link_groups   tuple[str, ...], groups an evaluation reports apart
 Values are always tuples, so that `.append`, which could not be seen, fails loudly.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import srsly
 from spacy.tokens import Doc, Span
 
+from .codecs import CODEC, KBCandidate, decode_msgpack, encode_msgpack
 from .images import ImageRef, image_refs
-
-CODEC = "spacy-dwe"
-IMAGE_KEY = "__dwe_image__"
-CANDIDATE_KEY = "__dwe_candidate__"
 
 # spaCy's own form of key, so that Doc.from_docs moves a span's values with the span.
 IMAGES = "_dwe_images"
 CANDIDATES = "_dwe_kb_candidates"
 GROUPS = "_dwe_link_groups"
 DOCUMENT_ID = "dwe_document_id"
-
-Chain = Callable[[Any], Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class KBCandidate:
-    """One entity that a mention may mean.
-
-    id, title, description (str): of the entity in the KnowledgeBase.
-    probability (float): over the candidates and NIL.
-    scores (dict[str, float]): what each scoring channel contributed to the logit.
-    """
-
-    id: str
-    title: str
-    description: str
-    probability: float
-    scores: dict[str, float] = field(default_factory=dict, hash=False)
 
 
 def document_name(doc: Doc) -> str:
@@ -67,26 +44,6 @@ def register_extensions() -> None:
     Span.set_extension("link_groups", getter=_groups, setter=_set_groups, force=True)
     srsly.msgpack_encoders.register(CODEC, func=encode_msgpack)
     srsly.msgpack_decoders.register(CODEC, func=decode_msgpack)
-
-
-def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
-    """srsly's encoder hook: ImageRef and KBCandidate to plain data."""
-    if isinstance(obj, ImageRef):
-        return {IMAGE_KEY: [obj.path, obj.data, obj.sha256]}
-    if isinstance(obj, KBCandidate):
-        scores = {name: float(score) for name, score in obj.scores.items()}
-        values = [obj.id, obj.title, obj.description, float(obj.probability), scores]
-        return {CANDIDATE_KEY: values}
-    return obj if chain is None else chain(obj)
-
-
-def decode_msgpack(obj: Any, chain: Chain = None) -> Any:
-    """srsly's decoder hook: the inverse of `encode_msgpack`."""
-    if IMAGE_KEY in obj:
-        return ImageRef(*obj[IMAGE_KEY])
-    if CANDIDATE_KEY in obj:
-        return KBCandidate(*obj[CANDIDATE_KEY])
-    return obj if chain is None else chain(obj)
 
 
 def _doc_key(name: str) -> Any:

@@ -1,0 +1,53 @@
+"""How the values on a Doc become msgpack and come back.
+
+srsly loads these functions by entry point while spaCy itself is being imported, so
+this module must not import spaCy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .images import ImageRef
+
+CODEC = "spacy-dwe"
+IMAGE_KEY = "__dwe_image__"
+CANDIDATE_KEY = "__dwe_candidate__"
+
+Chain = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KBCandidate:
+    """One entity that a mention may mean.
+
+    id, title, description (str): of the entity in the KnowledgeBase.
+    probability (float): over the candidates and NIL.
+    scores (dict[str, float]): what each scoring channel contributed to the logit.
+    """
+
+    id: str
+    title: str
+    description: str
+    probability: float
+    scores: dict[str, float] = field(default_factory=dict, hash=False)
+
+
+def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
+    """srsly's encoder hook: ImageRef and KBCandidate to plain data."""
+    if isinstance(obj, ImageRef):
+        return {IMAGE_KEY: [obj.path, obj.data, obj.sha256]}
+    if isinstance(obj, KBCandidate):
+        scores = {name: float(score) for name, score in obj.scores.items()}
+        values = [obj.id, obj.title, obj.description, float(obj.probability), scores]
+        return {CANDIDATE_KEY: values}
+    return obj if chain is None else chain(obj)
+
+
+def decode_msgpack(obj: Any, chain: Chain = None) -> Any:
+    """srsly's decoder hook: the inverse of `encode_msgpack`."""
+    if IMAGE_KEY in obj:
+        return ImageRef(*obj[IMAGE_KEY])
+    if CANDIDATE_KEY in obj:
+        return KBCandidate(*obj[CANDIDATE_KEY])
+    return obj if chain is None else chain(obj)
