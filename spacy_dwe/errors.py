@@ -12,6 +12,36 @@ class Errors:
     E002 = "[DWE-E002] {path}, line {line}: not valid JSON ({reason})"
     E003 = "[DWE-E003] {path}, line {line}: {reason}"
     E004 = "[DWE-E004] {path} is empty: it holds no {what}"
+
+    E100 = "[DWE-E100] {source}: not an entity: {problem}"
+    E101 = "[DWE-E101] {path}, line {line}: the id {id!r} stands in line {first} already"
+    E102 = "[DWE-E102] {path} is no complete gzip file: {reason}"
+    E103 = (
+        "[DWE-E103] {path} is no KnowledgeBase: it has no meta.json. Build one with "
+        "`python -m spacy dwe kb build ENTITIES.jsonl OUT.kb`"
+    )
+    E104 = (
+        "[DWE-E104] The KnowledgeBase {path} is damaged: {file} is missing. Copy it "
+        "again, or build it again"
+    )
+    E105 = (
+        "[DWE-E105] The KnowledgeBase {path} is damaged: {file} cannot be read "
+        "({reason}). Copy it again, or build it again"
+    )
+    E106 = "[DWE-E106] The KnowledgeBase {path} has been built anew: open it again"
+    E107 = "[DWE-E107] No entity {id!r} in the KnowledgeBase {path}"
+    E108 = (
+        "[DWE-E108] The KnowledgeBase {path} has format {found}, but this spacy-dwe "
+        "reads format {known}: upgrade spacy-dwe, or build the KB again"
+    )
+    E109 = "[DWE-E109] {path} exists: pass --overwrite (overwrite=True) to replace it"
+    E110 = (
+        "[DWE-E110] {path} exists and is no KnowledgeBase, so it is not replaced: name "
+        "another output"
+    )
+    E111 = "[DWE-E111] There are no entities to build {path} from"
+    E112 = "[DWE-E112] Two entities have the id {id!r}"
+    E113 = "[DWE-E113] The encoder {fingerprint} gives {problem}: it cannot build a KB"
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (
         "[DWE-E401] The linker of {pipeline} has no KnowledgeBase: pass one with "
@@ -156,4 +186,5 @@ class Errors:
 
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
+    W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
     W200 = "[DWE-W200] {path} holds no documents"

@@ -1,0 +1,312 @@
+"""Features of mention-entity pairs, computed for all pairs of a batch at once.
+
+Each lies in [0, 1] and depends on one mention and one entity (and on how rare words
+are in the KB), never on the other candidates.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .candidates import Candidates
+from .lexical import (
+    YEARS,
+    Lexicon,
+    description_words,
+    initials_hash,
+    years_in,
+)
+from .normalisation import (
+    GRAM_BUCKETS,
+    WORD_BUCKETS,
+    gram_buckets,
+    normalise,
+    text_hash,
+    text_hashes,
+    word_buckets,
+)
+
+NAME_FEATURES = (
+    "ngram_cosine",
+    "exact",
+    "exact_title",
+    "mention_coverage",
+    "title_coverage",
+    "first_token",
+    "last_token",
+    "rarity",
+    "initials",
+)
+FACT_FEATURES = (
+    "year_overlap",
+    "year_conflict",
+    "shared_words",
+    "description_length",
+    "sitelinks",
+)
+
+LONG_DESCRIPTION = 2000
+"""Characters at which `description_length` reaches 1."""
+MANY_SITELINKS = 300
+"""Wikipedias at which `sitelinks` reaches 1; there are some 340."""
+SHARED_HALF = 1.0
+"""Rarity-weighted shared words at which `shared_words` is one half."""
+
+_MENTIONS = 256
+"""Mentions computed together; bounds the memory of intermediate arrays."""
+
+
+def name_features(
+    lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
+) -> np.ndarray:
+    """How well mentions match the best name of each candidate, the one with the
+    highest n-gram cosine (an exact match first).
+
+    RETURNS (np.ndarray): values in [0, 1].
+        Shape: (total, len(NAME_FEATURES)), float32
+    """
+    out = np.zeros((len(candidates.rows), len(NAME_FEATURES)), dtype=np.float32)
+    for start in range(0, len(mentions), _MENTIONS):
+        end = min(start + _MENTIONS, len(mentions))
+        first, last = candidates.offsets[start], candidates.offsets[end]
+        if first < last:
+            out[first:last] = _name_features(
+                lexicon, mentions[start:end], candidates.span(start, end)
+            )
+    return out
+
+
+def fact_features(
+    lexicon: Lexicon, contexts: Sequence[str], candidates: Candidates
+) -> tuple[np.ndarray, np.ndarray]:
+    """What mentions' contexts and the candidates' descriptions have in common, and how
+    well known the candidates are.
+
+    RETURNS (tuple[np.ndarray, np.ndarray]): values in [0, 1], and which of them there
+        are. Shapes: (total, len(FACT_FEATURES)), float32 and bool
+    """
+    rows = candidates.rows
+    values = np.zeros((len(rows), len(FACT_FEATURES)), dtype=np.float32)
+    present = np.zeros(values.shape, dtype=bool)
+    lengths = lexicon.description_length[rows]
+    sitelinks = lexicon.sitelinks[rows]
+    _fill_years(lexicon, contexts, candidates, values[:, :2], present[:, :2])
+    values[:, 2] = _shared_words(lexicon, contexts, candidates)
+    values[:, 3] = _log_scaled(lengths, LONG_DESCRIPTION)
+    values[:, 4] = _log_scaled(np.nan_to_num(sitelinks), MANY_SITELINKS)
+    present[:, 2] = present[:, 3] = lengths > 0
+    present[:, 4] = ~np.isnan(sitelinks)
+    return values, present
+
+
+def priors(
+    lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
+) -> np.ndarray:
+    """RETURNS (np.ndarray): prior of the mention for each candidate, else the
+    candidate's own, else NaN. Shape: (total,), float32"""
+    values = lexicon.entity_prior[candidates.rows]
+    keys = text_hashes([normalise(mention) for mention in mentions])
+    names, pairs, _ = _names_of(lexicon, candidates.rows)
+    found = lexicon.name_prior[names]
+    wanted = np.repeat(keys, candidates.lengths)[pairs]
+    match = (lexicon.name_hash[names] == wanted) & ~np.isnan(found)
+    best = np.full(len(values), -1, dtype=np.float32)
+    np.maximum.at(best, pairs[match], found[match])
+    return np.where(best >= 0, best, values)
+
+
+def _name_features(
+    lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
+) -> np.ndarray:
+    keys = [normalise(mention) for mention in mentions]
+    owner = candidates.mentions
+    names, pairs, starts = _names_of(lexicon, candidates.rows)
+    cosine = _gram_cosines(lexicon, keys, names, owner[pairs])
+    exact = lexicon.name_hash[names] == text_hashes(keys)[owner[pairs]]
+    best = _first_maximum(cosine + exact, pairs, starts)
+    chosen = names[best]
+    words = _WordMatches(lexicon, keys, chosen, owner)
+    texts = text_hashes([mention.strip() for mention in mentions])
+    return np.stack(
+        [
+            cosine[best],
+            exact[best],
+            lexicon.title_hash[candidates.rows] == texts[owner],
+            words.mention_coverage(),
+            words.title_coverage(),
+            words.first_token(),
+            words.last_token(),
+            words.rarity(),
+            words.initials(),
+        ],
+        axis=1,
+        dtype=np.float32,
+        casting="unsafe",
+    )
+
+
+class _WordMatches:
+    """Compares the words of mentions with those of one name a pair."""
+
+    def __init__(
+        self, lexicon: Lexicon, keys: list[str], names: np.ndarray, owner: np.ndarray
+    ) -> None:
+        """names (np.ndarray): a name a pair. owner (np.ndarray): its mention."""
+        self.lexicon, self.names, self.owner = lexicon, names, owner
+        self.split = [key.split() for key in keys]
+        distinct = [list(dict.fromkeys(words)) for words in self.split]
+        self.n_words = np.array([len(words) for words in distinct], dtype=np.int64)
+        buckets = word_buckets([word for words in distinct for word in words])
+        vocabulary, local = np.unique(buckets, return_inverse=True)
+        has = np.zeros((len(keys), len(vocabulary) + 1), dtype=bool)
+        has[np.repeat(np.arange(len(keys)), self.n_words), local] = True
+        self.starts, flat, pairs = _ragged(lexicon.word_offsets, names)
+        self.buckets = lexicon.words[flat]
+        place = np.searchsorted(vocabulary, self.buckets)
+        known = np.append(vocabulary, np.uint32(WORD_BUCKETS))[place] == self.buckets
+        self.shared = known & has[owner[pairs], place]
+
+    def mention_coverage(self) -> np.ndarray:
+        count = np.add.reduceat(self.shared, self.starts, dtype=np.int64)
+        return np.minimum(count / np.maximum(self.n_words, 1)[self.owner], 1)
+
+    def title_coverage(self) -> np.ndarray:
+        total = np.diff(np.append(self.starts, len(self.shared)))
+        return np.add.reduceat(self.shared, self.starts, dtype=np.int64) / total
+
+    def first_token(self) -> np.ndarray:
+        return self._equal_ends(0)
+
+    def last_token(self) -> np.ndarray:
+        return self._equal_ends(-1)
+
+    def rarity(self) -> np.ndarray:
+        weight = np.where(self.shared, self.lexicon.word_rarity[self.buckets], 0)
+        return np.maximum.reduceat(weight, self.starts)
+
+    def initials(self) -> np.ndarray:
+        """The mention abbreviates the name, or its words abbreviate the name's."""
+        short = np.array(
+            [text_hash("".join(words)) if words else 1 for words in self.split],
+            dtype=np.uint64,
+        )
+        return self.lexicon.name_initials[self.names] == short[self.owner]
+
+    def _equal_ends(self, end: int) -> np.ndarray:
+        own = [words[end] if words else "" for words in self.split]
+        return self.lexicon.name_ends[self.names, end] == word_buckets(own)[self.owner]
+
+
+def _gram_cosines(
+    lexicon: Lexicon, keys: list[str], names: np.ndarray, owner: np.ndarray
+) -> np.ndarray:
+    """RETURNS (np.ndarray): cosine of each name with its mention, `owner` ascending."""
+    grams, offsets = gram_buckets(keys)
+    weights = lexicon.gram_weight[grams]
+    bounds = np.searchsorted(owner, np.arange(len(keys) + 1))
+    out = np.zeros(len(names), dtype=np.float32)
+    table = np.zeros(GRAM_BUCKETS, dtype=np.float32)
+    for mention in range(len(keys)):
+        first, last = bounds[mention], bounds[mention + 1]
+        if first == last:
+            continue
+        own = slice(offsets[mention], offsets[mention + 1])
+        norm = np.sqrt(np.square(weights[own]).sum()) or 1.0
+        table[grams[own]] = np.square(weights[own]) / norm
+        starts, flat, _ = _ragged(lexicon.gram_offsets, names[first:last])
+        out[first:last] = np.add.reduceat(table[lexicon.grams[flat]], starts)
+        table[grams[own]] = 0
+    return np.minimum(out / lexicon.gram_norm[names], 1)
+
+
+def _fill_years(
+    lexicon: Lexicon,
+    contexts: Sequence[str],
+    candidates: Candidates,
+    values: np.ndarray,
+    present: np.ndarray,
+) -> None:
+    """Overlap: share of the context's years that the description names. Conflict:
+    share of them that come before its first year."""
+    years = [years_in(context) for context in contexts]
+    has = np.zeros((len(contexts), len(YEARS)), dtype=np.float32)
+    for mention, line in enumerate(years):
+        has[mention, [year - YEARS.start for year in line]] = 1 / max(len(line), 1)
+    owner = candidates.mentions
+    counts = lexicon.year_offsets[candidates.rows + 1]
+    counts = counts - lexicon.year_offsets[candidates.rows]
+    dated = np.array([bool(line) for line in years], dtype=bool)
+    pairs = np.flatnonzero(dated[owner] & (counts > 0))
+    if not len(pairs):
+        return
+    starts, flat, inner = _ragged(lexicon.year_offsets, candidates.rows[pairs])
+    places = lexicon.years[flat] - YEARS.start
+    mention = owner[pairs]
+    before = np.cumsum(has, axis=1) - has
+    values[pairs, 0] = np.add.reduceat(has[mention[inner], places], starts)
+    values[pairs, 1] = before[mention, places[starts]]
+    np.clip(values, 0, 1, out=values)
+    present[pairs] = True
+
+
+def _shared_words(
+    lexicon: Lexicon, contexts: Sequence[str], candidates: Candidates
+) -> np.ndarray:
+    rarity = lexicon.fact_rarity
+    out = np.zeros(len(candidates.rows), dtype=np.float32)
+    counts = lexicon.fact_offsets[candidates.rows + 1]
+    filled = counts > lexicon.fact_offsets[candidates.rows]
+    table = np.zeros(WORD_BUCKETS, dtype=np.float32)
+    for mention, context in enumerate(contexts):
+        span = slice(candidates.offsets[mention], candidates.offsets[mention + 1])
+        pairs = span.start + np.flatnonzero(filled[span])
+        words = word_buckets(list(set(description_words(context))))
+        if not len(pairs) or not len(words):
+            continue
+        table[words] = np.square(rarity[words])
+        starts, flat, _ = _ragged(lexicon.fact_offsets, candidates.rows[pairs])
+        out[pairs] = np.add.reduceat(table[lexicon.facts[flat]], starts)
+        table[words] = 0
+    return out / (out + SHARED_HALF)
+
+
+def _names_of(
+    lexicon: Lexicon, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """RETURNS (tuple): names of all candidates, the pair each belongs to, and where a
+    pair's names start. Every entity has a name."""
+    starts, names, pairs = _ragged(lexicon.entity_names, rows)
+    return names, pairs, starts
+
+
+def _ragged(
+    offsets: np.ndarray, which: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flatten the slices `offsets[i]:offsets[i + 1]` of the given i.
+
+    RETURNS (tuple[np.ndarray, np.ndarray, np.ndarray]): where each slice starts in the
+        flat order, the positions it holds, and which of the given i each belongs to.
+    """
+    first = offsets[which]
+    counts = offsets[which + 1] - first
+    ends = np.cumsum(counts)
+    starts = ends - counts
+    flat = np.arange(ends[-1] if len(ends) else 0)
+    flat += np.repeat(first - starts, counts)
+    return starts, flat, np.repeat(np.arange(len(which)), counts)
+
+
+def _first_maximum(
+    values: np.ndarray, pairs: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
+    """RETURNS (np.ndarray): index of the largest value of each pair, the first of equal
+    ones. Shape: (n_pairs,)"""
+    if len(values) == len(starts):
+        return starts
+    highest = np.maximum.reduceat(values, starts)[pairs]
+    index = np.where(values == highest, np.arange(len(values)), len(values))
+    return np.minimum.reduceat(index, starts)
+
+
+def _log_scaled(values: np.ndarray, full: int) -> np.ndarray:
+    return np.minimum(np.log1p(values) / np.log1p(full), 1)

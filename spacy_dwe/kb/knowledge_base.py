@@ -1,0 +1,329 @@
+"""The KnowledgeBase that users hold: entities, names, descriptions and vectors."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spacy.kb import Candidate, KnowledgeBase
+from spacy.tokens import Span
+from spacy.vocab import Vocab
+
+from ..errors import DweError, Errors
+from . import features
+from .candidates import Candidates
+from .entity import Entity
+from .lexical import Lexicon
+from .loaders import kb_path
+from .normalisation import normalise, text_hashes
+from .store import EntityStore
+from .vectors import VectorSet
+
+META_FILE = "meta.json"
+NAMES_FOLDER = "names"
+FORMAT = 1
+"""Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
+
+_OVERFETCH = 4
+"""A search reads at most this many names for each candidate that is wanted."""
+
+
+class DweKnowledgeBase(KnowledgeBase):
+    """Entities with names, descriptions and vectors, in a folder. Opening reads no
+    entity; what is read stays at one version until the KB is opened again. Entities are
+    known by their row, a number that never changes its meaning."""
+
+    def __init__(self, path: str | Path, vocab: Vocab | None = None) -> None:
+        """path (str | Path): the KB's folder.
+        vocab (Vocab | None): vocab of the pipeline; needed by spaCy's EntityLinker.
+        """
+        self._open(Path(path))
+        super().__init__(Vocab() if vocab is None else vocab, self._vector_length())
+
+    def _open(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        if not (self.path / META_FILE).is_file():
+            found = Errors.E103 if self.path.exists() else Errors.E001
+            raise DweError(found.format(path=self.path))
+        _check_format(self.path)
+        self._store = EntityStore(self.path)
+        self.meta: dict[str, Any] = self._store.version.meta
+        folder = self.path / NAMES_FOLDER / self._store.version.generation
+        self._lexicon = Lexicon.open(folder)
+        if self._lexicon.n_rows < self.n_rows:
+            reason = "it holds fewer entities than entities.sqlite"
+            raise DweError(
+                Errors.E105.format(path=self.path, file=folder.name, reason=reason)
+            )
+        self.vector_sets: dict[str, VectorSet] = {
+            name: VectorSet.open(self.path, name, meta)
+            for name, meta in self.meta["vectors"].items()
+        }
+        self.__dict__.pop("_names", None)
+
+    @cached_property
+    def _names(self) -> Any:
+        from .names import FOLDER, TantivyNames
+
+        generation = self._store.version.generation
+        return TantivyNames(self.path / NAMES_FOLDER / generation / FOLDER)
+
+    def __len__(self) -> int:
+        return int(self.meta["entities"])
+
+    def __repr__(self) -> str:
+        return f"DweKnowledgeBase({str(self.path)!r}, entities={len(self)})"
+
+    @property
+    def n_rows(self) -> int:
+        """RETURNS (int): rows, removed ones included; every row is below it."""
+        return int(self.meta["rows"])
+
+    # Candidates
+
+    def search(self, mentions: Sequence[str], n: int = 100) -> Candidates:
+        """Entities with a name that equals, shares words with or is spelt like the
+        mention.
+
+        mentions (Sequence[str]): texts.
+        n (int): most candidates a mention.
+        RETURNS (Candidates): equal names first, then by BM25.
+        """
+        keys = [normalise(mention) for mention in mentions]
+        names_each = min(self.meta["names"] / self.n_rows, _OVERFETCH)
+        limit = round(n * names_each) + min(len(self._store.removed), n)
+        found = self._names.search(keys, limit)
+        exact = self._exact(keys)
+        owner = self._lexicon.name_entity
+        lists = []
+        for mention, numbers in enumerate(found):
+            rows = np.concatenate([exact[mention], owner[numbers]])
+            lists.append(list(dict.fromkeys(self._live(rows).tolist()))[:n])
+        return Candidates.from_lists(lists)
+
+    def exact(self, mentions: Sequence[str]) -> Candidates:
+        """RETURNS (Candidates): entities with a name equal to the mention but for case,
+        diacritics and punctuation, by row."""
+        return self._exact([normalise(mention) for mention in mentions])
+
+    def all_rows(self, n_mentions: int) -> Candidates:
+        """RETURNS (Candidates): every entity for each mention, by row."""
+        rows = self._live(np.arange(self.n_rows, dtype=np.int32))
+        offsets = np.arange(n_mentions + 1, dtype=np.int64) * len(rows)
+        return Candidates(np.tile(rows, n_mentions), offsets)
+
+    # Features
+
+    def name_features(
+        self, mentions: Sequence[str], candidates: Candidates
+    ) -> np.ndarray:
+        """How well each mention matches the names of its candidates.
+
+        RETURNS (np.ndarray): in [0, 1]. Shape: (total, len(NAME_FEATURES)), float32
+        """
+        return features.name_features(self._lexicon, mentions, candidates)
+
+    def fact_features(
+        self, contexts: Sequence[str], candidates: Candidates
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What each mention's context shares with the descriptions of its candidates.
+
+        RETURNS (tuple[np.ndarray, np.ndarray]): values in [0, 1], and which there are.
+            Shapes: (total, len(FACT_FEATURES)), float32 and bool
+        """
+        return features.fact_features(self._lexicon, contexts, candidates)
+
+    def priors(self, mentions: Sequence[str], candidates: Candidates) -> np.ndarray:
+        """RETURNS (np.ndarray): probability that the mention means the candidate: the
+        prior of the alias, else of the entity, else NaN. Shape: (total,), float32"""
+        if not self.meta["priors"]:
+            return np.full(len(candidates.rows), np.nan, dtype=np.float32)
+        return features.priors(self._lexicon, mentions, candidates)
+
+    def sort_keys(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """RETURNS (np.ndarray): place of each row's id among all ids in order; breaks
+        ties without reading ids. Shape: (len(rows),), int32"""
+        return self._lexicon.sort_key[np.asarray(rows, dtype=np.int64)]
+
+    def described(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """RETURNS (np.ndarray): rows with a description. Shape: (len(rows),), bool"""
+        return self._lexicon.description_length[np.asarray(rows, dtype=np.int64)] > 0
+
+    # Entities
+
+    def entities(self, rows: Sequence[int] | np.ndarray) -> list[Entity]:
+        """RETURNS (list[Entity]): the entities of the given rows."""
+        return self._store.entities(_ints(rows))
+
+    def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """RETURNS (list[str]): the ids of the given rows."""
+        return self._store.ids(_ints(rows))
+
+    def titles(self, rows: Sequence[int] | np.ndarray) -> list[tuple[str, str, str]]:
+        """RETURNS (list[tuple[str, str, str]]): id, title and description a row."""
+        return self._store.titles(_ints(rows))
+
+    def rows_of(self, ids: Sequence[str]) -> np.ndarray:
+        """RETURNS (np.ndarray): row of each id, -1 where the KB has none.
+        Shape: (len(ids),), int32"""
+        return self._store.rows_of(ids)
+
+    def __iter__(self) -> Iterator[Entity]:
+        """YIELDS (Entity): all entities, in the order of their rows."""
+        return (entity for _, entity in self._store)
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self.rows_of([name])[0] >= 0)
+
+    # What spaCy's EntityLinker asks of a KnowledgeBase
+
+    def is_empty(self) -> bool:
+        return len(self) == 0
+
+    def get_candidates(self, mention: Span) -> Iterable[Candidate]:
+        """RETURNS (Iterable[Candidate]): entities with a name equal to the mention."""
+        return next(iter(self.get_candidates_batch([mention])))
+
+    def get_candidates_batch(
+        self, mentions: Iterable[Span]
+    ) -> Iterable[Iterable[Candidate]]:
+        """Entities with a name equal to the mention. spaCy's EntityLinker has no
+        measure of how well a name fits, so nearly equal names are left out.
+
+        RETURNS (Iterable[Iterable[Candidate]]): a list a mention.
+        """
+        texts = [mention.text for mention in mentions]
+        found = self.exact(texts)
+        ids = self.ids(found.rows)
+        priors = np.nan_to_num(self.priors(texts, found)).tolist()
+        vectors = self._row_vectors(found.rows)
+        strings = self.vocab.strings
+        candidates = [
+            Candidate(
+                kb=self,
+                entity_hash=strings.add(ids[pair]),
+                entity_freq=priors[pair],
+                entity_vector=vectors[pair],
+                alias_hash=strings.add(texts[mention]),
+                prior_prob=priors[pair],
+            )
+            for pair, mention in enumerate(found.mentions.tolist())
+        ]
+        bounds = found.offsets.tolist()
+        return [candidates[a:b] for a, b in zip(bounds, bounds[1:])]
+
+    def get_vector(self, entity: str) -> list[float]:
+        """RETURNS (list[float]): the description's vector. An entity without one gets a
+        vector that favours no direction."""
+        return self.get_vectors([entity])[0]
+
+    def get_vectors(self, entities: Iterable[str]) -> list[list[float]]:
+        """RETURNS (list[list[float]]): as get_vector, for several ids."""
+        ids = list(entities)
+        rows = self.rows_of(ids)
+        if (rows < 0).any():
+            missing = ids[int(np.argmax(rows < 0))]
+            raise DweError(Errors.E107.format(id=missing, path=self.path))
+        return self._row_vectors(rows)
+
+    def get_entity_strings(self) -> list[str]:
+        """RETURNS (list[str]): the ids of all entities; reads the whole KB."""
+        return list(self._store.live_ids())
+
+    def to_disk(self, path: str | Path, exclude: Iterable[str] = ()) -> None:
+        """Write a small file that refers to this KB; the KB itself is not copied.
+
+        path (str | Path): file to write.
+        """
+        path = Path(path)
+        reference = reference_to(self.path, path.resolve().parent.parent)
+        path.write_text(json.dumps({"kb": reference}), encoding="utf-8")
+
+    def from_disk(
+        self, path: str | Path, exclude: Iterable[str] = ()
+    ) -> "DweKnowledgeBase":
+        """Open the KB that a file written by `to_disk` refers to."""
+        path = Path(path)
+        reference = json.loads(path.read_text(encoding="utf-8"))["kb"]
+        self._reopen(path.resolve().parent.parent / kb_path(reference))
+        return self
+
+    def to_bytes(self, **kwargs: Any) -> bytes:
+        """RETURNS (bytes): a reference to this KB; the KB itself is not copied."""
+        return json.dumps({"kb": str(self.path)}).encode("utf-8")
+
+    def from_bytes(
+        self, bytes_data: bytes, *, exclude: tuple[str, ...] = ()
+    ) -> "DweKnowledgeBase":
+        """Open the KB that `to_bytes` refers to."""
+        self._reopen(Path(kb_path(json.loads(bytes_data)["kb"])))
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self.path), self.vocab)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DweKnowledgeBase":
+        return type(self)(self.path, self.vocab)
+
+    # Details
+
+    def _exact(self, keys: Sequence[str]) -> Candidates:
+        lexicon = self._lexicon
+        hashes = text_hashes(keys)
+        first = np.searchsorted(lexicon.sorted_hash, hashes, side="left")
+        last = np.searchsorted(lexicon.sorted_hash, hashes, side="right")
+        return Candidates.from_lists(
+            self._live(lexicon.name_entity[lexicon.sorted_name[a:b]])
+            for a, b in zip(first.tolist(), last.tolist())
+        )
+
+    def _live(self, rows: np.ndarray) -> np.ndarray:
+        removed = self._store.removed
+        return rows[~np.isin(rows, removed)] if len(removed) else rows
+
+    def _row_vectors(self, rows: np.ndarray) -> list[list[float]]:
+        vectors = self._text_vectors
+        if vectors is None:
+            return [[] for _ in rows]
+        found, present = vectors.gather(rows)
+        found[~present] = vectors.dim**-0.5
+        return [vector.tolist() for vector in found]
+
+    @property
+    def _text_vectors(self) -> VectorSet | None:
+        sets = self.vector_sets
+        return sets.get("description@text") or sets.get("description@clip")
+
+    def _vector_length(self) -> int:
+        vectors = self._text_vectors
+        return 0 if vectors is None else vectors.dim
+
+    def _reopen(self, path: Path) -> None:
+        self._open(path)
+        KnowledgeBase.__init__(self, self.vocab, self._vector_length())
+
+
+def reference_to(kb: Path, base: Path) -> str:
+    """RETURNS (str): path of a KB, relative to `base` if it lies inside."""
+    kb, base = kb.resolve(), base.resolve()
+    return kb.relative_to(base).as_posix() if kb.is_relative_to(base) else str(kb)
+
+
+def _check_format(path: Path) -> None:
+    try:
+        meta = json.loads((path / META_FILE).read_text(encoding="utf-8"))
+        number = meta["format"]
+    except (ValueError, KeyError, TypeError):
+        reason = "it is no JSON object with a format version"
+        raise DweError(
+            Errors.E105.format(path=path, file=META_FILE, reason=reason)
+        ) from None
+    if number != FORMAT:
+        raise DweError(Errors.E108.format(path=path, found=number, known=FORMAT))
+
+
+def _ints(rows: Sequence[int] | np.ndarray) -> list[int]:
+    numbers: list[int] = np.asarray(rows, dtype=np.int64).tolist()
+    return numbers

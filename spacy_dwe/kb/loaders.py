@@ -1,0 +1,35 @@
+"""How a config names a KnowledgeBase."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from spacy.vocab import Vocab
+
+if TYPE_CHECKING:
+    from .knowledge_base import DweKnowledgeBase
+
+KB_VARIABLE = "DWE_KB"
+"""Environment variable whose path replaces the one in a config or saved pipeline."""
+
+
+def kb_path(path: str) -> str:
+    """RETURNS (str): the path to open: that of the variable DWE_KB where it is set."""
+    return os.environ.get(KB_VARIABLE) or path
+
+
+def kb_from_path(path: str) -> Callable[..., "DweKnowledgeBase"]:
+    """Open a KB made by `python -m spacy dwe kb build`. It serves dwe_linker's
+    `kb_loader`, and `kb_loader` and `generate_empty_kb` of spaCy's entity_linker.
+
+    path (str): the KB's folder; the variable DWE_KB overrides it.
+    RETURNS (Callable[[Vocab], DweKnowledgeBase]): registered as
+        spacy-dwe.KBFromPath.v1.
+    """
+
+    def load_kb(vocab: Vocab, entity_vector_length: int = 0) -> "DweKnowledgeBase":
+        from .knowledge_base import DweKnowledgeBase
+
+        return DweKnowledgeBase(kb_path(path), vocab)
+
+    return load_kb

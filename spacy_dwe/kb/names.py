@@ -1,0 +1,150 @@
+"""Search for names that share words with a mention, or nearly do.
+
+A name is known here by its number: its position in the order in which names were
+written. `NameIndex` is all that the rest of the KB knows of a search engine.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import tantivy
+
+from ..errors import DweError, Errors
+
+FOLDER = "index"
+_WORDS = "words"
+_INITIALS = "initials"
+_NUMBER = "number"
+_FREQUENCIES = "freq"
+_WRITER_BYTES = 64 << 20
+
+MAX_WORDS = 32
+"""Words of a mention that are searched for; what is longer is no name."""
+MIN_FUZZY = 4
+"""Letters a word needs to be looked for under other spellings."""
+MIN_FUZZIER = 8
+"""Letters a word needs to be looked for at edit distance 2."""
+INITIALS = range(2, 7)
+"""Letters of an abbreviation such as JFK."""
+
+
+class NameIndex(Protocol):
+    """Ranks the names that resemble a mention."""
+
+    def search(self, keys: Sequence[str], n: int) -> list[list[int]]:
+        """Search for normalised mentions.
+
+        RETURNS (list[list[int]]): at most n numbers of names a mention, best first.
+        """
+        ...
+
+
+def initials(words: Sequence[str]) -> str:
+    """RETURNS (str): the first letters of several words; empty for a single one."""
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
+
+
+def write_names(folder: Path, keys: Iterable[str]) -> None:
+    """Index normalised names; the n-th one gets number n.
+
+    folder (Path): where the index goes; it does not exist yet.
+    """
+    folder.mkdir(parents=True)
+    index = tantivy.Index(_schema(), path=str(folder))
+    # One thread: the same names give the same index, hence the same order of ties.
+    writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+    for number, key in enumerate(keys):
+        document = tantivy.Document()
+        document.add_text(_WORDS, key)
+        short = initials(key.split())
+        if len(short) in INITIALS:
+            document.add_text(_INITIALS, short)
+        document.add_unsigned(_NUMBER, number)
+        writer.add_document(document)
+    writer.commit()
+    writer.wait_merging_threads()
+    for lock in folder.glob(".tantivy-*.lock"):
+        lock.unlink()
+
+
+class TantivyNames:
+    """A `NameIndex` on disk, ranked by BM25 over words. A word that no name has is
+    looked for under similar spellings."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder (Path): where `write_names` put the index."""
+        if not folder.is_dir():
+            raise DweError(Errors.E104.format(path=folder.parent, file=FOLDER))
+        try:
+            self._searcher = _open(folder)
+        except ValueError as error:
+            raise DweError(
+                Errors.E105.format(path=folder.parent, file=FOLDER, reason=error)
+            ) from None
+        self._schema = _schema()
+
+    def search(self, keys: Sequence[str], n: int) -> list[list[int]]:
+        return [self._search(key.split()[:MAX_WORDS], n) for key in keys]
+
+    def _search(self, words: list[str], n: int) -> list[int]:
+        parts: list[Any] = []
+        unknown = []
+        for word in words:
+            if self._searcher.doc_freq(_WORDS, word):
+                parts.append(self._term(_WORDS, word))
+            elif len(word) >= MIN_FUZZY:
+                unknown.append(word)
+        parts += [self._fuzzy(word, 1) for word in unknown]
+        if len(words) == 1 and len(words[0]) in INITIALS:
+            parts.append(self._term(_INITIALS, words[0]))
+        numbers = self._numbers(parts, n)
+        if not numbers:
+            longer = [word for word in unknown if len(word) >= MIN_FUZZIER]
+            numbers = self._numbers([self._fuzzy(word, 2) for word in longer], n)
+        return numbers
+
+    def _numbers(self, parts: list[Any], n: int) -> list[int]:
+        if not parts:
+            return []
+        should = tantivy.Occur.Should
+        query = tantivy.Query.boolean_query([(should, part) for part in parts])
+        hits = self._searcher.search(query, n, count=False).hits
+        addresses = [address for _, address in hits]
+        numbers: list[int] = self._searcher.fast_field_values(_NUMBER, addresses)
+        return numbers
+
+    def _term(self, field: str, word: str) -> Any:
+        return tantivy.Query.term_query(self._schema, field, word, _FREQUENCIES)
+
+    def _fuzzy(self, word: str, distance: int) -> Any:
+        return tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, distance)
+
+
+def _schema() -> Any:
+    builder = tantivy.SchemaBuilder()
+    for field in (_WORDS, _INITIALS):
+        builder.add_text_field(
+            field, tokenizer_name="whitespace", index_option=_FREQUENCIES
+        )
+    builder.add_unsigned_field(_NUMBER, fast=True)
+    return builder.build()
+
+
+def _open(folder: Path) -> Any:
+    if os.access(folder, os.W_OK):
+        return _searcher(folder)
+    # Tantivy creates a lock file even to read.
+    with tempfile.TemporaryDirectory(prefix="spacy-dwe-") as links:
+        for file in folder.absolute().iterdir():
+            (Path(links) / file.name).symlink_to(file)
+        return _searcher(Path(links))
+
+
+def _searcher(folder: Path) -> Any:
+    index = tantivy.Index.open(str(folder))
+    index.config_reader("manual")
+    index.reload()
+    return index.searcher()

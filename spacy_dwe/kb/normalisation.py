@@ -1,0 +1,120 @@
+"""How names are compared: normalised text, hashed words, hashed character n-grams.
+
+Hashes go to disk, so they are stable between processes and machines.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+from spacy.strings import hash_string
+
+GRAM_ORDERS = (2, 3, 4)
+GRAM_BUCKETS = 1 << 18
+WORD_BUCKETS = 1 << 20
+
+_IDEOGRAPHS = ("CJK ", "HIRAGANA", "KATAKANA", "KANGXI", "BOPOMOFO")
+# Letters with a stroke or joined letters that Unicode does not decompose.
+_FOLDED = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i"}
+    | {"æ": "ae", "œ": "oe", "þ": "th"}
+)
+
+
+def normalise(text: str) -> str:
+    """Fold case and diacritics, turn punctuation into single spaces. In scripts
+    without spaces between words each character becomes a word.
+
+    RETURNS (str): words separated by one space; empty only for blank text.
+    """
+    if text.isascii():
+        folded = text.lower().translate(_CLASSES)
+    else:
+        decomposed = unicodedata.normalize("NFKD", text).casefold()
+        bare = unicodedata.normalize("NFC", decomposed.translate(_MARKS))
+        folded = bare.translate(_FOLDED).translate(_CLASSES)
+    return " ".join(folded.split()) or " ".join(text.casefold().split())
+
+
+class _Marks(dict[int, str | None]):
+    """Deletes diacritics. Vowel signs and tone marks of scripts where they make
+    another word (class 0, Thai, Lao, the kana voicing mark) stay."""
+
+    def __missing__(self, code: int) -> str | None:
+        kind = unicodedata.combining(chr(code))
+        value = None if 10 <= kind <= 35 or kind >= 200 else chr(code)
+        self[code] = value
+        return value
+
+
+class _Classes(dict[int, str]):
+    """Keeps letters, digits and marks, spaces out ideographs, blanks the rest."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if unicodedata.category(char)[0] not in "LNM":
+            value = " "
+        elif unicodedata.name(char, "").startswith(_IDEOGRAPHS):
+            value = f" {char} "
+        else:
+            value = char
+        self[code] = value
+        return value
+
+
+_MARKS = _Marks()
+_CLASSES = _Classes()
+
+
+def text_hash(text: str) -> int:
+    """RETURNS (int): 64-bit hash of a string."""
+    return int(hash_string(text))
+
+
+def text_hashes(texts: Sequence[str]) -> np.ndarray:
+    """RETURNS (np.ndarray): a hash a text. Shape: (len(texts),), uint64"""
+    return np.fromiter(map(hash_string, texts), dtype=np.uint64, count=len(texts))
+
+
+def word_buckets(words: Sequence[str]) -> np.ndarray:
+    """RETURNS (np.ndarray): a bucket a word. Shape: (len(words),), uint32"""
+    return (text_hashes(words) & np.uint64(WORD_BUCKETS - 1)).astype(np.uint32)
+
+
+def gram_buckets(keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Hash the character n-grams of normalised texts, word boundaries included.
+
+    keys (Sequence[str]): normalised texts.
+    RETURNS (tuple[np.ndarray, np.ndarray]): the sorted distinct buckets of all texts,
+        one text after the other, and where each text starts.
+        Shapes: (total,), uint32 and (len(keys) + 1,), int64
+    """
+    padded = [f" {key} " for key in keys]
+    lengths = np.fromiter(map(len, padded), dtype=np.int64, count=len(padded))
+    codes = np.frombuffer(
+        "".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32
+    ).astype(np.uint64)
+    owners = np.repeat(np.arange(len(keys), dtype=np.uint64), lengths)
+    remaining = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(codes))
+    grams = []
+    for order in GRAM_ORDERS:
+        starts = np.flatnonzero(remaining >= order)
+        value = np.full(len(starts), order, dtype=np.uint64)
+        for step in range(order):
+            value = _mix(value ^ codes[starts + step])
+        bucket = value & np.uint64(GRAM_BUCKETS - 1)
+        grams.append(owners[starts] << np.uint64(32) | bucket)
+    distinct = np.unique(np.concatenate(grams))
+    offsets = np.zeros(len(keys) + 1, dtype=np.int64)
+    counts = np.bincount(
+        (distinct >> np.uint64(32)).astype(np.int64), minlength=len(keys)
+    )
+    np.cumsum(counts, out=offsets[1:])
+    return (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32), offsets
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    """A step of the splitmix64 generator: all input bits reach the low output bits."""
+    value = (value + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
