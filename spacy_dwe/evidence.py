@@ -84,7 +84,7 @@ def build_evidence(
     device (str): torch device of encoders that are made here.
     RAISES (DweError): an encoder is given for which the KB has no vectors.
     """
-    from .encoders import encoder_from_spec
+    from .encoders.registry import encoder_from_spec
 
     sets = kb.vector_sets
     in_clip = sets.get(DESCRIPTIONS_IN_CLIP)
