@@ -41,7 +41,10 @@ class Errors:
     )
     E111 = "[DWE-E111] There are no entities to build {path} from"
     E112 = "[DWE-E112] Two entities have the id {id!r}"
-    E113 = "[DWE-E113] The encoder {fingerprint} gives {problem}: it cannot build a KB"
+    E113 = (
+        "[DWE-E113] The encoder {fingerprint} of {name} gives {problem}: its weights "
+        "are damaged, or it is no encoder for this"
+    )
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (
         "[DWE-E401] The linker of {pipeline} has no KnowledgeBase: pass one with "
@@ -68,6 +71,7 @@ class Errors:
         "a paired difference needs both on the same documents"
     )
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
+    E415 = "[DWE-E415] {path} cannot be read as a .spacy file: {reason}"
 
     E300 = "[DWE-E300] Flag specification, {where}: {reason}"
     E301 = (

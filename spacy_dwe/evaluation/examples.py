@@ -1,0 +1,132 @@
+"""Linked mentions as a reader sees them: sentence, picture, link, runners-up."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..images import resolve
+from .report import (
+    PICTURE_SIZE,
+    THUMBNAIL_SIZE,
+    CandidateView,
+    Contribution,
+    ExampleView,
+    data_uri,
+    text_around,
+)
+
+if TYPE_CHECKING:
+    from ..kb.entity import Entity
+    from ..kb.knowledge_base import DweKnowledgeBase
+    from ..model.scoring import ScoredMention
+    from .sample_rows import RowResult
+
+N_CANDIDATES = 3
+FULL_HEAT = 4.0
+"""Contribution to the logit that gets the strongest colour."""
+
+
+class Examples:
+    """Makes views of mentions; each picture is read once.
+
+    kb (DweKnowledgeBase): the KB that was linked to.
+    image_root (Path): where relative pictures start.
+    """
+
+    def __init__(self, kb: "DweKnowledgeBase", image_root: Path) -> None:
+        self.kb = kb
+        self.image_root = image_root
+        self._pictures: dict[tuple[str, tuple[int, int]], str | None] = {}
+
+    def view(
+        self, result: "RowResult", index: int, swapped_to: str | None = None
+    ) -> ExampleView:
+        """One mention of a row.
+
+        index (int): position among the outcomes.
+        swapped_to (str | None): the entity whose picture was put in, if one was: then
+            a link to that entity is what is hoped for.
+        """
+        outcome = result.evaluation.outcomes[index]
+        document = result.documents[outcome.document]
+        images = document.get("images") or ()
+        before, mention, after = text_around(
+            document["text"], outcome.start, outcome.end
+        )
+        hoped_for = swapped_to or outcome.gold
+        good = outcome.predicted == hoped_for
+        verdict = "right" if good else f"should be {self._name(hoped_for)}"
+        if swapped_to is not None:
+            verdict = "follows the picture" if good else "did not follow the picture"
+        return ExampleView(
+            before=before,
+            mention=mention,
+            after=after,
+            picture=self._picture(images, PICTURE_SIZE),
+            linked=self._name(outcome.predicted),
+            good=good,
+            verdict=verdict,
+            note="" if swapped_to is None else f"picture of {self._name(swapped_to)}",
+            candidates=self._candidates(
+                result.evaluation.scored[index], outcome.predicted
+            ),
+        )
+
+    def _candidates(
+        self, mention: "ScoredMention", predicted: str | None
+    ) -> list[CandidateView]:
+        views = []
+        entities = self.kb.entities(mention.rows[:N_CANDIDATES])
+        for rank, entity in enumerate(entities):
+            contributions = [
+                _contribution(channel, float(values[rank]))
+                for channel, values in mention.contributions.items()
+            ]
+            views.append(
+                CandidateView(
+                    id=entity.id,
+                    title=entity.title,
+                    description=entity.description,
+                    probability=float(mention.probabilities[rank]),
+                    linked=entity.id == predicted,
+                    picture=self._entity_picture(entity),
+                    contributions=contributions,
+                )
+            )
+        nil = CandidateView(
+            id="",
+            title="not in the KnowledgeBase",
+            description="",
+            probability=mention.nil_probability,
+            linked=predicted is None,
+            picture=None,
+            contributions=[],
+        )
+        place = sum(view.probability >= nil.probability for view in views)
+        return [*views[:place], nil, *views[place:]][: N_CANDIDATES + 1]
+
+    def _name(self, entity_id: str | None) -> str:
+        """Title and id; titles of namesakes may be equal."""
+        if entity_id is None:
+            return "not in the KnowledgeBase"
+        rows = self.kb.rows_of([entity_id])
+        if rows[0] < 0:
+            return entity_id
+        ((_, title, _),) = self.kb.titles(rows)
+        return f"{title} ({entity_id})"
+
+    def _entity_picture(self, entity: "Entity") -> str | None:
+        return self._picture(entity.images[:1], THUMBNAIL_SIZE)
+
+    def _picture(self, paths: Iterable[str], size: tuple[int, int]) -> str | None:
+        for ref in resolve(paths, self.image_root):
+            key = (ref.path or "", size)
+            if key not in self._pictures:
+                self._pictures[key] = data_uri(ref, size)
+            return self._pictures[key]
+        return None
+
+
+def _contribution(channel: str, value: float) -> Contribution:
+    heat = min(1.0, abs(value) / FULL_HEAT)
+    return Contribution(channel, value, round(55 * heat))
