@@ -1,7 +1,6 @@
 """Building a KnowledgeBase: all of it appears at once, or nothing does."""
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sized
@@ -159,8 +158,8 @@ def _publish(draft: Path, out: Path, generation: str) -> None:
         (out / folder).mkdir(exist_ok=True)
         for item in sorted((draft / folder).glob("*")):
             item.rename(out / folder / item.name)
-    os.replace(draft / FILE_NAME, out / FILE_NAME)
-    os.replace(draft / META_FILE, out / META_FILE)
+    (draft / FILE_NAME).replace(out / FILE_NAME)
+    (draft / META_FILE).replace(out / META_FILE)
     for folder in (NAMES_FOLDER, VECTORS_FOLDER):
         for item in (out / folder).iterdir():
             if generation not in item.name:

@@ -62,7 +62,7 @@ class Candidates:
 
 
 CandidateGenerator: TypeAlias = (
-    "Callable[[DweKnowledgeBase, Sequence[str], int], Candidates]"  # noqa: E501
+    "Callable[[DweKnowledgeBase, Sequence[str], int], Candidates]"
 )
 """(kb, mention texts, n) -> at most n candidates a mention."""
 

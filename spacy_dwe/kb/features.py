@@ -13,7 +13,6 @@ from .lexical import (
     YEARS,
     Lexicon,
     description_words,
-    initials_hash,
     years_in,
 )
 from .normalisation import (
@@ -233,18 +232,18 @@ def _fill_years(
     for mention, line in enumerate(years):
         has[mention, [year - YEARS.start for year in line]] = 1 / max(len(line), 1)
     owner = candidates.mentions
-    counts = lexicon.year_offsets[candidates.rows + 1]
-    counts = counts - lexicon.year_offsets[candidates.rows]
+    offsets = lexicon.year_offsets
+    named = offsets[candidates.rows + 1] > offsets[candidates.rows]
     dated = np.array([bool(line) for line in years], dtype=bool)
-    pairs = np.flatnonzero(dated[owner] & (counts > 0))
+    pairs = np.flatnonzero(dated[owner] & named)
     if not len(pairs):
         return
     starts, flat, inner = _ragged(lexicon.year_offsets, candidates.rows[pairs])
     places = lexicon.years[flat] - YEARS.start
-    mention = owner[pairs]
+    owner = owner[pairs]
     before = np.cumsum(has, axis=1) - has
-    values[pairs, 0] = np.add.reduceat(has[mention[inner], places], starts)
-    values[pairs, 1] = before[mention, places[starts]]
+    values[pairs, 0] = np.add.reduceat(has[owner[inner], places], starts)
+    values[pairs, 1] = before[owner, places[starts]]
     np.clip(values, 0, 1, out=values)
     present[pairs] = True
 

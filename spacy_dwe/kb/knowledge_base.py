@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +212,8 @@ class DweKnowledgeBase(KnowledgeBase):
             )
             for pair, mention in enumerate(found.mentions.tolist())
         ]
-        bounds = found.offsets.tolist()
-        return [candidates[a:b] for a, b in zip(bounds, bounds[1:])]
+        bounds = pairwise(found.offsets.tolist())
+        return [candidates[first:last] for first, last in bounds]
 
     def get_vector(self, entity: str) -> list[float]:
         """RETURNS (list[float]): the description's vector. An entity without one gets a

@@ -138,7 +138,7 @@ class LexiconBuilder:
         order = np.argsort(array["name_hash"], kind="stable")
         sort_key = np.empty(n_rows, dtype=np.int32)
         sort_key[sorted(range(n_rows), key=self._ids.__getitem__)] = np.arange(n_rows)
-        described = np.count_nonzero(array["description_length"])
+        described = int(np.count_nonzero(array["description_length"]))
         return Lexicon(
             **array,
             entity_names=offsets["names"],

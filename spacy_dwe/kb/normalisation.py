@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
-from spacy.strings import hash_string
+from spacy.strings import hash_string  # type: ignore[attr-defined]
 
 GRAM_ORDERS = (2, 3, 4)
 GRAM_BUCKETS = 1 << 18

@@ -1,7 +1,7 @@
 """Entity vectors on disk: one set for each field and encoder, memory-mapped."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from ..errors import DweError, Errors
 FOLDER = "vectors"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class VectorSet:
     """Unit vectors of one field, made by one encoder.
 
@@ -38,8 +38,8 @@ class VectorSet:
     std: float
     cross_mean: float | None
     cross_std: float | None
-    array: np.ndarray = field(repr=False)
-    index: np.ndarray = field(repr=False)
+    array: np.ndarray = dataclasses.field(repr=False)
+    index: np.ndarray = dataclasses.field(repr=False)
 
     @classmethod
     def open(cls, kb: Path, name: str, meta: dict[str, Any]) -> Self:
