@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..encoders.base import TextEncoder
     from .encode import TextAndImageEncoder
 
-_BATCH = 2048
+_BATCH = 512
 
 
 def build_kb(

@@ -43,6 +43,16 @@ def read_entities(path: str | Path) -> Iterator[Entity]:
         raise DweError(Errors.E004.format(path=path, what="entities"))
 
 
+def count_lines(path: str | Path) -> int:
+    """RETURNS (int): lines of a file, gzipped or not; 0 if it is not readable. Good
+    enough for a progress bar."""
+    try:
+        with _open(Path(path), "rb") as file:
+            return sum(1 for _ in file)
+    except (OSError, EOFError):
+        return 0
+
+
 def write_entities(path: str | Path, entities: Iterable[Entity]) -> None:
     """Write entities.jsonl, gzipped if the name ends in .gz."""
     with _open(Path(path), "wb") as file:
