@@ -59,8 +59,8 @@ def info_nce(
     index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
     golds = entities.gather(1, index)[:, 0]
     own = torch.einsum("bd,bcd->bc", queries, entities)
-    own = own.masked_fill(~valid, -torch.inf)
     same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
-    in_batch = (queries @ golds.T).masked_fill(same, -torch.inf)
-    logits = torch.cat([own, in_batch], dim=1) / temperature
-    return cross_entropy(logits, position[:, 0])
+    left_out = torch.cat([~valid, same], dim=1)
+    logits = torch.cat([own, queries @ golds.T], dim=1) / temperature
+    # Masked after the division: -inf / temperature has the gradient 0 * inf = NaN.
+    return cross_entropy(logits.masked_fill(left_out, -torch.inf), position[:, 0])
