@@ -147,4 +147,10 @@ def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    """What went wrong on one line; a config error without the config it shows."""
+    errors = getattr(error, "errors", None)
+    if isinstance(errors, list) and errors:
+        return "; ".join(
+            f"{'.'.join(map(str, e.get('loc', ())))}: {e.get('msg', '')}" for e in errors
+        )
+    return " ".join(str(error).split())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .sample_rows import RowResult
 
 N_CANDIDATES = 3
+SHOWN_NIL = 0.01
+"""NIL is listed from this probability on, or if it won."""
 FULL_HEAT = 4.0
 """Contribution to the logit that gets the strongest colour."""
 
@@ -39,13 +41,19 @@ class Examples:
         self._pictures: dict[tuple[str, tuple[int, int]], str | None] = {}
 
     def view(
-        self, result: "RowResult", index: int, swapped_to: str | None = None
+        self,
+        result: "RowResult",
+        index: int,
+        *,
+        swapped_to: str | None = None,
+        n_candidates: int = N_CANDIDATES,
     ) -> ExampleView:
         """One mention of a row.
 
         index (int): position among the outcomes.
         swapped_to (str | None): the entity whose picture was put in, if one was: then
             a link to that entity is what is hoped for.
+        n_candidates (int): best candidates shown.
         """
         outcome = result.evaluation.outcomes[index]
         document = result.documents[outcome.document]
@@ -68,15 +76,15 @@ class Examples:
             verdict=verdict,
             note="" if swapped_to is None else f"picture of {self._name(swapped_to)}",
             candidates=self._candidates(
-                result.evaluation.scored[index], outcome.predicted
+                result.evaluation.scored[index], outcome.predicted, n_candidates
             ),
         )
 
     def _candidates(
-        self, mention: "ScoredMention", predicted: str | None
+        self, mention: "ScoredMention", predicted: str | None, n: int
     ) -> list[CandidateView]:
         views = []
-        entities = self.kb.entities(mention.rows[:N_CANDIDATES])
+        entities = self.kb.entities(mention.rows[:n])
         for rank, entity in enumerate(entities):
             contributions = [
                 _contribution(channel, float(values[rank]))
@@ -102,8 +110,10 @@ class Examples:
             picture=None,
             contributions=[],
         )
+        if predicted is not None and nil.probability < SHOWN_NIL:
+            return views
         place = sum(view.probability >= nil.probability for view in views)
-        return [*views[:place], nil, *views[place:]][: N_CANDIDATES + 1]
+        return [*views[:place], nil, *views[place:]]
 
     def _name(self, entity_id: str | None) -> str:
         """Title and id; titles of namesakes may be equal."""

@@ -65,11 +65,18 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """heat (int): strength of the colour, percent."""
+    """What one channel added to a candidate's score.
+
+    heat (int): strength of the colour, percent.
+    """
 
     channel: str
     value: float
     heat: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.value:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,8 @@ def percent(value: float | None, sign: bool = False) -> str:
     """`0.9421` → `94.2`; `–` where nothing was measured."""
     if value is None:
         return "–"
-    return f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
+    text = f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
+    return text.replace("-", "−")
 
 
 def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:

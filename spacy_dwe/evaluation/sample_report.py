@@ -114,21 +114,21 @@ def _headlines(results: Results) -> Iterator[Headline]:
         if metrics is not None and text_only is not None:
             yield Headline(
                 f"{label}, Top-1",
-                percent(metrics["top1"]),
+                percent(metrics["top1"]) + " %",
                 f"text-only {percent(text_only['top1'])}, "
                 f"chance {percent(metrics['chance'])}",
             )
     everything = results[DWE].evaluation.metrics
     yield Headline(
         "All mentions, Top-1",
-        percent(everything["top1"]),
+        percent(everything["top1"]) + " %",
         f"{everything['n']:,} mentions, interval "
         f"{interval(everything['intervals'].get('top1'))}",
     )
     swap = results[SWAPPED].evaluation.metrics["swap"]
     yield Headline(
         "Links that follow a swapped picture",
-        percent(swap["flip_rate"]),
+        percent(swap["flip_rate"]) + " %",
         f"{swap['n']:,} mentions, interval {interval(swap['interval'])}",
     )
 
@@ -226,8 +226,8 @@ def _swaps(results: Results, examples: Examples) -> Iterator[SwapView]:
             continue
         names.add(outcome.text)
         yield SwapView(
-            original=examples.view(original, pair),
-            swapped=examples.view(swapped, i, swapped_to=target),
+            original=examples.view(original, pair, n_candidates=2),
+            swapped=examples.view(swapped, i, swapped_to=target, n_candidates=2),
         )
         if len(names) == N_SWAPS:
             return
