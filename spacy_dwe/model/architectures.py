@@ -159,7 +159,15 @@ class NetworkShim(Shim):
             metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
             spec = _spec_from_json(srsly.json_loads(metadata["spec"]))
             self.build(spec, device).load_state_dict(state)
-        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        except (
+            # What safetensors, JSON, the spec and torch raise on wrong contents.
+            SafetensorError,
+            AssertionError,
+            KeyError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             self.clear()
             raise DweError(Errors.E503.format(reason=str(error))) from error
         return self

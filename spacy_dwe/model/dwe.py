@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class MentionInputs:
     objects: Tensor
     object_mask: Tensor
 
-    def to(self, device: torch.device) -> "MentionInputs":
+    def to(self, device: torch.device | str) -> "MentionInputs":
         """RETURNS (MentionInputs): the same on another device."""
         return MentionInputs(
             *(getattr(self, name).to(device) for name in self.__slots__)
@@ -84,7 +85,7 @@ class MentionEncoder(nn.Module):
     new entity can be linked at once. That residual form is our reading.
 
     text_width (int): width of token states.
-    image_dim (int): width of image vectors.
+    image_dim (int): width of image vectors; 0 = no image encoder, and no vision part.
     heads (Mapping[str, QueryHead]): KB vector sets by name.
     width (int): width of the network.
     n_heads (int): attention heads.
@@ -106,23 +107,26 @@ class MentionEncoder(nn.Module):
         decoder: bool,
     ) -> None:
         super().__init__()
-        enhancer = {
-            "width": width,
-            "n_heads": n_heads,
-            "ffn_width": ffn_width,
-            "dropout": dropout,
-            "decoder": decoder,
-        }
+        enhancer = partial(
+            CrossModalEnhancer,
+            width=width,
+            n_heads=n_heads,
+            ffn_width=ffn_width,
+            dropout=dropout,
+            decoder=decoder,
+        )
         self.project_text = Projector(
             input_width=text_width, width=width, dropout=dropout
         )
-        self.project_image = Projector(
-            input_width=image_dim, width=width, dropout=dropout
-        )
-        self.no_face = nn.Parameter(torch.randn(width) * 0.02)
-        self.visual_token = nn.Linear(2 * width, width)
-        self.enhance_text = CrossModalEnhancer(**enhancer)
-        self.enhance_vision = CrossModalEnhancer(**enhancer)
+        self.project_image: Projector | None = None
+        self.enhance_text = enhancer()
+        if image_dim:
+            self.project_image = Projector(
+                input_width=image_dim, width=width, dropout=dropout
+            )
+            self.no_face = nn.Parameter(torch.randn(width) * 0.02)
+            self.visual_token = nn.Linear(2 * width, width)
+            self.enhance_vision = enhancer()
         self.no_attributes = nn.Parameter(torch.randn(width) * 0.02)
         self.fusion = GatedFusion(width=width)
         self.heads = dict(heads)
@@ -153,17 +157,17 @@ class MentionEncoder(nn.Module):
         m_t = self.enhance_text(
             mention, inputs.mention_mask, context, inputs.context_mask
         )
-        m_v = self.enhance_vision(
-            mention,
-            inputs.mention_mask,
-            self._visual_tokens(inputs.objects),
-            inputs.object_mask,
-        )
-        return self.fusion(m_v + m_t, self.no_attributes.expand_as(m_t))
+        z = m_t
+        if self.project_image is not None:
+            visual_tokens = self._visual_tokens(self.project_image(inputs.objects))
+            m_v = self.enhance_vision(
+                mention, inputs.mention_mask, visual_tokens, inputs.object_mask
+            )
+            z = m_v + m_t
+        return self.fusion(z, self.no_attributes.expand_as(m_t))
 
-    def _visual_tokens(self, objects: Tensor) -> Tensor:
+    def _visual_tokens(self, projected: Tensor) -> Tensor:
         """v_i = Linear([P(o_i) ; P(f_i)]), with the learned no-face vector for f_i."""
-        projected = self.project_image(objects)
         faces = self.no_face.to(projected.dtype).expand_as(projected)
         return self.visual_token(torch.cat([projected, faces], dim=-1))
 

@@ -17,10 +17,9 @@ def linking_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     """
     labelled = targets != IGNORED
     if not labelled.any():
-        return log_probabilities.sum() * 0.0
-    # log p of padding is -inf: keep it out of the gradient.
-    finite = log_probabilities.masked_fill(~torch.isfinite(log_probabilities), -1e4)
-    picked = finite[labelled].gather(1, targets[labelled].unsqueeze(1))
+        # NIL's alone: log p of padding is -inf, and -inf * 0 is NaN.
+        return log_probabilities[:, -1].sum() * 0.0
+    picked = log_probabilities[labelled].gather(1, targets[labelled].unsqueeze(1))
     return -picked.mean()
 
 

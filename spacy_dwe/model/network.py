@@ -119,9 +119,7 @@ class LinkerNetwork(nn.Module):
                 dropout=spec.dropout,
                 decoder=spec.decoder,
             )
-            self.log_temperature = nn.Parameter(
-                torch.tensor(INITIAL_TEMPERATURE).log()
-            )
+            self.log_temperature = nn.Parameter(torch.tensor(INITIAL_TEMPERATURE).log())
 
     def forward(
         self,

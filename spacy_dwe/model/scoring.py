@@ -104,7 +104,7 @@ class EntityIndex:
             float32, where k is at most the number of entities.
         """
         k = min(k, len(self))
-        best = np.full((len(queries), 0), -np.inf, dtype=np.float32)
+        best = np.zeros((len(queries), 0), dtype=np.float32)
         where = np.zeros((len(queries), 0), dtype=np.int64)
         for first, block in self._blocks():
             scores = queries @ block.T
@@ -114,20 +114,28 @@ class EntityIndex:
                 [where, np.broadcast_to(positions, scores.shape)], axis=1
             )
             if best.shape[1] > k:
-                kept = np.argpartition(-best, k - 1, axis=1)[:, :k]
-                best = np.take_along_axis(best, kept, axis=1)
-                where = np.take_along_axis(where, kept, axis=1)
-        order = np.stack(
-            [rank_order(row, keys) for row, keys in zip(best, where)]
-            if len(queries)
-            else [np.zeros(0, dtype=np.int64)]
-        )[: len(queries)]
-        if not len(queries):
-            return where, best
+                kept = _k_best(best, k)
+                best = best[kept].reshape(len(queries), k)
+                where = where[kept].reshape(len(queries), k)
+        # Positions ascend in every row, so a stable sort leaves equal scores in order.
+        order = np.argsort(-best, axis=1, kind="stable")
         return (
             np.take_along_axis(where, order, axis=1),
             np.take_along_axis(best, order, axis=1),
         )
+
+
+def _k_best(scores: np.ndarray, k: int) -> np.ndarray:
+    """RETURNS (np.ndarray): True at the k highest scores of each row, the first ones
+    among equals. Shape: as `scores`, which has more than k columns
+    """
+    if k == 0:
+        return np.zeros(scores.shape, dtype=bool)
+    lowest = scores.shape[1] - k
+    bound = np.partition(scores, lowest, axis=1)[:, lowest, None]
+    better, equal = scores > bound, scores == bound
+    room = k - better.sum(axis=1, keepdims=True)
+    return better | (equal & (equal.cumsum(axis=1) <= room))
 
 
 def pair_cosines(
