@@ -16,8 +16,7 @@ from .lexical import (
     years_in,
 )
 from .normalisation import (
-    GRAM_BUCKETS,
-    WORD_BUCKETS,
+    BUCKETS,
     gram_buckets,
     normalise,
     text_hash,
@@ -157,21 +156,21 @@ class _WordMatches:
         self.n_words = np.array([len(words) for words in distinct], dtype=np.int64)
         buckets = word_buckets([word for words in distinct for word in words])
         vocabulary, local = np.unique(buckets, return_inverse=True)
-        has = np.zeros((len(keys), len(vocabulary) + 1), dtype=bool)
-        has[np.repeat(np.arange(len(keys)), self.n_words), local] = True
+        # Column 0 stands for every word that no mention has.
+        column = np.zeros(BUCKETS, dtype=np.int32)
+        column[vocabulary] = np.arange(1, len(vocabulary) + 1)
+        weight = np.zeros((len(keys), len(vocabulary) + 1), dtype=np.float32)
+        rows = np.repeat(np.arange(len(keys)), self.n_words)
+        weight[rows, local + 1] = 1 + lexicon.word_rarity[buckets]
         self.starts, flat, pairs = _ragged(lexicon.word_offsets, names)
-        self.buckets = lexicon.words[flat]
-        place = np.searchsorted(vocabulary, self.buckets)
-        known = np.append(vocabulary, np.uint32(WORD_BUCKETS))[place] == self.buckets
-        self.shared = known & has[owner[pairs], place]
+        self.weight = weight[owner[pairs], column[lexicon.words[flat]]]
+        self.shared = np.add.reduceat(self.weight > 0, self.starts, dtype=np.int64)
 
     def mention_coverage(self) -> np.ndarray:
-        count = np.add.reduceat(self.shared, self.starts, dtype=np.int64)
-        return np.minimum(count / np.maximum(self.n_words, 1)[self.owner], 1)
+        return np.minimum(self.shared / np.maximum(self.n_words, 1)[self.owner], 1)
 
     def title_coverage(self) -> np.ndarray:
-        total = np.diff(np.append(self.starts, len(self.shared)))
-        return np.add.reduceat(self.shared, self.starts, dtype=np.int64) / total
+        return self.shared / np.diff(np.append(self.starts, len(self.weight)))
 
     def first_token(self) -> np.ndarray:
         return self._equal_ends(0)
@@ -180,8 +179,8 @@ class _WordMatches:
         return self._equal_ends(-1)
 
     def rarity(self) -> np.ndarray:
-        weight = np.where(self.shared, self.lexicon.word_rarity[self.buckets], 0)
-        return np.maximum.reduceat(weight, self.starts)
+        """The rarest word that both have."""
+        return np.maximum(np.maximum.reduceat(self.weight, self.starts) - 1, 0)
 
     def initials(self) -> np.ndarray:
         """The mention abbreviates the name, or its words abbreviate the name's."""
@@ -204,7 +203,7 @@ def _gram_cosines(
     weights = lexicon.gram_weight[grams]
     bounds = np.searchsorted(owner, np.arange(len(keys) + 1))
     out = np.zeros(len(names), dtype=np.float32)
-    table = np.zeros(GRAM_BUCKETS, dtype=np.float32)
+    table = np.zeros(BUCKETS, dtype=np.float32)
     for mention in range(len(keys)):
         first, last = bounds[mention], bounds[mention + 1]
         if first == last:
@@ -213,7 +212,9 @@ def _gram_cosines(
         norm = np.sqrt(np.square(weights[own]).sum()) or 1.0
         table[grams[own]] = np.square(weights[own]) / norm
         starts, flat, _ = _ragged(lexicon.gram_offsets, names[first:last])
-        out[first:last] = np.add.reduceat(table[lexicon.grams[flat]], starts)
+        out[first:last] = np.add.reduceat(
+            _weights(table, lexicon.grams.take(flat)), starts
+        )
         table[grams[own]] = 0
     return np.minimum(out / lexicon.gram_norm[names], 1)
 
@@ -230,7 +231,8 @@ def _fill_years(
     years = [years_in(context) for context in contexts]
     has = np.zeros((len(contexts), len(YEARS)), dtype=np.float32)
     for mention, line in enumerate(years):
-        has[mention, [year - YEARS.start for year in line]] = 1 / max(len(line), 1)
+        if line:
+            has[mention, [year - YEARS.start for year in line]] = 1 / len(line)
     owner = candidates.mentions
     offsets = lexicon.year_offsets
     named = offsets[candidates.rows + 1] > offsets[candidates.rows]
@@ -253,20 +255,21 @@ def _shared_words(
 ) -> np.ndarray:
     rarity = lexicon.fact_rarity
     out = np.zeros(len(candidates.rows), dtype=np.float32)
-    counts = lexicon.fact_offsets[candidates.rows + 1]
-    filled = counts > lexicon.fact_offsets[candidates.rows]
-    table = np.zeros(WORD_BUCKETS, dtype=np.float32)
+    table = np.zeros(len(rarity), dtype=np.float32)
     for mention, context in enumerate(contexts):
-        span = slice(candidates.offsets[mention], candidates.offsets[mention + 1])
-        pairs = span.start + np.flatnonzero(filled[span])
+        pairs = slice(candidates.offsets[mention], candidates.offsets[mention + 1])
         words = word_buckets(list(set(description_words(context))))
-        if not len(pairs) or not len(words):
-            continue
         table[words] = np.square(rarity[words])
-        starts, flat, _ = _ragged(lexicon.fact_offsets, candidates.rows[pairs])
-        out[pairs] = np.add.reduceat(table[lexicon.facts[flat]], starts)
+        out[pairs] = _weights(
+            table, lexicon.facts.take(candidates.rows[pairs], axis=0)
+        ).sum(axis=1)
         table[words] = 0
     return out / (out + SHARED_HALF)
+
+
+def _weights(table: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+    # All buckets are in range: clipping them is quicker than checking.
+    return table.take(buckets, mode="clip")
 
 
 def _names_of(

@@ -16,8 +16,7 @@ from ..errors import DweError, Errors
 from .entity import Entity
 from .names import initials
 from .normalisation import (
-    GRAM_BUCKETS,
-    WORD_BUCKETS,
+    BUCKETS,
     gram_buckets,
     normalise,
     text_hash,
@@ -27,6 +26,8 @@ from .normalisation import (
 
 YEARS = range(1000, 2100)
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|20\d{2})(?!\d)")
+FACT_WORDS = 48
+"""Words kept of a description; bounds what a pair costs, whatever its length."""
 _CHUNK = 4096
 _NO_INITIALS = np.uint64(0)
 
@@ -44,15 +45,16 @@ class Lexicon:
     sorted_hash, sorted_name: `name_hash` in order, and whose it is. (M,)
     grams, gram_offsets: character n-grams of each name. uint32, (M + 1,) int64
     gram_norm: length of the name's weighted n-gram vector. (M,) float32
-    gram_weight: rarity of each n-gram. (GRAM_BUCKETS,) float32
+    gram_weight: rarity of each n-gram. (BUCKETS,) float32
     words, word_offsets: distinct words of each name. uint32, (M + 1,) int64
     name_ends: first and last word of each name. (M, 2) uint32
-    word_rarity: 0 for a word that all names have, 1 for a new one. (WORD_BUCKETS,)
+    word_rarity: 0 for a word that all names have, 1 for a new one. (BUCKETS,)
     title_hash: hash of the title as written. (N,) uint64
     entity_prior: NaN where there is none. (N,) float32
-    facts, fact_offsets: distinct words of the description but for the entity's own
-        names. uint32, (N + 1,) int64
-    fact_rarity: as word_rarity, over descriptions. (WORD_BUCKETS,) float32
+    facts: the rarest words of the description but for the entity's own names; bucket
+        BUCKETS fills the rest of a row. (N, at most FACT_WORDS) int32
+    fact_rarity: as word_rarity, over descriptions; the filler has none.
+        (BUCKETS + 1,) float32
     years, year_offsets: distinct years of the description. int16, (N + 1,) int64
     description_length: in characters. (N,) int32
     sitelinks: NaN where unknown. (N,) float32
@@ -77,7 +79,6 @@ class Lexicon:
     title_hash: np.ndarray
     entity_prior: np.ndarray
     facts: np.ndarray
-    fact_offsets: np.ndarray
     fact_rarity: np.ndarray
     years: np.ndarray
     year_offsets: np.ndarray
@@ -132,13 +133,15 @@ class LexiconBuilder:
         offsets = {name: _offsets(parts) for name, parts in self._counts.items()}
         n_rows, n_names = len(self._ids), len(self.keys)
         gram_weight = 1 + np.log(
-            (1 + n_names) / (1 + _frequency(array["grams"], GRAM_BUCKETS))
+            (1 + n_names) / (1 + _frequency(array["grams"], BUCKETS))
         )
         squares = np.square(gram_weight)[array["grams"]]
         order = np.argsort(array["name_hash"], kind="stable")
         sort_key = np.empty(n_rows, dtype=np.int32)
         sort_key[sorted(range(n_rows), key=self._ids.__getitem__)] = np.arange(n_rows)
         described = int(np.count_nonzero(array["description_length"]))
+        fact_rarity = _rarity(_frequency(array["facts"], BUCKETS), described)
+        array["facts"] = _rarest(array["facts"], offsets["facts"], fact_rarity)
         return Lexicon(
             **array,
             entity_names=offsets["names"],
@@ -153,9 +156,8 @@ class LexiconBuilder:
             ),
             gram_weight=gram_weight.astype(np.float32),
             word_offsets=offsets["words"],
-            word_rarity=_rarity(_frequency(array["words"], WORD_BUCKETS), n_names),
-            fact_offsets=offsets["facts"],
-            fact_rarity=_rarity(_frequency(array["facts"], WORD_BUCKETS), described),
+            word_rarity=_rarity(_frequency(array["words"], BUCKETS), n_names),
+            fact_rarity=np.append(fact_rarity, np.float32(0)),
             year_offsets=offsets["years"],
             sort_key=sort_key,
         )
@@ -254,6 +256,20 @@ def _frequency(buckets: np.ndarray, n_buckets: int) -> np.ndarray:
 def _rarity(frequency: np.ndarray, total: int) -> np.ndarray:
     scale = np.log(total + 1) or 1.0
     return np.clip(1 - np.log(frequency + 1) / scale, 0, 1).astype(np.float32)
+
+
+def _rarest(words: np.ndarray, offsets: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): the rarest FACT_WORDS words of each row, in an array just
+    wide enough. Shape: (n_rows, width), int32"""
+    counts = np.diff(offsets)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    words = words[np.lexsort((words, -rarity[words], owner))]
+    place = np.arange(len(words)) - offsets[owner]
+    width = min(int(counts.max(initial=0)), FACT_WORDS)
+    out = np.full((len(counts), width), BUCKETS, dtype=np.int32)
+    kept = place < width
+    out[owner[kept], place[kept]] = words[kept]
+    return out
 
 
 def _offsets(counts: list[np.ndarray]) -> np.ndarray:
