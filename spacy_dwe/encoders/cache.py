@@ -1,0 +1,187 @@
+"""Each distinct input goes through a frozen encoder once.
+
+`FeatureCache` keeps outputs by (fingerprint of the encoder, content) and encodes only
+what it does not have. Where outputs are kept is a `FeatureStore`; this module has the
+one in memory, and one on disk needs no more than `get` and `put`.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+from PIL.Image import Image
+
+from .base import ImageEncoder, MentionFeatures, MentionText, TextEncoder
+
+Feature = np.ndarray | MentionFeatures
+FeatureKey = tuple[str, str, Hashable]
+"""Kind ("text", "mention", "picture"), fingerprint of the encoder, content."""
+
+Content = TypeVar("Content", bound=Hashable)
+AnyFeature = TypeVar("AnyFeature", np.ndarray, MentionFeatures)
+
+ENTRY_BYTES = 500
+"""What an entry costs besides its arrays and its text: keys, objects, headers."""
+
+PICTURES_AT_A_TIME = 64
+"""Decoded pictures held at once; a 12-megapixel photo takes 36 MB."""
+
+
+class FeatureStore(Protocol):
+    """Where encoder outputs are kept. Safe to use from several threads."""
+
+    def get(self, key: FeatureKey) -> Feature | None:
+        """RETURNS (Feature | None): what was put, or None if it is not (any more)."""
+        ...
+
+    def put(self, key: FeatureKey, feature: Feature) -> None:
+        """Keep a feature. Putting it again under its key changes nothing."""
+        ...
+
+
+class MemoryStore:
+    """Keeps the most recently used outputs, up to a size.
+
+    max_bytes (int): bound on what is kept; the least recently used make way.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+        self._features: OrderedDict[FeatureKey, Feature] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def get(self, key: FeatureKey) -> Feature | None:
+        with self._lock:
+            feature = self._features.get(key)
+            if feature is not None:
+                self._features.move_to_end(key)
+            return feature
+
+    def put(self, key: FeatureKey, feature: Feature) -> None:
+        with self._lock:
+            old = self._features.pop(key, None)
+            if old is not None:
+                self.n_bytes -= _size(key, old)
+            self._features[key] = feature
+            self.n_bytes += _size(key, feature)
+            while self.n_bytes > self.max_bytes and self._features:
+                dropped_key, dropped = self._features.popitem(last=False)
+                self.n_bytes -= _size(dropped_key, dropped)
+
+
+class FeatureCache:
+    """Encodes what the store does not have.
+
+    store (FeatureStore | None): where outputs are kept; None = in memory.
+    max_bytes (int): bound of the memory, where `store` is None.
+    """
+
+    def __init__(
+        self, store: FeatureStore | None = None, max_bytes: int = 1 << 30
+    ) -> None:
+        self.store = MemoryStore(max_bytes) if store is None else store
+
+    def texts(self, encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
+        """RETURNS (np.ndarray): unit vectors. Shape: (len(texts), dim), float32"""
+        found = self._known("text", encoder.fingerprint, texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            vectors = encoder.encode_texts(missing)
+            self._add("text", encoder.fingerprint, missing, _rows(vectors), found)
+        if not texts:
+            return np.zeros((0, encoder.dim), dtype=np.float32)
+        return np.stack([_vector(found[text]) for text in texts])
+
+    def mentions(
+        self, encoder: TextEncoder, mentions: Sequence[MentionText]
+    ) -> list[MentionFeatures]:
+        """RETURNS (list[MentionFeatures]): one a mention; equal ones share it."""
+        found = self._known("mention", encoder.fingerprint, mentions)
+        missing = [m for m in dict.fromkeys(mentions) if m not in found]
+        if missing:
+            features = encoder.encode_mentions(missing)
+            self._add("mention", encoder.fingerprint, missing, features, found)
+        return [_mention(found[mention]) for mention in mentions]
+
+    def pictures(
+        self,
+        encoder: ImageEncoder,
+        hashes: Sequence[str],
+        open_picture: Callable[[str], Image | None],
+    ) -> dict[str, np.ndarray]:
+        """Vectors of pictures, which are decoded only if they are not known.
+
+        encoder (ImageEncoder): encodes them.
+        hashes (Sequence[str]): content hashes of the pictures.
+        open_picture (Callable): decodes the picture of a hash; None = it cannot be.
+        RETURNS (dict[str, np.ndarray]): unit vectors by hash, without the pictures
+            that cannot be decoded. Shape of each: (dim,), float32
+        """
+        found = self._known("picture", encoder.fingerprint, hashes)
+        missing = [key for key in dict.fromkeys(hashes) if key not in found]
+        for start in range(0, len(missing), PICTURES_AT_A_TIME):
+            opened = [
+                (key, picture)
+                for key in missing[start : start + PICTURES_AT_A_TIME]
+                if (picture := open_picture(key)) is not None
+            ]
+            if opened:
+                keys, pictures = zip(*opened, strict=True)
+                vectors = encoder.encode_images(pictures)
+                self._add("picture", encoder.fingerprint, keys, _rows(vectors), found)
+        return {key: _vector(feature) for key, feature in found.items()}
+
+    def _known(
+        self, kind: str, fingerprint: str, contents: Sequence[Content]
+    ) -> dict[Content, Feature]:
+        found = {}
+        for content in dict.fromkeys(contents):
+            feature = self.store.get((kind, fingerprint, content))
+            if feature is not None:
+                found[content] = feature
+        return found
+
+    def _add(
+        self,
+        kind: str,
+        fingerprint: str,
+        contents: Sequence[Content],
+        features: Sequence[AnyFeature],
+        found: dict[Content, Feature],
+    ) -> None:
+        for content, feature in zip(contents, features, strict=True):
+            found[content] = feature
+            self.store.put((kind, fingerprint, content), feature)
+
+
+def _rows(vectors: np.ndarray) -> list[np.ndarray]:
+    """Rows that do not keep their whole matrix alive."""
+    rows = [row.copy() for row in vectors]
+    for row in rows:
+        row.flags.writeable = False
+    return rows
+
+
+def _vector(feature: Feature) -> np.ndarray:
+    assert isinstance(feature, np.ndarray)
+    return feature
+
+
+def _mention(feature: Feature) -> MentionFeatures:
+    assert isinstance(feature, MentionFeatures)
+    return feature
+
+
+def _size(key: FeatureKey, feature: Feature) -> int:
+    content = key[2]
+    text = content.context if isinstance(content, MentionText) else content
+    n_text = len(text.encode()) if isinstance(text, str) else 0
+    if isinstance(feature, MentionFeatures):
+        return ENTRY_BYTES + n_text + feature.pooled.nbytes + feature.states.nbytes
+    return ENTRY_BYTES + n_text + feature.nbytes

@@ -1,0 +1,411 @@
+"""CLIP by open_clip: all that knows open_clip, its towers and its tokenizers."""
+
+import difflib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import text_global_pool
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from ..errors import DweError, Errors
+from .base import MentionFeatures, MentionText, Progress
+from .batching import distinct, length_batches, mention_rows, unit, window
+from .device import quiet_hub, resolve_device
+from .fingerprint import fingerprint
+
+LOCAL_DIR = "local-dir:"
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+MAX_ASPECT = 16
+"""A picture longer than this many times its width is cropped to its middle, or scaling
+its short side up would take gigabytes (10,000 x 3 pixels)."""
+
+CHARACTERS_PER_TOKEN = 24
+"""Context further from a mention than this many characters for each token of the limit
+is not even tokenized."""
+
+
+class ClipEncoder:
+    """A frozen CLIP model: texts and pictures to unit vectors of one space.
+
+    spec (dict): the config block with `model` and `pretrained`, see
+        `registry.clip_encoder`, which also explains the other arguments.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        device: str = "auto",
+        batch_size: int = 64,
+        precision: str = "fp32",
+    ) -> None:
+        if precision not in PRECISIONS:
+            choices = ", ".join(PRECISIONS)
+            raise DweError(
+                Errors.E226.format(what="precision", value=precision, choices=choices)
+            )
+        self.spec = spec
+        self.device = resolve_device(device)
+        self.batch_size = batch_size
+        name, pretrained = _cleaned(spec["model"]), spec.get("pretrained")
+        model, config = _load_model(name, pretrained)
+        self._tokens = Tokens(open_clip.get_tokenizer(name))
+        self.fingerprint = fingerprint(config, model.state_dict())
+        self._tower = TextTower(model, self._tokens.context_length)
+        self._model = model.to(self.device)
+        preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
+        self._preprocess: Callable[[Image], Tensor] = (
+            open_clip.transform.image_transform_v2(preprocess, is_train=False)
+        )
+        self._autocast = PRECISIONS[precision] if self.device.type == "cuda" else None
+        pooled, states = self._read(self._tokens.rows([[]]))
+        self.dim, self.width = pooled.shape[-1], states.shape[-1]
+
+    @property
+    def max_tokens(self) -> int:
+        return self._tokens.context_length
+
+    def encode_texts(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> np.ndarray:
+        """Unit vectors of texts. Shape: (len(texts), dim), float32"""
+        unique, index = distinct(texts)
+        vectors = np.zeros((len(unique), self.dim), dtype=np.float32)
+        ids = self._tokens(unique) if unique else torch.zeros((0, 1), dtype=torch.long)
+        counts = np.bincount(index, minlength=len(unique))
+        for batch, pooled, _ in self._batches(ids):
+            vectors[batch] = _numpy(pooled)
+            if progress is not None:
+                progress(int(counts[batch].sum()))
+        return unit(vectors)[index]
+
+    def encode_mentions(self, mentions: Sequence[MentionText]) -> list[MentionFeatures]:
+        """Mentions in context, each distinct one once; see `MentionFeatures`."""
+        unique, index = distinct(mentions)
+        windows = [self._tokens.around(mention) for mention in unique]
+        ids = self._tokens.rows([content for content, _ in windows])
+        features: dict[int, MentionFeatures] = {}
+        first = self._tokens.n_before
+        for batch, pooled, states in self._batches(ids):
+            for row, vector, state in zip(batch, unit(_numpy(pooled)), _numpy(states)):
+                content, rows = windows[row]
+                own = state[first : first + max(1, len(content))].copy()
+                features[row] = MentionFeatures(vector.copy(), own, rows)
+        return [features[row] for row in index]
+
+    def encode_images(
+        self, images: Sequence[Image], progress: Progress | None = None
+    ) -> np.ndarray:
+        """Unit vectors of decoded RGB pictures. Shape: (len(images), dim), float32"""
+        vectors = np.zeros((len(images), self.dim), dtype=np.float32)
+        for start in range(0, len(images), self.batch_size):
+            some = images[start : start + self.batch_size]
+            pixels = torch.stack([self._preprocess(_cropped(image)) for image in some])
+            with torch.inference_mode(), self._precision():
+                pooled = self._model.encode_image(pixels.to(self.device))
+            vectors[start : start + len(some)] = _numpy(pooled)
+            if progress is not None:
+                progress(len(some))
+        return unit(vectors)
+
+    def _batches(self, ids: Tensor) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+        """Run the text tower over rows of token ids, cut where that is exact.
+
+        ids (Tensor): Shape: (n, context_length), int64
+        YIELDS (tuple): positions (b,), projected vectors (b, dim), states after the
+            final norm (b, n_tokens, width).
+        """
+        lengths = self._tower.lengths(ids)
+        for batch in length_batches(lengths, self.batch_size * ids.shape[1]):
+            yield batch, *self._read(ids[batch][:, : lengths[batch[0]]])
+
+    def _read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode(), self._precision():
+            pooled, states = self._tower(ids.to(self.device))
+        return pooled, states
+
+    def _precision(self) -> Any:
+        if self._autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self._autocast)
+
+
+class TextTower:
+    """The text half of any open_clip model: pooled vectors and token states.
+
+    CLIP's own tower is causal and read at its end-of-text token, so tokens behind that
+    one change nothing and are cut (a name of 4 tokens costs 1/13 of 77). Towers that
+    look both ways (SigLIP), are read at a class token behind the padding (CoCa) or come
+    from transformers see the padding, or may: they get every row in full.
+
+    model (nn.Module): CLIP, CustomTextCLIP or CoCa.
+    context_length (int): tokens in a full row.
+    """
+
+    def __init__(self, model: nn.Module, context_length: int) -> None:
+        tower: Any = getattr(model, "text", model)
+        self.module = tower
+        self.pool_type = str(
+            getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", "")
+        )
+        self.eos_id = getattr(tower, "text_eos_id", None) or getattr(
+            tower, "eos_id", None
+        )
+        self._is_plain = (
+            hasattr(tower, "token_embedding")
+            and getattr(tower, "cls_emb", None) is None
+            and not getattr(tower, "use_pad_mask", False)
+        )
+        self.is_trimmable = (
+            self._is_plain
+            and self.pool_type in ("argmax", "eos")
+            and _is_causal(getattr(tower, "attn_mask", None), context_length)
+        )
+        if not self._is_plain:
+            tower.output_tokens = True
+
+    def lengths(self, ids: Tensor) -> list[int]:
+        """Tokens that the tower needs. Shape of ids: (n, context_length)"""
+        if not self.is_trimmable:
+            return [ids.shape[1]] * len(ids)
+        read_at = ids if self.pool_type == "argmax" else ids.eq(self.eos_id).int()
+        lengths: list[int] = (read_at.argmax(dim=-1) + 1).tolist()
+        return lengths
+
+    def __call__(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        ids (Tensor): Shape: (n, n_tokens), int64
+        RETURNS (tuple[Tensor, Tensor]): projected vectors (n, dim), not normalised, and
+            states after the final norm (n, n_tokens, width).
+        """
+        return self._plain(ids) if self._is_plain else self._whole(ids)
+
+    def _plain(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        tower, n_tokens = self.module, ids.shape[1]
+        dtype = tower.transformer.get_cast_dtype()
+        mask = tower.attn_mask
+        if mask is not None:
+            mask = mask[:n_tokens, :n_tokens]
+        x = tower.token_embedding(ids).to(dtype)
+        x = x + tower.positional_embedding[:n_tokens].to(dtype)
+        states = tower.ln_final(tower.transformer(x, attn_mask=mask))
+        pooled = text_global_pool(states, ids, self.pool_type, self.eos_id)
+        projection = tower.text_projection
+        if isinstance(projection, nn.Linear):
+            pooled = projection(pooled)
+        elif projection is not None:
+            pooled = pooled @ projection
+        return pooled, states
+
+    def _whole(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        pooled, states = self.module(ids)
+        if getattr(self.module, "cls_emb", None) is not None:
+            # The tower applies its final norm to the class token alone.
+            states = self.module.ln_final(states)
+        missing = ids.shape[1] - states.shape[1]
+        if missing:
+            # Poolers of open_clip's transformers adapter drop the leading class token.
+            states = nn.functional.pad(states, (0, 0, missing, 0))
+        return pooled, states
+
+
+class Tokens:
+    """An open_clip tokenizer, and rows of token ids put together from pieces.
+
+    Its tokenizers give no character offsets, so a mention is found by tokenizing the
+    text before it, the mention and the text behind it apart.
+
+    tokenizer (Callable): of open_clip.get_tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.context_length = int(tokenizer.context_length)
+        self._last: tuple[int, ...] = ()
+        if isinstance(tokenizer, SimpleTokenizer):
+            self._before: tuple[int, ...] = (tokenizer.sot_token_id,)
+            self._behind: tuple[int, ...] = (tokenizer.eot_token_id,)
+            self._padding = 0
+        else:
+            inner = tokenizer.tokenizer
+            self._padding = int(inner.pad_token_id or 0)
+            if getattr(tokenizer, "tokenizer_mode", "") == "clips":
+                self._before = (inner.bos_token_id,)
+                self._behind = (inner.eos_token_id,)
+                self._last = (inner.cls_token_id,)
+            else:
+                probe = self._pieces("a")
+                whole = list(inner("a").input_ids)
+                at = whole.index(probe[0]) if probe else len(whole)
+                self._before = tuple(whole[:at])
+                self._behind = tuple(whole[at + len(probe) :])
+        special = len(self._before) + len(self._behind) + len(self._last)
+        self.budget = self.context_length - special
+
+    @property
+    def n_before(self) -> int:
+        """Special tokens before the text."""
+        return len(self._before)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Shape: (len(texts), context_length), int64"""
+        ids: Tensor = self._tokenizer(list(texts))
+        return ids
+
+    def around(self, mention: MentionText) -> tuple[list[int], slice]:
+        """Ids of a mention and as much of its context as fits, and the mention's rows
+        among them."""
+        reach = self.budget * CHARACTERS_PER_TOKEN
+        context, start, end = mention.context, mention.start, mention.end
+        left = self._pieces(context[max(0, start - reach) : start])
+        inside = self._pieces(context[start:end])[: self.budget]
+        right = self._pieces(context[end : end + reach])
+        n_left, n_right = window(len(left), len(inside), len(right), self.budget)
+        content = [*left[len(left) - n_left :], *inside, *right[:n_right]]
+        return content, mention_rows(n_left, len(inside), max(1, len(content)))
+
+    def rows(self, contents: Sequence[Sequence[int]]) -> Tensor:
+        """Full rows with special tokens and padding.
+
+        contents (Sequence[Sequence[int]]): ids, at most `budget` each.
+        RETURNS (Tensor): Shape: (len(contents), context_length), int64
+        """
+        shape = (len(contents), self.context_length)
+        ids = torch.full(shape, self._padding, dtype=torch.long)
+        for row, content in zip(ids, contents):
+            tokens = [*self._before, *content, *self._behind]
+            row[: len(tokens)] = torch.tensor(tokens)
+            if self._last:
+                row[-1] = self._last[0]
+        if getattr(self._tokenizer, "strip_sep_token", False):
+            ids[ids == self._tokenizer.tokenizer.sep_token_id] = 0
+        return ids
+
+    def _pieces(self, text: str) -> list[int]:
+        if not text or text.isspace():
+            return []
+        if isinstance(self._tokenizer, SimpleTokenizer):
+            pieces = self._tokenizer.encode(text)
+        else:
+            clean = getattr(self._tokenizer, "clean_fn", None)
+            cleaned = (
+                clean(text)
+                if clean
+                else open_clip.tokenizer.canonicalize_text(
+                    open_clip.tokenizer.basic_clean(text)
+                )
+            )
+            pieces = self._tokenizer.tokenizer(
+                cleaned, add_special_tokens=False
+            ).input_ids
+        return list(pieces)
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.float().cpu().numpy()
+    return array
+
+
+def _is_causal(mask: Tensor | None, context_length: int) -> bool:
+    if mask is None or tuple(mask.shape) != (context_length, context_length):
+        return False
+    future = torch.ones_like(mask, dtype=torch.bool).triu(1)
+    return bool((mask[future] == float("-inf")).all())
+
+
+def _cropped(image: Image) -> Image:
+    width, height = image.size
+    if max(width, height) <= MAX_ASPECT * min(width, height):
+        return image
+    keep = MAX_ASPECT * min(width, height)
+    left, top = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
+    return image.crop((left, top, left + min(width, keep), top + min(height, keep)))
+
+
+def _cleaned(model: str) -> str:
+    if model.startswith(LOCAL_DIR):
+        return LOCAL_DIR + str(Path(model.removeprefix(LOCAL_DIR)).expanduser())
+    return model.replace("/", "-") if ":" not in model else model
+
+
+def _load_model(name: str, pretrained: str | None) -> tuple[nn.Module, dict[str, Any]]:
+    """The model in eval mode on the CPU, and what shapes its vectors besides weights."""
+    quick_gelu = False
+    if name.startswith(LOCAL_DIR):
+        pretrained = None
+    elif ":" not in name:
+        tags = _check_name(name, pretrained)
+        if pretrained in tags:
+            # A tag knows which activation its weights were trained with.
+            tag = open_clip.get_pretrained_cfg(name, pretrained)
+            quick_gelu = bool(tag.get("quick_gelu", False))
+    with _quiet():
+        try:
+            model = open_clip.create_model(
+                name,
+                pretrained=pretrained,
+                force_quick_gelu=quick_gelu,
+                require_pretrained=True,
+                precision="fp32",
+                device="cpu",
+            )
+            config = open_clip.get_model_config(name)
+        except Exception as error:
+            # What fails is a network, a file or a state dict: any kind of exception.
+            raise _load_error(name, pretrained, error) from None
+    model.eval().requires_grad_(False)
+    used = {
+        "model": config,
+        "quick_gelu": quick_gelu or bool(config.get("quick_gelu", False)),
+        "preprocess": model.visual.preprocess_cfg,
+    }
+    return model, used
+
+
+def _check_name(name: str, pretrained: str | None) -> list[str]:
+    models = open_clip.list_models()
+    if name not in models:
+        close = difflib.get_close_matches(name, models, n=3, cutoff=0.0)
+        raise DweError(Errors.E213.format(model=name, close=", ".join(close)))
+    tags: list[str] = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained is None:
+        raise DweError(Errors.E210.format(model=name, tags=", ".join(tags) or "(none)"))
+    return tags
+
+
+def _load_error(name: str, pretrained: str | None, error: Exception) -> DweError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if name.startswith(LOCAL_DIR):
+        path = name.removeprefix(LOCAL_DIR)
+        return DweError(Errors.E212.format(path=path, reason=reason))
+    return DweError(
+        Errors.E211.format(model=name, pretrained=pretrained, reason=reason)
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip reports each step of loading, and failures, to the root logger, and
+    the hub's client each of its attempts: one error at the end says it all."""
+    folder = str(Path(open_clip.__file__).parent)
+
+    def is_foreign(record: logging.LogRecord) -> bool:
+        return not record.pathname.startswith(folder)
+
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addFilter(is_foreign)
+    root.addHandler(handler)
+    try:
+        with quiet_hub():
+            yield
+    finally:
+        root.removeHandler(handler)
+        root.removeFilter(is_foreign)
