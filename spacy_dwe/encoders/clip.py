@@ -156,7 +156,7 @@ class TextTower:
         self.pool_type = str(
             getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", "")
         )
-        self.eos_id = getattr(tower, "text_eos_id", None) or getattr(
+        self.eos_id: Any = getattr(tower, "text_eos_id", None) or getattr(
             tower, "eos_id", None
         )
         self._is_plain = (
@@ -336,8 +336,8 @@ def _cleaned(model: str) -> str:
     return model.replace("/", "-") if ":" not in model else model
 
 
-def _load_model(name: str, pretrained: str | None) -> tuple[nn.Module, dict[str, Any]]:
-    """The model in eval mode on the CPU, and what shapes its vectors besides weights."""
+def _load_model(name: str, pretrained: str | None) -> tuple[Any, dict[str, Any]]:
+    """The model in eval mode on the CPU, and what else shapes its vectors."""
     quick_gelu = False
     if name.startswith(LOCAL_DIR):
         pretrained = None
