@@ -40,7 +40,7 @@ def distance(a: FlagSpec, b: FlagSpec) -> float:
     RETURNS (float): 0 (equal) to 1 (black against white). Below some .1 people
         confuse two flags in a bad photograph; a charge alone makes some .1 to .3.
     """
-    return layout_distance(layout(a), layout(b))
+    return float(layout_distance(layout(a), layout(b)))
 
 
 def layout(spec: FlagSpec) -> np.ndarray:
@@ -53,13 +53,17 @@ def layout(spec: FlagSpec) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def _layout(flag: Flag) -> np.ndarray:
-    image = draw(flag, 32)
+    image = draw(flag, 20)
     width, height = image.size
     box = (0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height)
     small = image.resize(GRID, Image.Resampling.BOX, box=box)
     return np.asarray(small, dtype=np.float32) / 255
 
 
-def layout_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """RETURNS (float): root of the mean squared difference of two layouts."""
-    return float(np.sqrt(np.mean((a - b) ** 2)))
+def layout_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Root of the mean squared difference of two layouts, or of stacks of them.
+
+    a, b (np.ndarray): Shape: (…, 8, 12, 3)
+    RETURNS (np.ndarray): Shape: (…)
+    """
+    return np.sqrt(np.mean((a - b) ** 2, axis=(-3, -2, -1)))

@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from spacy_dwe.datasets.places.flags import FlagSpec, layout, layout_distance
 from spacy_dwe.datasets.places.layers import ANIMALS, COLOURS, OBJECTS, PLANTS, Point
 
@@ -40,13 +42,10 @@ def random_flag(rng: random.Random, exclude: Sequence[FlagSpec] = ()) -> Spec:
     exclude (Sequence[FlagSpec]): flags of which none may come near.
     RETURNS (dict): a specification that `parse_flag` accepts.
     """
-    kept_away = [layout(spec) for spec in exclude]
+    kept_away = np.stack([layout(spec) for spec in exclude]) if exclude else None
     while True:
         spec = {"ratio": rng.choice(RATIOS), "layers": rng.choice(GROUNDS)(rng)}
-        if not kept_away:
-            return spec
-        own = layout(spec)
-        if all(layout_distance(own, other) >= NEAR for other in kept_away):
+        if kept_away is None or layout_distance(kept_away, layout(spec)).min() >= NEAR:
             return spec
 
 
