@@ -65,11 +65,15 @@ def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
     spans (Iterable[Span]): mentions; may belong to another Doc of the same text.
     RETURNS (list[Mention]): one a span.
     """
-    mentions = []
     name = document_name(doc)
+    has_sentences = doc.has_annotation("SENT_START")
+    mentions = []
     for span in spans:
         start, end = span.start_char, span.end_char
-        context_start, context = _context(doc, start, end)
+        here = span
+        if span.doc is not doc:
+            here = doc.char_span(start, end, alignment_mode="expand")
+        context_start, context = _context(here, has_sentences)
         mentions.append(
             Mention(
                 doc=index,
@@ -85,10 +89,10 @@ def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
     return mentions
 
 
-def _context(doc: Doc, start: int, end: int) -> tuple[int, str]:
+def _context(span: Span, has_sentences: bool) -> tuple[int, str]:
     """RETURNS (tuple[int, str]): character offset of the context, and its text."""
-    span = doc.char_span(start, end, alignment_mode="expand")
-    if doc.has_annotation("SENT_START"):
+    doc = span.doc
+    if has_sentences:
         first, last = span[0].sent.start, span[-1].sent.end
     else:
         first = max(0, span.start - WINDOW)

@@ -18,7 +18,7 @@ from thinc.api import Config, Model, Optimizer
 
 from .codecs import KBCandidate
 from .errors import DweError, Errors
-from .mentions import Mention, mentions_in, mentions_of
+from .mentions import Mention, mentions_of
 from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.scoring import (
     SCORE_DECIMALS,
@@ -26,6 +26,7 @@ from .model.scoring import (
     rank_order,
     softmax_with_nil,
 )
+from .training.labels import labelled_mentions
 from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from .evidence import Evidence, PreparedMention
     from .kb.candidates import CandidateGenerator
     from .kb.knowledge_base import DweKnowledgeBase
-    from .model.network import LinkingBatch, NetworkOutput, NetworkSpec
+    from .model.network import LinkingBatch, NetworkOutput
 
 NIL = "NIL"
 """`ent.kb_id_` of a mention that no entity of the KB explains; spaCy's own constant."""
@@ -273,43 +274,12 @@ class DweLinker(TrainablePipe):
                 break
         if not labelled:
             raise DweError(Errors.E505)
-        self.model.shims[0].build(self._network_spec(), self._device())
-        self._evidence = None
+        from .training.setup import network_spec
 
-    def _network_spec(self) -> "NetworkSpec":
-        from .model.dwe import QueryHead
-        from .model.network import NetworkSpec
-
+        shim = self.model.shims[0]
         evidence = self._build_evidence(FeatureLayout.of(self.channels))
-        heads = {}
-        text, clip = evidence.text_encoder, evidence.clip
-        if "dwe" in self.channels:
-            for name, vectors in self._require_kb().vector_sets.items():
-                in_clip = name.endswith("@clip")
-                reads_text = text is not None and (text is clip or not in_clip)
-                reads_picture = in_clip and evidence.use_images
-                if reads_text or reads_picture:
-                    heads[name] = QueryHead(
-                        dim=vectors.dim,
-                        text=reads_text,
-                        picture=reads_picture,
-                        of_pictures=vectors.field == "image",
-                    )
-            if not heads or text is None:
-                raise DweError(Errors.E506.format(kb=self._kb_path))
-        settings = self.model.shims[0].cfg
-        return NetworkSpec(
-            channels=tuple(self.channels),
-            heads=heads,
-            text_width=text.width if text is not None and heads else 0,
-            image_dim=clip.dim if clip is not None and heads else 0,
-            width=settings["width"],
-            n_heads=settings["n_heads"],
-            ffn_width=settings["ffn_width"],
-            dropout=settings["dropout"],
-            decoder=settings["decoder"],
-            dwe_trained=False,
-        )
+        shim.build(network_spec(evidence, self.channels, shim.cfg), self._device())
+        self._evidence = None
 
     def _require_kb(self) -> "DweKnowledgeBase":
         kb = self.kb
@@ -504,7 +474,9 @@ class DweLinker(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "DweLinker.update")
-        mentions, gold_ids = self._labelled_mentions(examples)
+        mentions, gold_ids = labelled_mentions(
+            examples, use_gold_ents=self.use_gold_ents
+        )
         if not mentions:
             return losses
         from .training.batching import with_targets
@@ -530,30 +502,6 @@ class DweLinker(TrainablePipe):
         shim = self.model.shims[0]
         shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
-
-    def _labelled_mentions(
-        self, examples: Sequence[Example]
-    ) -> tuple[list[Mention], list[str]]:
-        mentions, gold_ids = [], []
-        for index, example in enumerate(examples):
-            gold = {
-                (ent.start_char, ent.end_char): ent
-                for ent in example.reference.ents
-                if ent.kb_id_
-            }
-            spans = list(gold.values())
-            if not self.use_gold_ents:
-                spans = [
-                    ent
-                    for ent in example.predicted.ents
-                    if (ent.start_char, ent.end_char) in gold
-                ]
-            source = example.predicted
-            if not source._.images and example.reference._.images:
-                source = example.reference
-            mentions += mentions_in(source, index, spans)
-            gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
-        return mentions, gold_ids
 
     def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
         return self._prepared.get(

@@ -1,0 +1,40 @@
+"""What training examples say of their mentions."""
+
+from collections.abc import Sequence
+
+from spacy.training import Example
+
+from ..mentions import Mention, mentions_in
+
+
+def labelled_mentions(
+    examples: Sequence[Example], *, use_gold_ents: bool
+) -> tuple[list[Mention], list[str]]:
+    """Labelled mentions of a batch of examples.
+
+    Their pictures are those of the predicted document, or the reference's where it
+    has none.
+
+    examples (Sequence[Example]): predicted and reference documents.
+    use_gold_ents (bool): take all labelled entities of the reference; otherwise those
+        that the predicted document has too, with the same offsets.
+    RETURNS (tuple[list[Mention], list[str]]): mentions and the kb_id of each.
+    """
+    mentions: list[Mention] = []
+    gold_ids: list[str] = []
+    for index, example in enumerate(examples):
+        gold = {
+            (ent.start_char, ent.end_char): ent
+            for ent in example.reference.ents
+            if ent.kb_id_
+        }
+        spans = list(gold.values())
+        if not use_gold_ents:
+            found = example.predicted.ents
+            spans = [e for e in found if (e.start_char, e.end_char) in gold]
+        source = example.predicted
+        if not source._.images and example.reference._.images:
+            source = example.reference
+        mentions += mentions_in(source, index, spans)
+        gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
+    return mentions, gold_ids

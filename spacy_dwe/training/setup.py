@@ -1,0 +1,65 @@
+"""From a KB and its encoders to the shapes of a network."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DweError, Errors
+from ..model.dwe import QueryHead
+from ..model.network import NetworkSpec
+
+if TYPE_CHECKING:
+    from ..evidence import Evidence
+
+
+NO_IMAGE_DIM = 1
+"""Width of the always masked picture input where no image encoder is in use."""
+
+
+def network_spec(
+    evidence: "Evidence", channels: Sequence[str], settings: Mapping[str, Any]
+) -> NetworkSpec:
+    """Shapes of a network to train.
+
+    evidence (Evidence): says which encoders and vector sets there are.
+    channels (Sequence[str]): channels of the combiner.
+    settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
+    RETURNS (NetworkSpec): the shapes.
+    RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
+        encoder could be compared with.
+    """
+    heads: dict[str, QueryHead] = {}
+    text, clip = evidence.text_encoder, evidence.clip
+    if "dwe" in channels:
+        heads = _heads(evidence)
+        if text is None or not heads:
+            raise DweError(Errors.E506.format(kb=evidence.kb.path))
+    return NetworkSpec(
+        channels=tuple(channels),
+        heads=heads,
+        text_width=text.width if text is not None and heads else 0,
+        image_dim=clip.dim if clip is not None else NO_IMAGE_DIM,
+        width=settings["width"],
+        n_heads=settings["n_heads"],
+        ffn_width=settings["ffn_width"],
+        dropout=settings["dropout"],
+        decoder=settings["decoder"],
+        dwe_trained=False,
+    )
+
+
+def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
+    """A head for each vector set that an encoder in use shares its space with."""
+    text, clip = evidence.text_encoder, evidence.clip
+    heads = {}
+    for name, vectors in evidence.kb.vector_sets.items():
+        in_clip = name.endswith("@clip")
+        reads_text = text is not None and in_clip == (text is clip)
+        reads_picture = in_clip and evidence.use_images
+        if reads_text or reads_picture:
+            heads[name] = QueryHead(
+                dim=vectors.dim,
+                text=reads_text,
+                picture=reads_picture,
+                of_pictures=vectors.field == "image",
+            )
+    return heads
