@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from ..evidence import Evidence
 
 
-NO_IMAGE_DIM = 1
-"""Width of the always masked picture input where no image encoder is in use."""
-
-
 def network_spec(
     evidence: "Evidence", channels: Sequence[str], settings: Mapping[str, Any]
 ) -> NetworkSpec:
@@ -37,7 +33,7 @@ def network_spec(
         channels=tuple(channels),
         heads=heads,
         text_width=text.width if text is not None and heads else 0,
-        image_dim=clip.dim if clip is not None else NO_IMAGE_DIM,
+        image_dim=clip.dim if clip is not None and evidence.reads_images else 0,
         width=settings["width"],
         n_heads=settings["n_heads"],
         ffn_width=settings["ffn_width"],
