@@ -1,0 +1,157 @@
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from spacy_dwe.model.dwe import MentionInputs, QueryHead
+from spacy_dwe.model.network import EntityVectors, LinkingBatch, NetworkSpec
+
+TEXT_WIDTH, DIM = 10, 8
+"""Width of token states; width of every space's vectors, to keep the tests short."""
+
+SENTENCES, DESCRIPTIONS, PICTURES = "description@text", "description@clip", "image@clip"
+
+
+@dataclass
+class FrozenMention:
+    """What the encoders say of one mention, before any padding."""
+
+    mention: Tensor = field(default_factory=lambda: torch.randn(2, TEXT_WIDTH))
+    context: Tensor = field(default_factory=lambda: torch.randn(5, TEXT_WIDTH))
+    text: Tensor = field(default_factory=lambda: normalize(torch.randn(DIM), dim=0))
+    pictures: Tensor = field(default_factory=lambda: torch.zeros(0, DIM))
+
+
+def pictures(n: int) -> Tensor:
+    return normalize(torch.randn(n, DIM), dim=1)
+
+
+def pad(items: list[Tensor], more: int = 0) -> tuple[Tensor, Tensor]:
+    """Stack ragged items; `more` adds padding that nothing needs."""
+    size = max(1, *(len(item) for item in items)) + more
+    values = torch.zeros(len(items), size, items[0].shape[1])
+    mask = torch.zeros(len(items), size, dtype=torch.bool)
+    for index, item in enumerate(items):
+        values[index, : len(item)] = item
+        mask[index, : len(item)] = True
+    return values, mask
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def mentions() -> list[FrozenMention]:
+    """A mention without a picture, one with one, one with three."""
+    return [
+        FrozenMention(mention=torch.randn(1, TEXT_WIDTH)),
+        FrozenMention(context=torch.randn(9, TEXT_WIDTH), pictures=pictures(1)),
+        FrozenMention(mention=torch.randn(4, TEXT_WIDTH), pictures=pictures(3)),
+    ]
+
+
+@pytest.fixture
+def as_inputs():
+    """Mentions to the network's inputs, padded by `more` than they need."""
+
+    def make(mentions: list[FrozenMention], more: int = 0) -> MentionInputs:
+        own, own_mask = pad([m.mention for m in mentions], more)
+        context, context_mask = pad([m.context for m in mentions], more)
+        objects, object_mask = pad([m.pictures for m in mentions], more)
+        text = torch.stack([m.text for m in mentions])
+        return MentionInputs(
+            own, own_mask, context, context_mask, text, objects, object_mask
+        )
+
+    return make
+
+
+@pytest.fixture
+def head():
+    """The query head of one of the three vector sets that a KB may have, where its
+    descriptions are encoded by a sentence encoder, by CLIP, or by both."""
+
+    def make(name: str, clip_reads_text: bool = True) -> QueryHead:
+        return {
+            SENTENCES: QueryHead(DIM, text=True, picture=False, of_pictures=False),
+            DESCRIPTIONS: QueryHead(DIM, clip_reads_text, True, of_pictures=False),
+            PICTURES: QueryHead(DIM, clip_reads_text, True, of_pictures=True),
+        }[name]
+
+    return make
+
+
+@pytest.fixture
+def spec(head) -> NetworkSpec:
+    """A small network with all channels and dropout off."""
+    return NetworkSpec(
+        channels=("name", "prior", "facts", "text", "image", "dwe"),
+        heads={name: head(name) for name in (DESCRIPTIONS, PICTURES)},
+        text_width=TEXT_WIDTH,
+        image_dim=DIM,
+        width=16,
+        n_heads=2,
+        ffn_width=24,
+        dropout=0.0,
+        decoder=True,
+        dwe_trained=True,
+    )
+
+
+@pytest.fixture
+def make_batch(as_inputs):
+    """Three mentions with 4, 1 and no candidates; the second candidate of the first has
+    no description, and only one entity has a picture."""
+
+    def make(mentions: list[FrozenMention], n_features: int, more: int = 0):
+        generator = torch.Generator().manual_seed(1)
+        lengths = [4, 1, 0][: len(mentions)]
+        size = 4 + more
+        candidates = torch.arange(size) < torch.tensor(lengths)[:, None]
+        random = torch.rand(3, 4, n_features, generator=generator)
+        vectors = normalize(torch.randn(3, 4, DIM, generator=generator), dim=-1)
+        shape = (len(mentions), size)
+        features, entities = torch.zeros(*shape, n_features), torch.zeros(*shape, DIM)
+        features[:, :4] = random[: len(mentions)]
+        entities[:, :4] = vectors[: len(mentions)]
+        features[~candidates], entities[~candidates] = 0.0, 0.0
+        described, pictured = candidates.clone(), torch.zeros(shape, dtype=torch.bool)
+        described[0, 1] = False
+        pictured[0, 2] = True
+        rows = torch.arange(size).expand(shape).masked_fill(~candidates, -1)
+        return LinkingBatch(
+            features=features,
+            present=candidates.unsqueeze(-1).expand_as(features).clone(),
+            candidates=candidates,
+            described=described,
+            rows=rows,
+            inputs=as_inputs(mentions, more),
+            entities={
+                DESCRIPTIONS: EntityVectors(
+                    entities * described.unsqueeze(-1), described, 0.1, 0.3
+                ),
+                PICTURES: EntityVectors(
+                    entities.flip(-1) * pictured.unsqueeze(-1), pictured, 0.2, 0.3
+                ),
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
+def randomise():
+    """Give every weight a random value, so that no bias of zero and no norm of one can
+    hide a mistake."""
+
+    def apply(module: nn.Module, scale: float = 0.3) -> nn.Module:
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.normal_(0.0, scale)
+        return module
+
+    return apply
