@@ -80,6 +80,13 @@ class Errors:
     )
     E302 = "[DWE-E302] {path}, line {line}: a place of the sample needs {key!r}"
     E303 = "[DWE-E303] Training the tiny CLIP: {reason}"
+    E320 = "[DWE-E320] {path}, line {line}: not a place of the sample: {reason}"
+    E321 = "[DWE-E321] {path}: {id} stands there twice"
+    E322 = "[DWE-E322] {path}: {a} and {b} share a name, but {reason}"
+    E323 = (
+        "[DWE-E323] {path} exists and holds no sample, so it is not replaced; name a "
+        "new or empty folder"
+    )
 
     E200 = (
         "[DWE-E200] {value} is no picture: pass a path, a URL, the bytes of an image "
@@ -135,7 +142,10 @@ class Errors:
     )
     E225 = "[DWE-E225] Not an encoder's config block: {spec}. Known are {known}"
     E226 = "[DWE-E226] Unknown {what} {value!r}: use one of {choices}"
-    E230 = "[DWE-E230] {path}, line {line}: two documents have the id {id!r}"
+    E230 = (
+        "[DWE-E230] {path}, line {line}: line {first} has a document with the id "
+        "{id!r} already"
+    )
     E231 = (
         "[DWE-E231] Document {id} has {length} characters, more than nlp.max_length "
         "({limit}): split it"
@@ -181,6 +191,10 @@ class Errors:
     E510 = (
         "[DWE-E510] The pipeline brings an encoder that the KB {kb} has no vectors "
         "of: build it with `python -m spacy dwe kb build … {option}`"
+    )
+    E511 = (
+        "[DWE-E511] The linker was trained with {sets} vectors, which the KB {kb} lacks: "
+        "build the KB with the same encoders, or leave dwe out of the channels"
     )
     E520 = (
         "[DWE-E520] The corpus has no path: pass --paths.train and --paths.dev, or set "

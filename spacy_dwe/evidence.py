@@ -146,7 +146,7 @@ class Evidence:
         self.strict_images = strict_images
         self.text_set = next((s for s in TEXT_SETS if s in kb.vector_sets), None)
         self.channels = [c for c in layout.channels if c in channels]
-        needs = {*self.channels}
+        needs = {*channels}
         self.reads_text = text_encoder is not None and bool({"text", "dwe"} & needs)
         self.reads_images = self.use_images and bool({"image", "dwe"} & needs)
         self._checked: set[str] = set()

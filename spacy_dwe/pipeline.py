@@ -277,7 +277,8 @@ class DweLinker(TrainablePipe):
         from .training.setup import network_spec
 
         shim = self.model.shims[0]
-        evidence = self._build_evidence(FeatureLayout.of(self.channels))
+        layout = FeatureLayout.of(self.channels)
+        evidence = self._build_evidence(layout, self.channels)
         shim.build(network_spec(evidence, self.channels, shim.cfg), self._device())
         self._evidence = None
 
@@ -312,10 +313,14 @@ class DweLinker(TrainablePipe):
     def evidence(self) -> "Evidence":
         """RETURNS (Evidence): what gathers features for the network in use."""
         if self._evidence is None:
-            self._evidence = self._build_evidence(self._network_layout())
+            layout = self._network_layout()
+            channels = [c for c in self.channels if c in layout.channels]
+            self._evidence = self._build_evidence(layout, channels)
         return self._evidence
 
-    def _build_evidence(self, layout: FeatureLayout) -> "Evidence":
+    def _build_evidence(
+        self, layout: FeatureLayout, channels: Sequence[str]
+    ) -> "Evidence":
         from .encoders.cache import FeatureCache
         from .evidence import build_evidence
 
@@ -327,7 +332,7 @@ class DweLinker(TrainablePipe):
             clip=self._clip,
             cache=self._cache,
             layout=layout,
-            channels=self.channels,
+            channels=channels,
             device=self._device(),
             use_images=self.use_images,
             strict_images=self.strict_images,
@@ -409,10 +414,15 @@ class DweLinker(TrainablePipe):
 
         spec = self.model.shims[0].network.spec
         sets = self._require_kb().vector_sets
-        reads_dwe = "dwe" in self.channels
+        heads = spec.heads if "dwe" in self.channels else ()
+        missing = [name for name in heads if name not in sets]
+        if missing:
+            raise DweError(
+                Errors.E511.format(kb=self._kb_path, sets=", ".join(missing))
+            )
         return collate(
             prepared,
-            heads={name: sets[name] for name in spec.heads} if reads_dwe else {},
+            heads={name: sets[name] for name in heads},
             image_dim=spec.image_dim,
             pooled=self.model.shims[0].cfg["states"] == "pooled",
             device=self._device(),
