@@ -1,0 +1,172 @@
+"""s(e) = Σ_c m_c · (w_c · x_c + b_c · present_c), and NIL as one more candidate."""
+
+import pytest
+import torch
+
+from spacy_dwe.model.channels import FeatureLayout
+from spacy_dwe.model.combiner import Combiner
+
+LAYOUT = FeatureLayout.of(["name", "prior", "text"])
+NAME, PRIOR = LAYOUT.columns("name")[0], LAYOUT.columns("prior")[0]
+
+
+@pytest.fixture
+def combiner(randomise):
+    return randomise(Combiner(LAYOUT), scale=1.0)
+
+
+@pytest.fixture
+def features():
+    """Three mentions with 4, 1 and no candidates."""
+    return torch.rand(3, 4, len(LAYOUT))
+
+
+@pytest.fixture
+def candidates():
+    return torch.arange(4) < torch.tensor([4, 1, 0])[:, None]
+
+
+@pytest.fixture
+def described(candidates):
+    return candidates.clone()
+
+
+@pytest.fixture
+def present(candidates, features):
+    return candidates.unsqueeze(-1).expand_as(features).clone()
+
+
+def test_contributions_add_up_to_the_logit(
+    combiner, features, present, candidates, described
+):
+    scores = combiner(features, present, candidates, described)
+    for row, column in candidates.nonzero().tolist():
+        expected = combiner.weight @ features[row, column] + combiner.bias.sum()
+        torch.testing.assert_close(scores.logits[row, column], expected)
+        total = scores.by_column[row, column].sum()
+        torch.testing.assert_close(total, scores.logits[row, column])
+
+
+def test_masked_feature_adds_nothing(combiner, features, present, candidates, described):
+    present[0, 2, PRIOR] = False
+    scores = combiner(features, present, candidates, described)
+    features[0, 2, PRIOR] = 1e6
+    again = combiner(features, present, candidates, described)
+    assert scores.by_column[0, 2, PRIOR] == 0
+    torch.testing.assert_close(again.logits, scores.logits)
+    others = [i for i in range(len(LAYOUT)) if i != PRIOR]
+    expected = combiner.weight[others] @ features[0, 2, others]
+    expected = expected + combiner.bias[others].sum()
+    torch.testing.assert_close(scores.logits[0, 2], expected)
+
+
+def test_a_feature_absent_everywhere_is_not_trained(
+    combiner, features, present, candidates, described
+):
+    present[..., PRIOR] = False
+    scores = combiner(features, present, candidates, described)
+    scores.log_probabilities()[:, -1].sum().backward()
+    assert combiner.weight.grad[PRIOR] == combiner.bias.grad[PRIOR] == 0
+    assert combiner.weight.grad[NAME] != 0
+
+
+def test_padding_has_no_probability(combiner, features, present, candidates, described):
+    scores = combiner(features, present, candidates, described)
+    p = scores.log_probabilities().exp()
+    assert (p[:, :-1][~candidates] == 0).all()
+    torch.testing.assert_close(p.sum(1), torch.ones(3))
+
+    wider = [t.repeat_interleave(2, dim=1) for t in (features, present)]
+    cut = torch.cat([candidates, torch.zeros(3, 4, dtype=torch.bool)], dim=1)
+    wider[0][:, :4], wider[1][:, :4] = features, present
+    padded = combiner(*wider, cut, torch.cat([described, described], dim=1))
+    torch.testing.assert_close(padded.logits[:, :4], scores.logits)
+    torch.testing.assert_close(padded.nil, scores.nil)
+
+
+class TestNil:
+    """NIL's logit is linear in four features of the best candidate."""
+
+    def by_hand(self, combiner, best, margin, name, described):
+        bias, *weights = combiner.nil.tolist()
+        values = (best, margin, name, described)
+        return bias + sum(w * v for w, v in zip(weights, values))
+
+    def test_follows_the_best_candidate(
+        self, combiner, features, present, candidates, described
+    ):
+        scores = combiner(features, present, candidates, described)
+        best = int(scores.logits[0].argmax())
+        first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
+        name = features[0, best, NAME].item()
+        expected = self.by_hand(combiner, first, first - second, name, 1.0)
+        assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+        described[0, best] = False
+        scores = combiner(features, present, candidates, described)
+        expected = self.by_hand(combiner, first, first - second, name, 0.0)
+        assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+    def test_a_lone_candidate_has_no_margin_and_is_not_certain(
+        self, combiner, features, present, candidates, described
+    ):
+        scores = combiner(features, present, candidates, described)
+        best, name = scores.logits[1, 0].item(), features[1, 0, NAME].item()
+        expected = self.by_hand(combiner, best, 0.0, name, 1.0)
+        assert scores.nil[1].item() == pytest.approx(expected, abs=1e-5)
+        assert scores.log_probabilities()[1, 0].exp() < 1
+
+    def test_without_candidates_it_is_certain(
+        self, combiner, features, present, candidates, described
+    ):
+        scores = combiner(features, present, candidates, described)
+        assert scores.nil[2] == combiner.nil[0]
+        assert scores.log_probabilities()[2, -1] == 0
+
+    def test_equal_candidates_have_no_margin(
+        self, combiner, features, present, candidates, described
+    ):
+        features[0] = features[0, 0]
+        scores = combiner(features, present, candidates, described)
+        best, name = scores.logits[0, 0].item(), features[0, 0, NAME].item()
+        expected = self.by_hand(combiner, best, 0.0, name, 1.0)
+        assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+    def test_does_not_read_a_name_that_is_switched_off(
+        self, combiner, features, present, candidates, described
+    ):
+        present[..., LAYOUT.columns("name")] = False
+        scores = combiner(features, present, candidates, described)
+        first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
+        expected = self.by_hand(combiner, first, first - second, 0.0, 1.0)
+        assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+    def test_is_there_without_a_name_channel(self, randomise):
+        combiner = randomise(Combiner(FeatureLayout.of(["text"])))
+        yes = torch.ones(1, 2, dtype=torch.bool)
+        scores = combiner(torch.rand(1, 2, 1), yes.unsqueeze(-1), yes, yes)
+        assert torch.isfinite(scores.nil).all()
+
+
+@pytest.mark.parametrize("target", ["gold", "NIL"])
+def test_gradients_are_finite_beside_padding(
+    combiner, features, present, candidates, described, target
+):
+    features[0, 1] = features[0, 0]
+    features.requires_grad_()
+    log_p = combiner(features, present, candidates, described).log_probabilities()
+    (log_p[:2, 0] if target == "gold" else log_p[:, -1]).sum().backward()
+    for gradient in (features.grad, *(p.grad for p in combiner.parameters())):
+        assert torch.isfinite(gradient).all()
+    assert combiner.nil.grad[0] != 0
+    assert not features.grad[~candidates].any()
+
+
+def test_untrained_an_exact_name_beats_nil_and_a_poor_one_does_not():
+    combiner = Combiner(FeatureLayout.of(["name"]))
+    yes = torch.ones(2, 1, dtype=torch.bool)
+    exact = torch.ones(combiner.layout.columns("name")[-1] + 1)
+    features = torch.stack([exact, exact * 0.04]).unsqueeze(1)
+    present = torch.ones_like(features, dtype=torch.bool)
+    log_p = combiner(features, present, yes, yes).log_probabilities()
+    assert (log_p[:, 0] > log_p[:, 1]).tolist() == [True, False]
