@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
@@ -172,10 +173,23 @@ def _outcomes(
 ) -> list[Outcome]:
     kb = _kb_of(linker)
     texts = [mention.text for mention in scored]
-    retrieved = {n: linker.generate_candidates(kb, texts, n) for n in RECALL_AT}
+    # Lists as long as the linker's own are what was scored.
+    retrieved = {
+        n: _retrieve(linker, kb, texts, n)
+        for n in RECALL_AT
+        if n != linker.n_candidates
+    }
     return outcomes_of(
         kb, scored, golds, threshold=linker.threshold, retrieved=retrieved
     )
+
+
+def _retrieve(
+    linker: "DweLinker", kb: "DweKnowledgeBase", texts: Sequence[str], n: int
+) -> list[np.ndarray]:
+    distinct = list(dict.fromkeys(texts))
+    rows = dict(zip(distinct, linker.generate_candidates(kb, distinct, n)))
+    return [rows[text] for text in texts]
 
 
 def _kb_of(linker: "DweLinker") -> "DweKnowledgeBase":

@@ -1,10 +1,10 @@
 """Linked mentions as a reader sees them: sentence, picture, link, runners-up."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..images import resolve
+from ..images import ImageRef, resolve
 from .report import (
     PICTURE_SIZE,
     THUMBNAIL_SIZE,
@@ -32,13 +32,13 @@ class Examples:
     """Makes views of mentions; each picture is read once.
 
     kb (DweKnowledgeBase): the KB that was linked to.
-    image_root (Path): where relative pictures start.
+    image_root (Path): where relative pictures of entities start.
     """
 
     def __init__(self, kb: "DweKnowledgeBase", image_root: Path) -> None:
         self.kb = kb
         self.image_root = image_root
-        self._pictures: dict[tuple[str, tuple[int, int]], str | None] = {}
+        self._pictures: dict[tuple[ImageRef, tuple[int, int]], str | None] = {}
 
     def view(
         self,
@@ -57,10 +57,7 @@ class Examples:
         """
         outcome = result.evaluation.outcomes[index]
         document = result.documents[outcome.document]
-        images = document.get("images") or ()
-        before, mention, after = text_around(
-            document["text"], outcome.start, outcome.end
-        )
+        before, mention, after = text_around(document.text, outcome.start, outcome.end)
         hoped_for = swapped_to or outcome.gold
         good = outcome.predicted == hoped_for
         verdict = "right" if good else f"should be {self._name(hoped_for)}"
@@ -70,7 +67,7 @@ class Examples:
             before=before,
             mention=mention,
             after=after,
-            picture=self._picture(images, PICTURE_SIZE),
+            picture=self._picture(document.images, PICTURE_SIZE),
             linked=self._name(outcome.predicted),
             good=good,
             verdict=verdict,
@@ -126,15 +123,16 @@ class Examples:
         return f"{title} ({entity_id})"
 
     def _entity_picture(self, entity: "Entity") -> str | None:
-        return self._picture(entity.images[:1], THUMBNAIL_SIZE)
+        refs = resolve(entity.images[:1], self.image_root)
+        return self._picture(refs, THUMBNAIL_SIZE)
 
-    def _picture(self, paths: Iterable[str], size: tuple[int, int]) -> str | None:
-        for ref in resolve(paths, self.image_root):
-            key = (ref.path or "", size)
-            if key not in self._pictures:
-                self._pictures[key] = data_uri(ref, size)
-            return self._pictures[key]
-        return None
+    def _picture(self, refs: Sequence[ImageRef], size: tuple[int, int]) -> str | None:
+        if not refs:
+            return None
+        key = (refs[0], size)
+        if key not in self._pictures:
+            self._pictures[key] = data_uri(refs[0], size)
+        return self._pictures[key]
 
 
 def _contribution(channel: str, value: float) -> Contribution:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, DocBin
 
+from ..datasets.documents import make_docs, read_documents, writing_jsonl
 from ..errors import DweError, Errors
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ def labelled_docs(
     image_root (Path | None): where relative pictures start; None: the folder of `path`.
     """
     if path.suffix == ".spacy":
-        return _docs_of_docbin(nlp, path)
-    from ..datasets.documents import make_docs, read_documents
-
-    documents = read_documents(path)
-    return make_docs(nlp, documents, with_gold=True, image_root=image_root)
+        yield from _docs_of_docbin(nlp, path)
+        return
+    for document in read_documents(path, image_root):
+        yield from make_docs(nlp, document, with_gold=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -40,9 +40,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_jsonl(path: Path, records: Iterable[Any]) -> None:
     """Write a JSONL file, complete or not at all. NaN is an error."""
-    with writing(path) as file:
+    with writing_jsonl(path) as write:
         for record in records:
-            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            write(record)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 from spacy.tokens import Doc, Span
 
+from ..datasets.documents import NIL
 from ..images import ImageRef
 from ..tokens import DOCUMENT_ID
-
-NIL = "NIL"
-"""kb_id of a mention that is labelled as absent from the KB. No kb_id: no label."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the linker made of one labelled mention, and whether it was right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from ..model.scoring import SCORE_DECIMALS, ScoredMention
 from .gold import Gold
 
 if TYPE_CHECKING:
-    from ..kb.candidates import Candidates
     from ..kb.knowledge_base import DweKnowledgeBase
 
 MISS = float("inf")
@@ -95,7 +94,7 @@ def outcomes_of(
     golds: Sequence[Gold],
     *,
     threshold: float = 0.0,
-    retrieved: "dict[int, Candidates] | None" = None,
+    retrieved: Mapping[int, Sequence[np.ndarray]] | None = None,
 ) -> list[Outcome]:
     """Compare scored mentions with their labels. The gold is never added to the
     candidates.
@@ -104,8 +103,9 @@ def outcomes_of(
     scored (Sequence[ScoredMention]): the linker's scores.
     golds (Sequence[Gold]): the label of each.
     threshold (float): a link needs at least this probability.
-    retrieved (dict[int, Candidates] | None): by list size, what the candidate generator
-        finds for the same mentions; None: lists are cut by score.
+    retrieved (Mapping[int, Sequence[np.ndarray]] | None): by list size, the rows that
+        the candidate generator finds for each mention; a size that is left out is cut
+        from the scored candidates.
     RETURNS (list[Outcome]): one for each mention.
     """
     gold_rows = _gold_rows(kb, golds)
@@ -186,7 +186,10 @@ def _gold_rows(kb: "DweKnowledgeBase", golds: Sequence[Gold]) -> np.ndarray:
 
 
 def _found_within(
-    rank: float | None, row: int, mention: int, retrieved: "dict[int, Candidates]"
+    rank: float | None,
+    row: int,
+    mention: int,
+    retrieved: Mapping[int, Sequence[np.ndarray]],
 ) -> float:
     """A generator that returns more than it was asked for is cut by score."""
     if rank is None or rank == MISS:

@@ -57,7 +57,7 @@ def build_report(results: Results, kb: "DweKnowledgeBase", image_root: Path) -> 
 
     results (Mapping[str, RowResult]): by row name, see `run_rows`.
     kb (DweKnowledgeBase): the KB that was linked to.
-    image_root (Path): where relative pictures start.
+    image_root (Path): where relative pictures of entities start.
     """
     groups = ordered_groups(results[DWE].evaluation.metrics)
     examples = Examples(kb, image_root)
@@ -235,7 +235,7 @@ def _swaps(results: Results, examples: Examples) -> Iterator[SwapView]:
 
 def _sentence(result: RowResult, index: int) -> tuple[Any, ...]:
     outcome = result.evaluation.outcomes[index]
-    text = result.documents[outcome.document]["text"]
+    text = result.documents[outcome.document].text
     return text, outcome.start, outcome.end, outcome.gold
 
 

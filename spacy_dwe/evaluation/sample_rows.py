@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..datasets.documents import make_docs, read_documents
+from ..datasets.documents import Document, make_docs, read_documents
 from ..errors import DweError, Errors
 from .evaluate import Evaluation, evaluate_docs
 from .ranking import DRAWS, flip_rate, paired_difference
@@ -19,7 +20,7 @@ UNDECIDABLE = "undecidable"
 UNSEEN = "unseen"
 TEST, PERMUTED, SWAPPED = "test", "test-permuted", "test-swapped"
 SWAPPED_TO = "swapped_to"
-"""Key of a mention: the namesake whose picture the document was given."""
+"""Key of a mention or its document: the namesake whose picture was put in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,11 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """documents (dict[str, dict]): what was linked, by document id."""
+    """documents (Mapping[str, Document]): what was linked, by id."""
 
     row: Row
     evaluation: Evaluation
-    documents: dict[str, dict[str, Any]]
+    documents: Mapping[str, Document]
 
 
 Pipelines = Mapping[str, "tuple[Language, DweLinker]"]
@@ -108,7 +109,7 @@ def run_rows(
         an undecidable mention follows the picture.
     """
     files = {
-        name: list(read_documents(corpus / f"{name}.jsonl"))
+        name: list(read_documents(corpus / f"{name}.jsonl", image_root))
         for name in (TEST, PERMUTED, SWAPPED)
     }
     results: dict[str, RowResult] = {}
@@ -120,8 +121,8 @@ def run_rows(
             )
         nlp, linker = pipelines[row.model]
         documents = files[row.data]
-        docs = make_docs(
-            nlp, documents, with_gold=True, image_root=image_root or corpus
+        docs = chain.from_iterable(
+            make_docs(nlp, document, with_gold=True) for document in documents
         )
         evaluation = evaluate_docs(
             nlp,
@@ -134,7 +135,7 @@ def run_rows(
             seed=seed,
             source=str(corpus / f"{row.data}.jsonl"),
         )
-        by_id = {document["id"]: document for document in documents}
+        by_id = {document.id: document for document in documents}
         results[row.name] = RowResult(row, evaluation, by_id)
         if progress is not None:
             progress(row.name)
@@ -143,11 +144,13 @@ def run_rows(
 
 
 def swap_targets(result: RowResult) -> Iterator[str | None]:
-    """For each outcome, the namesake whose picture its document was given."""
+    """For each outcome, the namesake whose picture its mention was given."""
     for outcome in result.evaluation.outcomes:
         document = result.documents[outcome.document]
-        mention = next(m for m in document["mentions"] if m["start"] == outcome.start)
-        yield mention.get(SWAPPED_TO, document.get(SWAPPED_TO))
+        for mention in document.mentions or ():
+            if mention.start <= outcome.start < mention.end:
+                yield mention.source.get(SWAPPED_TO, document.source.get(SWAPPED_TO))
+                break
 
 
 def _compare(results: dict[str, RowResult], draws: int, seed: int) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.training import Example
 
-from .gold import NIL, gold_mentions
+from ..datasets.documents import NIL
+from .gold import gold_mentions
 from .outcomes import outcomes_of
 from .ranking import measure
 

@@ -4,17 +4,19 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from spacy_dwe.datasets.documents import Document
 from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.evaluation.examples import Examples
 from spacy_dwe.evaluation.report import Report, Section, interval, percent, render
 from spacy_dwe.evaluation.sample_rows import ROWS, RowResult
+from spacy_dwe.images import image_refs
 
 
 @pytest.fixture
-def result(nlp, linker, labelled):
+def result(nlp, linker, labelled, tmp_path):
     doc = labelled("Sakartvelo <b>beat</b> Samoa.", (0, 1, "Q1"), name="1")
     evaluation = evaluate_docs(nlp, linker, [doc], candidates="all")
-    document = {"id": "1", "text": doc.text, "images": ["flag.png"]}
+    document = Document("1", doc.text, image_refs(tmp_path / "flag.png"))
     return RowResult(ROWS[0], evaluation, {"1": document})
 
 

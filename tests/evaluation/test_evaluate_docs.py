@@ -57,7 +57,7 @@ def test_best_candidates_are_kept_for_predictions(nlp, linker, docs):
     records = list(prediction_records(linker, evaluation))
     assert [record["document"] for record in records] == ["1", "2", "3", "4"]
     best = records[0]["candidates"]
-    assert [candidate["id"] for candidate in best][0] == "Q4"
+    assert best[0]["id"] == "Q4"
     assert len(best) == 2
     assert best[0]["score"] == pytest.approx(sum(best[0]["scores"].values()), abs=1e-4)
 
@@ -83,9 +83,7 @@ def test_components_before_the_linker_run_but_bring_no_mentions(nlp, linker, lab
 
 
 def test_more_documents_than_a_batch_keep_their_order(nlp, linker, labelled):
-    docs = [
-        labelled("Sakartvelo won.", (0, 1, "Q1"), name=str(i)) for i in range(300)
-    ]
+    docs = [labelled("Sakartvelo won.", (0, 1, "Q1"), name=str(i)) for i in range(300)]
     done = []
     evaluation = evaluate_docs(nlp, linker, iter(docs), progress=done.append)
     assert [o.document for o in evaluation.outcomes] == [str(i) for i in range(300)]
