@@ -1,0 +1,43 @@
+"""`python -m spacy dwe …`. Every `python -m spacy` imports this: it stays light."""
+
+from typing import Any
+
+import typer
+
+from .convert import convert_cli
+from .errors import clear_errors
+from .evaluate import evaluate_cli
+from .kb import kb_cli
+from .link import link_cli
+
+# What a command does not know itself are overrides of the config, as in spaCy.
+OVERRIDES: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+dwe_cli = typer.Typer(
+    name="dwe",
+    help="Multimodal entity linking: KnowledgeBases, linking, evaluation",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+dwe_cli.add_typer(kb_cli)
+for name, command, settings in (
+    ("link", link_cli, OVERRIDES),
+    ("evaluate", evaluate_cli, OVERRIDES),
+    ("convert", convert_cli, {}),
+):
+    dwe_cli.command(name, context_settings=settings, no_args_is_help=True)(
+        clear_errors(command)
+    )
+
+
+def setup_cli() -> None:
+    """Mount the commands on spaCy's. The entry point imports this module and calls
+    nothing, so it happens at import."""
+    from spacy.cli._util import app
+
+    if all(group.typer_instance is not dwe_cli for group in app.registered_groups):
+        app.add_typer(dwe_cli)
+
+
+setup_cli()

@@ -1,0 +1,258 @@
+"""`python -m spacy dwe link`: documents in, documents with links out."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import DweError, Errors, Warnings
+from .errors import warning_lines
+from .pipelines import load_linking_pipeline, parse_channels, parse_overrides
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Span
+
+    from ..datasets.documents import Document, MentionRecord
+
+SCORE_DIGITS = 5
+UNREADABLE_IMAGE = Warnings.W001.split(maxsplit=1)[0]
+
+
+def link_cli(
+    ctx: typer.Context,
+    pipeline: Annotated[
+        str, typer.Argument(help="Folder or name of a pipeline, or blank:xx with --kb")
+    ],
+    data: Annotated[Path, typer.Argument(help="Documents (.jsonl, .jsonl.gz)")],
+    output: Annotated[Path, typer.Argument(help="Where to write the links (.jsonl)")],
+    kb: Annotated[
+        Path | None,
+        typer.Option("--kb", help="KnowledgeBase to use instead of the pipeline's own"),
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            "--channels",
+            help="Evidence to use, such as name,prior,facts,text,image,dwe",
+        ),
+    ] = None,
+    image_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--image-root",
+            help="Where relative pictures start; else beside the documents",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, help="Candidates to write for each mention"),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Documents at a time")
+    ] = 256,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Make an unreadable picture an error"),
+    ] = False,
+) -> None:
+    """Link the mentions of documents to a KnowledgeBase.
+
+    A document's own mentions are linked where it has "mentions", those that the
+    pipeline's NER finds where it does not. OUTPUT has the documents with a kb_id (null:
+    not in the KB), its probability and the ranked candidates for each mention; it is
+    complete or not there. Settings of the pipeline are overridden by their dotted name,
+    such as --components.dwe_linker.threshold 0.3
+    """
+    link(
+        pipeline,
+        data,
+        output,
+        kb=kb,
+        channels=parse_channels(channels),
+        image_root=image_root,
+        top_k=top_k,
+        batch_size=batch_size,
+        strict=strict,
+        overrides=parse_overrides(ctx.args),
+        silent=False,
+    )
+
+
+def link(
+    pipeline: str | Path,
+    data: Path,
+    output: Path,
+    *,
+    kb: Path | None = None,
+    channels: list[str] | None = None,
+    image_root: Path | None = None,
+    top_k: int | None = None,
+    batch_size: int = 256,
+    strict: bool = False,
+    overrides: dict[str, Any] | None = None,
+    silent: bool = True,
+) -> Counter[str]:
+    """Link a file, see `link_cli`.
+
+    RETURNS (Counter[str]): how many documents, mentions, linked, nil, images and
+        unreadable (of the images) there were.
+    """
+    from tqdm import tqdm
+    from wasabi import Printer
+
+    from ..datasets.documents import read_documents, writing_jsonl
+
+    if not data.is_file():
+        raise DweError(Errors.E001.format(path=data))
+    if output.exists() and output.samefile(data):
+        raise DweError(Errors.E235.format(path=output))
+    nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
+    if top_k is not None:
+        linker.top_k = top_k
+    linker.strict_images = linker.strict_images or strict
+    counts: Counter[str] = Counter()
+
+    def note(warning: str) -> None:
+        counts["unreadable"] += UNREADABLE_IMAGE in warning
+
+    documents = read_documents(data, image_root)
+    with (
+        writing_jsonl(output) as write,
+        tqdm(desc="Linking", unit=" docs", disable=silent) as bar,
+        warning_lines(note, silent),
+    ):
+        for some in _batches(documents, batch_size):
+            for record in linked_records(nlp, some, batch_size, str(pipeline)):
+                write(record)
+                _count(record, counts)
+            bar.update(len(some))
+    msg = Printer(no_print=silent, pretty=not silent)
+    if not counts["documents"]:
+        msg.warn(f"{data} holds no documents")
+    msg.good(f"Wrote {output}", summary(counts))
+    return counts
+
+
+def linked_records(
+    nlp: "Language", documents: "list[Document]", batch_size: int, pipeline: str
+) -> Iterator[dict[str, Any]]:
+    """Documents as JSON objects with links, in order.
+
+    nlp (Language): with a linker that has a KB.
+    documents (list[Document]): as many as are linked together.
+    batch_size (int): texts that components process together.
+    pipeline (str): what an error calls the pipeline.
+    """
+    from ..datasets.documents import make_docs
+
+    finders = [
+        name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns
+    ]
+    given: list[list[Doc]] = []
+    open_ended: list[list[Doc]] = []
+    for document in documents:
+        if document.mentions is None and not finders:
+            raise DweError(Errors.E232.format(id=document.id, pipeline=pipeline))
+        docs = make_docs(nlp, document)
+        (open_ended if document.mentions is None else given).append(docs)
+    # Mentions that came with the document are not overwritten by NER.
+    linked_given = _piped(nlp, given, batch_size, finders)
+    linked_found = _piped(nlp, open_ended, batch_size, [])
+    for document in documents:
+        if document.mentions is None:
+            (doc,) = next(linked_found)
+            mentions = [_found(ent) | _link(ent) for ent in doc.ents]
+        else:
+            mentions = _given(document.mentions, next(linked_given))
+        yield {**document.source, "id": document.id, "mentions": mentions}
+
+
+def summary(counts: Counter[str]) -> str:
+    """RETURNS (str): the counts in words."""
+    parts = [
+        f"{counts['documents']:,} documents",
+        f"{counts['mentions']:,} mentions",
+        f"{counts['linked']:,} linked",
+        f"{counts['nil']:,} NIL",
+    ]
+    if counts["images"]:
+        unreadable = f"{counts['unreadable']:,} of them unreadable"
+        parts.append(f"{counts['images']:,} images, {unreadable}")
+    return ", ".join(parts)
+
+
+def _piped(
+    nlp: "Language",
+    groups: "list[list[Doc]]",
+    batch_size: int,
+    disable: list[str],
+) -> "Iterator[list[Doc]]":
+    docs = nlp.pipe(
+        (doc for group in groups for doc in group),
+        batch_size=batch_size,
+        disable=disable,
+    )
+    for group in groups:
+        yield list(islice(docs, len(group)))
+
+
+def _given(
+    mentions: "tuple[MentionRecord, ...]", docs: "list[Doc]"
+) -> list[dict[str, Any]]:
+    from ..datasets.documents import MENTIONS
+
+    links: dict[int, dict[str, Any]] = {}
+    for doc in docs:
+        for index, ent in zip(doc.user_data[MENTIONS], doc.ents, strict=True):
+            links[index] = _link(ent)
+    return [{**mention.source, **links[i]} for i, mention in enumerate(mentions)]
+
+
+def _found(ent: "Span") -> dict[str, Any]:
+    return {"start": ent.start_char, "end": ent.end_char, "label": ent.label_}
+
+
+def _link(ent: "Span") -> dict[str, Any]:
+    from ..datasets.documents import NIL
+
+    kb_id = ent.kb_id_ if ent.kb_id_ not in ("", NIL) else None
+    candidates = ent._.kb_candidates
+    chosen = (c.probability for c in candidates if c.id == kb_id)
+    probability = next(chosen, None)
+    return {
+        "kb_id": kb_id,
+        "probability": None
+        if probability is None
+        else round(probability, SCORE_DIGITS),
+        "candidates": [
+            {
+                "id": candidate.id,
+                "title": candidate.title,
+                "probability": round(candidate.probability, SCORE_DIGITS),
+                "scores": {
+                    channel: round(score, SCORE_DIGITS)
+                    for channel, score in candidate.scores.items()
+                },
+            }
+            for candidate in candidates
+        ],
+    }
+
+
+def _batches(documents: "Iterable[Document]", size: int) -> "Iterator[list[Document]]":
+    iterator = iter(documents)
+    while some := list(islice(iterator, size)):
+        yield some
+
+
+def _count(record: dict[str, Any], counts: Counter[str]) -> None:
+    linked = sum(mention["kb_id"] is not None for mention in record["mentions"])
+    counts["documents"] += 1
+    counts["mentions"] += len(record["mentions"])
+    counts["linked"] += linked
+    counts["nil"] += len(record["mentions"]) - linked
+    counts["images"] += len(record.get("images") or ())
