@@ -78,8 +78,7 @@ class Errors:
         "[DWE-E301] {path}: not an open_clip model config ({reason}). It needs the "
         "keys embed_dim, vision_cfg and text_cfg, as configs/tiny-clip/model.json has"
     )
-    E302 = "[DWE-E302] {path}, line {line}: a place of the sample needs {key!r}"
-    E303 = "[DWE-E303] Training the tiny CLIP: {reason}"
+    E302 = "[DWE-E302] Training the tiny CLIP: {reason}"
     E320 = "[DWE-E320] {path}, line {line}: not a place of the sample: {reason}"
     E321 = "[DWE-E321] {path}: {id} stands there twice"
     E322 = "[DWE-E322] {path}: {a} and {b} share a name, but {reason}"

@@ -8,28 +8,25 @@ from collections.abc import Sequence
 from spacy_dwe.datasets.places.wording import sentence
 
 
-def random_text(rng: random.Random, phrases: Sequence[str], prose: bool) -> str:
-    """Tell of a flag.
+def random_caption(rng: random.Random, phrases: Sequence[str]) -> str:
+    """Tell of a flag in a sentence.
 
     phrases (Sequence[str]): what `describe` says of it; now and then they come in
         another order, or not all of them.
-    prose (bool): with a made-up place around it, of whose description it is a part.
     """
     phrases = list(phrases)
     if len(phrases) > 1 and rng.random() < 0.3:
         rng.shuffle(phrases)
     if len(phrases) > 1 and rng.random() < 0.15:
         phrases.pop(rng.randrange(len(phrases)))
-    flag = _flag_sentence(rng, phrases)
-    return f"{random_name(rng)}. {_among_prose(rng, flag)}" if prose else flag
+    return rng.choice(OPENINGS) + sentence(phrases).removeprefix("The flag shows ")
 
 
-def _flag_sentence(rng: random.Random, phrases: Sequence[str]) -> str:
-    told = sentence(phrases)
-    return rng.choice(OPENINGS) + told.removeprefix("The flag shows ")
+def among_prose(rng: random.Random, flag: str) -> str:
+    """Describe a made-up place.
 
-
-def _among_prose(rng: random.Random, flag: str) -> str:
+    flag (str): the sentence on its flag.
+    """
     place = random_name(rng)
     facts = [
         rng.choice(kind).format(

@@ -23,8 +23,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spacy_dwe.datasets.places.captions import random_name, random_text
-from spacy_dwe.datasets.places.flags import FlagSpec, describe, draw
+from spacy_dwe.datasets.places.captions import (
+    among_prose,
+    random_caption,
+    random_name,
+)
+from spacy_dwe.datasets.places.data import Place, read_places
+from spacy_dwe.datasets.places.flags import FlagSpec, caption, describe, draw
 from spacy_dwe.datasets.places.made_up import random_flag
 from spacy_dwe.datasets.places.photograph import shoot
 from spacy_dwe.errors import DweError, Errors
@@ -61,7 +66,7 @@ class Drawing:
     pixels: Tensor
     ratio: float
     phrases: list[str]
-    place: dict[str, Any] | None = None
+    place: Place | None = None
 
 
 def train_tiny_clip(
@@ -75,8 +80,8 @@ def train_tiny_clip(
 ) -> None:
     """Train a tiny CLIP on made-up flags and on the seen places of the sample.
 
-    places_jsonl (Path): rows with id, title, description, flag and split; the flags of
-        places that are not "seen" are kept away from.
+    places_jsonl (Path): the sample's places; made-up flags keep away from the flags of
+        the unseen ones.
     out (Path): becomes a folder for open_clip's `local-dir:` scheme.
     config (Path): JSON with `model_cfg` and `preprocess_cfg` as open_clip has them,
         and `training`, a `Recipe`.
@@ -85,11 +90,10 @@ def train_tiny_clip(
     """
     settings = _settings(config)
     recipe = Recipe(**settings.pop("training", {}))
-    rows = _places(places_jsonl)
-    seen = [row for row in rows if row["split"] == "seen"]
-    unseen = [row["flag"] for row in rows if row["split"] != "seen"]
+    places = read_places(places_jsonl).rows
+    own = [_drawing(place.flag, place) for place in places if not place.unseen]
+    unseen = [place.flag for place in places if place.unseen]
     made_up = _draw_made_up(recipe.flags, random.Random(seed), unseen)
-    own = [_drawing(row["flag"], row) for row in seen]
 
     torch.manual_seed(seed)
     target = _device(device)
@@ -113,25 +117,6 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _places(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise DweError(Errors.E001.format(path=path))
-    rows = []
-    with path.open(encoding="utf8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except ValueError as err:
-                message = Errors.E002.format(path=path, line=number, reason=err)
-                raise DweError(message) from None
-            for key in ("title", "description", "flag", "split"):
-                if key not in row:
-                    message = Errors.E302.format(path=path, line=number, key=key)
-                    raise DweError(message)
-            rows.append(row)
-    return rows
-
-
 def _draw_made_up(
     n: int, rng: random.Random, exclude: Sequence[FlagSpec]
 ) -> list[Drawing]:
@@ -139,7 +124,7 @@ def _draw_made_up(
     return [_drawing(random_flag(rng, exclude)) for _ in todo]
 
 
-def _drawing(spec: FlagSpec, place: dict[str, Any] | None = None) -> Drawing:
+def _drawing(spec: FlagSpec, place: Place | None = None) -> Drawing:
     image = draw(spec, CANVAS[1])
     pixels = np.array(image.resize(CANVAS, Image.Resampling.BILINEAR))
     ratio = image.width / image.height
@@ -173,6 +158,7 @@ class Batches:
         device: torch.device,
     ) -> None:
         self.made_up, self.places, self.recipe = made_up, places, recipe
+        self.frames = _frames([drawing.place for drawing in places if drawing.place])
         self.device = device
         self.rng = random.Random(seed)
         self.generator = torch.Generator().manual_seed(seed)
@@ -206,15 +192,32 @@ class Batches:
         return (pictures - self.mean) / self.std
 
     def _text(self, drawing: Drawing, prose: bool) -> str:
-        """A place's own description half of the time, its name gone from half of
-        those, so that names are not what is learned."""
-        if drawing.place is None or not prose or self.rng.random() < 0.5:
-            return random_text(self.rng, drawing.phrases, prose)
-        title, description = drawing.place["title"], drawing.place["description"]
-        if self.rng.random() < 0.5:
-            name = random_name(self.rng)
-            return f"{name}. {description.replace(title, name)}"
-        return f"{title}. {description}"
+        """A caption, alone or in the description of a place: its own where it has
+        one, else that of a made-up place, or of a seen place whose flag and name are
+        exchanged, so that neither names nor facts tell anything of a flag."""
+        rng = self.rng
+        if not prose:
+            return random_caption(rng, drawing.phrases)
+        if drawing.place and rng.random() < 0.5:
+            return f"{drawing.place.title}. {drawing.place.description}"
+        caption = random_caption(rng, drawing.phrases)
+        if self.frames and rng.random() < 0.6:
+            before, name, after = rng.choice(self.frames)
+            other = random_name(rng)
+            text = f"{before}{caption}{after}".replace(name, other)
+            return f"{rng.choice([name, other])}. {text}"
+        return f"{random_name(rng)}. {among_prose(rng, caption)}"
+
+
+def _frames(places: Sequence[Place]) -> list[tuple[str, str, str]]:
+    """RETURNS (list[tuple]): descriptions without their flag's sentence: what is before
+    it, the place's name, and what is behind it."""
+    frames = []
+    for place in places:
+        before, flag, after = place.description.partition(caption(place.flag))
+        if flag:
+            frames.append((before, place.name, after))
+    return frames
 
 
 def _fit(model: open_clip.CLIP, batches: Batches, recipe: Recipe, steps: int) -> None:
@@ -245,7 +248,7 @@ def _fit(model: open_clip.CLIP, batches: Batches, recipe: Recipe, steps: int) ->
             model.logit_scale.clamp_(0, math.log(100))
         value = loss.item()
         if not math.isfinite(value):
-            raise DweError(Errors.E303.format(reason=f"the loss became {value}"))
+            raise DweError(Errors.E302.format(reason=f"the loss became {value}"))
         smooth = value if smooth is None else 0.95 * smooth + 0.05 * value
         progress.set_postfix(loss=f"{smooth:.3f}", refresh=False)
     model.eval()
