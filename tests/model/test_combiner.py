@@ -47,7 +47,9 @@ def test_contributions_add_up_to_the_logit(
         torch.testing.assert_close(total, scores.logits[row, column])
 
 
-def test_masked_feature_adds_nothing(combiner, features, present, candidates, described):
+def test_masked_feature_adds_nothing(
+    combiner, features, present, candidates, described
+):
     present[0, 2, PRIOR] = False
     scores = combiner(features, present, candidates, described)
     features[0, 2, PRIOR] = 1e6

@@ -71,7 +71,11 @@ def enhance(unit, x, y):
 def enhancer(request, randomise):
     return randomise(
         CrossModalEnhancer(
-            width=WIDTH, n_heads=N_HEADS, ffn_width=20, dropout=0.0, decoder=request.param
+            width=WIDTH,
+            n_heads=N_HEADS,
+            ffn_width=20,
+            dropout=0.0,
+            decoder=request.param,
         )
     )
 

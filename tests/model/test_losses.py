@@ -9,7 +9,9 @@ from spacy_dwe.model.losses import IGNORED, info_nce, linking_loss
 
 class TestLinkingLoss:
     def test_is_the_mean_negative_log_probability_of_the_gold(self):
-        log_p = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05]]).log()
+        log_p = torch.tensor(
+            [[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05]]
+        ).log()
         loss = linking_loss(log_p, torch.tensor([1, 2, IGNORED]))
         assert loss.item() == pytest.approx(-(math.log(0.3) + math.log(0.8)) / 2)
 
@@ -108,9 +110,7 @@ class TestInfoNCE:
         assert loss == 0
         assert not queries.grad.any()
 
-    def test_gradients_are_finite_beside_what_is_masked(
-        self, queries, entities, valid
-    ):
+    def test_gradients_are_finite_beside_what_is_masked(self, queries, entities, valid):
         """Those of the temperature too: -inf divided by it has none."""
         queries.requires_grad_()
         log_temperature = torch.tensor(0.05).log().requires_grad_()
