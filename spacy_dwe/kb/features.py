@@ -47,6 +47,10 @@ LONG_DESCRIPTION = 2000
 """Characters at which `description_length` reaches 1."""
 MANY_SITELINKS = 300
 """Wikipedias at which `sitelinks` reaches 1; there are some 340."""
+LIFE_SPAN = 100
+"""Years that an entity is taken to last whose description names one year only."""
+CONFLICT_HALF = 20
+"""Years outside an entity's time at which `year_conflict` is one half."""
 SHARED_HALF = 1.0
 """Rarity-weighted shared words at which `shared_words` is one half."""
 
@@ -226,27 +230,33 @@ def _fill_years(
     values: np.ndarray,
     present: np.ndarray,
 ) -> None:
-    """Overlap: share of the context's years that the description names. Conflict:
-    share of them that come before its first year."""
+    """Overlap: share of the context's years that the description names. Conflict: by
+    how much they miss the time from its first to its last year; after a single year,
+    a birth or a founding, that time lasts a century."""
     years = [years_in(context) for context in contexts]
-    has = np.zeros((len(contexts), len(YEARS)), dtype=np.float32)
+    share = np.zeros((len(contexts), len(YEARS)), dtype=np.float32)
+    ends = np.zeros((len(contexts), 2), dtype=np.int64)
     for mention, line in enumerate(years):
         if line:
-            has[mention, [year - YEARS.start for year in line]] = 1 / len(line)
+            share[mention, [year - YEARS.start for year in line]] = 1 / len(line)
+            ends[mention] = line[0], line[-1]
     owner = candidates.mentions
     offsets = lexicon.year_offsets
     named = offsets[candidates.rows + 1] > offsets[candidates.rows]
-    dated = np.array([bool(line) for line in years], dtype=bool)
-    pairs = np.flatnonzero(dated[owner] & named)
+    pairs = np.flatnonzero(named & (ends[owner, 0] > 0))
     if not len(pairs):
         return
-    starts, flat, inner = _ragged(lexicon.year_offsets, candidates.rows[pairs])
-    places = lexicon.years[flat] - YEARS.start
     owner = owner[pairs]
-    before = np.cumsum(has, axis=1) - has
-    values[pairs, 0] = np.add.reduceat(has[owner[inner], places], starts)
-    values[pairs, 1] = before[owner, places[starts]]
-    np.clip(values, 0, 1, out=values)
+    starts, flat, inner = _ragged(offsets, candidates.rows[pairs])
+    described = lexicon.years[flat]
+    overlap = share[owner[inner], described - YEARS.start]
+    first = described[starts]
+    last = described[np.append(starts[1:], len(described)) - 1]
+    last = np.where(first == last, first + LIFE_SPAN, last)
+    gap = np.maximum(first - ends[owner, 0], ends[owner, 1] - last)
+    gap = np.maximum(gap, 0)
+    values[pairs, 0] = np.minimum(np.add.reduceat(overlap, starts), 1)
+    values[pairs, 1] = gap / (gap + CONFLICT_HALF)
     present[pairs] = True
 
 

@@ -1,0 +1,197 @@
+import math
+
+import numpy as np
+import pytest
+
+from spacy_dwe.kb.candidates import Candidates
+from spacy_dwe.kb.features import FACT_FEATURES, NAME_FEATURES
+from spacy_dwe.kb.lexical import years_in
+from spacy_dwe.kb.normalisation import gram_buckets, normalise
+
+MENTIONS = ["Georgia", "republic of georgia", "Tiblisi", "JFK", "Kennedy", "Lodz", "", "!"]
+CONTEXTS = [
+    "Atlanta is the capital of Georgia.",
+    "The republic of Georgia in 1991 and 1995.",
+    "",
+    "In 1962 JFK was president.",
+    "Kennedy, 1850.",
+    "Lodz",
+    "",
+    "1917!",
+]
+
+
+def column(values, name):
+    names = NAME_FEATURES if name in NAME_FEATURES else FACT_FEATURES
+    return values[:, names.index(name)]
+
+
+def one(kb, mention, entity):
+    """Name features of a single pair, by name."""
+    pair = Candidates.from_lists([kb.rows_of([entity])])
+    return dict(zip(NAME_FEATURES, kb.name_features([mention], pair)[0].tolist()))
+
+
+def fact(kb, context, entity):
+    pair = Candidates.from_lists([kb.rows_of([entity])])
+    values, present = kb.fact_features([context], pair)
+    return {
+        name: value if there else None
+        for name, value, there in zip(FACT_FEATURES, values[0].tolist(), present[0])
+    }
+
+
+def slow_cosines(kb, mention):
+    """The best n-gram cosine of each entity, from the definition."""
+    names = [
+        [normalise(n) for n in (e.title, *(a.alias for a in e.aliases))] for e in kb
+    ]
+    every = [set(gram_buckets([name])[0].tolist()) for own in names for name in own]
+
+    def weight(gram):
+        return 1 + math.log((1 + len(every)) / (1 + sum(gram in own for own in every)))
+
+    def norm(grams):
+        return math.sqrt(sum(weight(gram) ** 2 for gram in grams))
+
+    own = set(gram_buckets([normalise(mention)])[0].tolist())
+    best = []
+    for entity in names:
+        others = [set(gram_buckets([name])[0].tolist()) for name in entity]
+        shared = [sum(weight(gram) ** 2 for gram in own & other) for other in others]
+        best.append(
+            max(s / ((norm(own) or 1) * norm(o)) for s, o in zip(shared, others))
+        )
+    return best
+
+
+def test_all_values_are_bounded_and_finite(kb):
+    candidates = kb.all_rows(len(MENTIONS))
+    names = kb.name_features(MENTIONS, candidates)
+    facts, present = kb.fact_features(CONTEXTS, candidates)
+    assert names.shape == (len(MENTIONS) * len(kb), len(NAME_FEATURES))
+    assert facts.shape == present.shape == (len(names), len(FACT_FEATURES))
+    assert names.dtype == facts.dtype == np.float32
+    for values in (names, facts):
+        assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_ngram_cosine_is_the_cosine_of_the_best_name(kb):
+    for mention in MENTIONS:
+        values = kb.name_features([mention], kb.all_rows(1))
+        np.testing.assert_allclose(
+            column(values, "ngram_cosine"), slow_cosines(kb, mention), atol=1e-6
+        )
+
+
+def test_a_pair_does_not_depend_on_the_others(kb):
+    candidates = kb.all_rows(len(MENTIONS))
+    names = kb.name_features(MENTIONS, candidates)
+    facts, present = kb.fact_features(CONTEXTS, candidates)
+    for i, (mention, context) in enumerate(zip(MENTIONS, CONTEXTS)):
+        for j, row in enumerate(candidates[i]):
+            pair = Candidates.from_lists([[row]])
+            at = candidates.offsets[i] + j
+            alone, there = kb.fact_features([context], pair)
+            np.testing.assert_allclose(kb.name_features([mention], pair)[0], names[at])
+            np.testing.assert_allclose(alone[0], facts[at])
+            np.testing.assert_array_equal(there[0], present[at])
+
+
+def test_many_mentions_are_computed_like_few(kb):
+    mentions = (MENTIONS * 80)[:600]
+    few = kb.name_features(MENTIONS, kb.all_rows(len(MENTIONS)))
+    many = kb.name_features(mentions, kb.all_rows(len(mentions)))
+    np.testing.assert_allclose(many, np.tile(few, (80, 1))[: len(many)], atol=1e-6)
+
+
+def test_exact_ignores_case_and_diacritics_and_exact_title_does_not(kb):
+    assert one(kb, "łódź", "Q270")["exact"] == 1
+    assert one(kb, "LODZ", "Q270")["exact"] == 1
+    assert one(kb, "LODZ", "Q270")["exact_title"] == 0
+    assert one(kb, "Łódź", "Q270")["exact_title"] == 1
+    assert one(kb, "Sakartvelo", "Q230")["exact"] == 1
+    assert one(kb, "Sakartvelo", "Q230")["exact_title"] == 0
+
+
+def test_word_features_of_a_partial_name(kb):
+    features = one(kb, "Fitzgerald Kennedy", "Q9696")
+    assert features["mention_coverage"] == pytest.approx(1 / 2)
+    assert features["title_coverage"] == pytest.approx(1 / 3)
+    assert features["first_token"] == 0
+    assert features["last_token"] == 1
+    assert features["exact"] == 0
+    assert 0 < features["rarity"] <= 1
+
+
+def test_initials(kb):
+    assert one(kb, "J.F.K.", "Q9696")["initials"] == 1
+    assert one(kb, "JFK", "Q9696")["initials"] == 1
+    assert one(kb, "JFK", "Q230")["initials"] == 0
+    assert one(kb, "G", "Q230")["initials"] == 0
+
+
+def test_a_rare_word_counts_more_than_a_common_one(kb):
+    rare = one(kb, "Kennedy", "Q9696")["rarity"]
+    assert rare > one(kb, "Georgia", "Q1428")["rarity"]
+
+
+def test_nothing_in_common(kb):
+    assert set(one(kb, "", "Q230").values()) == {0}
+    assert one(kb, "zzz", "Q230")["mention_coverage"] == 0
+
+
+def test_years():
+    assert years_in("born 1917-05-29, 1963; 20170, v1.1999, 999, 1917, c2024") == [
+        1917,
+        1963,
+        1999,
+        2024,
+    ]
+
+
+def test_year_overlap_and_conflict(kb):
+    assert fact(kb, "In 1962 and 1963", "Q9696")["year_overlap"] == 1 / 2
+    assert fact(kb, "In 1962", "Q9696")["year_conflict"] == 0
+    assert fact(kb, "In 1897", "Q9696")["year_conflict"] == 1 / 2
+    assert fact(kb, "In 1983", "Q9696")["year_conflict"] == 1 / 2
+    # One year only, of independence: what comes later in the century is no conflict.
+    assert fact(kb, "In 2020", "Q230")["year_conflict"] == 0
+    assert fact(kb, "In 1971", "Q230")["year_conflict"] == 1 / 2
+
+
+def test_facts_that_are_missing_are_masked(kb):
+    assert fact(kb, "no year", "Q9696")["year_overlap"] is None
+    assert fact(kb, "In 1962", "Q1490")["year_conflict"] is None
+    assert set(fact(kb, "In 1962", "Q270").values()) == {None}
+    assert fact(kb, "", "Q1428")["sitelinks"] is None
+    assert fact(kb, "", "Q230")["sitelinks"] == pytest.approx(0.994, abs=0.001)
+
+
+def test_shared_words_leave_the_name_out(kb):
+    country = fact(kb, "Georgia left the Soviet Union", "Q230")["shared_words"]
+    state = fact(kb, "Georgia left the Soviet Union", "Q1428")["shared_words"]
+    assert country > state
+    assert fact(kb, "Georgia", "Q230")["shared_words"] == 0
+    assert fact(kb, "", "Q230")["shared_words"] == 0
+
+
+def test_priors(kb):
+    mentions = ["georgia", "Republic of Georgia", "peach state", "Tbilisi"]
+    found = kb.priors(mentions, kb.all_rows(len(mentions))).reshape(4, -1)
+    rows = kb.rows_of(["Q230", "Q1428", "Q994"])
+    nan = np.nan
+    np.testing.assert_allclose(
+        found[:, rows],
+        [[0.6, 0.4, nan], [0.9, 0.4, nan], [0.6, 0.95, nan], [0.6, 0.4, nan]],
+    )
+
+
+def test_no_mentions_and_no_candidates(kb):
+    none = Candidates.from_lists([])
+    assert kb.name_features([], none).shape == (0, len(NAME_FEATURES))
+    assert kb.fact_features([], none)[0].shape == (0, len(FACT_FEATURES))
+    empty = Candidates.from_lists([[], []])
+    assert len(kb.name_features(["a", "b"], empty)) == 0
+    assert len(kb.fact_features(["a", "b"], empty)[0]) == 0
+    assert len(kb.priors(["a", "b"], empty)) == 0
