@@ -45,9 +45,14 @@ def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
 
 
 def decode_msgpack(obj: Any, chain: Chain = None) -> Any:
-    """srsly's decoder hook: the inverse of `encode_msgpack`."""
+    """srsly's decoder hook: the inverse of `encode_msgpack`. Who reads such values can
+    also ask the Doc for them: it has the extension attributes from then on."""
     if IMAGE_KEY in obj:
-        return ImageRef(*obj[IMAGE_KEY])
-    if CANDIDATE_KEY in obj:
-        return KBCandidate(*obj[CANDIDATE_KEY])
-    return obj if chain is None else chain(obj)
+        value: ImageRef | KBCandidate = ImageRef(*obj[IMAGE_KEY])
+    elif CANDIDATE_KEY in obj:
+        value = KBCandidate(*obj[CANDIDATE_KEY])
+    else:
+        return obj if chain is None else chain(obj)
+    from . import tokens  # noqa: F401
+
+    return value

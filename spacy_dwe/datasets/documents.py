@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
 from ..errors import DweError, Errors
 from ..images import ImageRef, resolve
@@ -138,14 +138,8 @@ def make_docs(
         spans = [_stripped(mention, document.text) for mention in mentions]
         if any(doc.char_span(start, end) is None for start, end in spans):
             doc = _with_document(_split(doc, spans), document)
-        doc.set_ents(
-            [
-                doc.char_span(
-                    start, end, label=LABEL, kb_id=mention.gold if with_gold else ""
-                )
-                for mention, (start, end) in zip(mentions, spans)
-            ]
-        )
+        golds = [mention.gold if with_gold else "" for mention in mentions]
+        doc.set_ents([_entity(doc, *span, gold) for span, gold in zip(spans, golds)])
         for ent, mention in zip(doc.ents, mentions):
             if mention.groups:
                 ent._.link_groups = mention.groups
@@ -222,22 +216,13 @@ def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
         value = json.loads(line)
     except UnicodeDecodeError as error:
         reason = f"not UTF-8 at byte {error.start + 1}"
-        raise DweError(
-            Errors.E002.format(path=path, line=number, reason=reason)
-        ) from None
-    except ValueError as error:
-        reason = f"{error.msg}, column {error.colno}" if _has_column(error) else error
-        raise DweError(
-            Errors.E002.format(path=path, line=number, reason=reason)
-        ) from None
-    if not isinstance(value, dict):
-        reason = "a document is a JSON object in {}"
-        raise DweError(Errors.E003.format(path=path, line=number, reason=reason))
-    return value
-
-
-def _has_column(error: ValueError) -> bool:
-    return isinstance(error, json.JSONDecodeError)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg}, column {error.colno}"
+    else:
+        if isinstance(value, dict):
+            return value
+        reason = "a document is an object in {}"
+    raise DweError(Errors.E002.format(path=path, line=number, reason=reason))
 
 
 def _document(source: dict[str, Any], line: int, root: str | Path) -> Document:
@@ -262,11 +247,8 @@ def _document(source: dict[str, Any], line: int, root: str | Path) -> Document:
 def _mention(source: Any, name: str, text: str) -> MentionRecord:
     if not isinstance(source, dict):
         raise _Mistake(f"{name} is an object, not {_shown(source)}")
-    offsets = source.get("start"), source.get("end")
-    for key, offset in zip(("start", "end"), offsets):
-        if isinstance(offset, bool) or not isinstance(offset, int):
-            raise _Mistake(f'{name}: "{key}" is a number, not {_shown(offset)}')
-    start, end = offsets
+    start = _offset(source, "start", name)
+    end = _offset(source, "end", name)
     if not 0 <= start < end <= len(text):
         raise _Mistake(
             f"{name}: the characters {start} to {end} are not in the text, "
@@ -279,6 +261,13 @@ def _mention(source: Any, name: str, text: str) -> MentionRecord:
         raise _Mistake(f'{name}: "kb_id" is an id or null, not {_shown(kb_id)}')
     groups = _strings(source, "groups", f"{name}: ")
     return MentionRecord(start, end, kb_id, "kb_id" in source, groups, source)
+
+
+def _offset(source: Mapping[str, Any], key: str, name: str) -> int:
+    offset = source.get(key)
+    if isinstance(offset, bool) or not isinstance(offset, int):
+        raise _Mistake(f'{name}: "{key}" is a whole number, not {_shown(offset)}')
+    return offset
 
 
 def _strings(source: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
@@ -319,6 +308,12 @@ def _stripped(mention: MentionRecord, text: str) -> tuple[int, int]:
     inside = text[mention.start : mention.end]
     left = len(inside) - len(inside.lstrip())
     return mention.start + left, mention.start + len(inside.rstrip())
+
+
+def _entity(doc: Doc, start: int, end: int, kb_id: str) -> Span:
+    ent = doc.char_span(start, end, label=LABEL, kb_id=kb_id)
+    assert ent is not None
+    return ent
 
 
 def _split(doc: Doc, spans: Iterable[tuple[int, int]]) -> Doc:
