@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+from spacy_dwe.encoders.base import MentionFeatures
+from spacy_dwe.evidence import PreparedMention
+from spacy_dwe.kb.vectors import VectorSet
+from spacy_dwe.model.channels import FeatureLayout
+from spacy_dwe.model.dwe import QueryHead
+from spacy_dwe.model.network import NetworkSpec
+
+DIM = 8
+DESCRIPTIONS = "description@clip"
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def vectors(random):
+    """Of six entities; the one in row 2 has none."""
+    array = random.standard_normal((5, DIM))
+    array = (array / np.linalg.norm(array, axis=1, keepdims=True)).astype(np.float16)
+    return VectorSet(
+        name=DESCRIPTIONS,
+        field="description",
+        fingerprint="f",
+        spec={},
+        dim=DIM,
+        mean=0.1,
+        std=0.2,
+        cross_mean=None,
+        cross_std=None,
+        array=array,
+        index=np.array([0, 1, -1, 2, 3, 4], dtype=np.int32),
+    )
+
+
+@pytest.fixture
+def n_features():
+    """Columns of all channels but dwe."""
+    return len(FeatureLayout.of(["name", "prior", "facts", "text", "image"]))
+
+
+@pytest.fixture
+def prepared(random, n_features):
+    """Make a mention of some KB rows, with so many tokens and pictures."""
+
+    def make(*rows: int, tokens: int = 3, n_pictures: int = 0) -> PreparedMention:
+        shape = (len(rows), n_features)
+        return PreparedMention(
+            rows=np.array(rows, dtype=np.int32),
+            features=random.random(shape, dtype=np.float32),
+            present=np.ones(shape, dtype=bool),
+            described=np.array([row != 2 for row in rows], dtype=bool),
+            text=MentionFeatures(
+                pooled=random.standard_normal(DIM).astype(np.float32),
+                states=random.standard_normal((tokens, 5)).astype(np.float32),
+                mention=slice(1, tokens),
+            ),
+            pictures=random.standard_normal((n_pictures, DIM)).astype(np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture
+def spec():
+    return NetworkSpec(
+        channels=("name", "prior", "facts", "text", "image", "dwe"),
+        heads={DESCRIPTIONS: QueryHead(DIM, True, True, False)},
+        text_width=5,
+        image_dim=DIM,
+        width=8,
+        n_heads=2,
+        ffn_width=8,
+        dropout=0.1,
+        decoder=True,
+        dwe_trained=False,
+    )

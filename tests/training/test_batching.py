@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+
+from spacy_dwe.training.batching import collate, with_targets
+
+DESCRIPTIONS, DIM = "description@clip", 8
+
+
+@pytest.fixture
+def mentions(prepared):
+    """With three candidates, none and one."""
+    return [
+        prepared(4, 2, 0, tokens=3, n_pictures=2),
+        prepared(tokens=2),
+        prepared(5, tokens=6, n_pictures=1),
+    ]
+
+
+@pytest.fixture
+def to_batch(vectors):
+    def make(mentions, pooled=False, heads=None):
+        heads = {DESCRIPTIONS: vectors} if heads is None else heads
+        return collate(
+            mentions, heads=heads, image_dim=DIM, pooled=pooled, device="cpu"
+        )
+
+    return make
+
+
+def test_lists_of_candidates_are_padded(to_batch, mentions):
+    batch = to_batch(mentions)
+    assert batch.rows.tolist() == [[4, 2, 0], [-1, -1, -1], [5, -1, -1]]
+    assert torch.equal(batch.candidates, batch.rows >= 0)
+    assert batch.described.tolist() == [
+        [True, False, True],
+        [False, False, False],
+        [True, False, False],
+    ]
+    np.testing.assert_array_equal(batch.features[0], mentions[0].features)
+    np.testing.assert_array_equal(batch.features[2, :1], mentions[2].features)
+    assert not batch.features[~batch.candidates].any()
+    assert not batch.present[~batch.candidates].any()
+    assert batch.present[batch.candidates].all()
+
+
+def test_tokens_and_pictures_are_padded(to_batch, mentions):
+    inputs = to_batch(mentions).inputs
+    assert inputs.mention_mask.sum(1).tolist() == [2, 1, 5]
+    assert inputs.context_mask.sum(1).tolist() == [3, 2, 6]
+    assert inputs.object_mask.sum(1).tolist() == [2, 0, 1]
+    states = mentions[0].text.states
+    np.testing.assert_array_equal(inputs.mention[0, :2], states[1:3])
+    np.testing.assert_array_equal(inputs.context[0, :3], states)
+    np.testing.assert_array_equal(inputs.objects[2, :1], mentions[2].pictures)
+    np.testing.assert_array_equal(inputs.text[1], mentions[1].text.pooled)
+
+
+def test_pooled_states_are_their_means(to_batch, mentions):
+    inputs = to_batch(mentions, pooled=True).inputs
+    assert inputs.mention.shape == inputs.context.shape == (3, 1, 5)
+    states = mentions[2].text.states
+    np.testing.assert_allclose(inputs.mention[2, 0], states[1:].mean(0), atol=1e-6)
+    np.testing.assert_allclose(inputs.context[2, 0], states.mean(0), atol=1e-6)
+
+
+def test_candidates_bring_their_vectors(to_batch, mentions, vectors):
+    entities = to_batch(mentions).entities[DESCRIPTIONS]
+    assert entities.present.tolist() == [
+        [True, False, True],
+        [False, False, False],
+        [True, False, False],
+    ]
+    assert (entities.mean, entities.std) == (0.1, 0.2)
+    expected = vectors.array[[3, 0]].astype(np.float32)
+    np.testing.assert_array_equal(entities.vectors[0, [0, 2]], expected)
+
+
+def test_without_the_dwe_channel_no_text_is_needed(to_batch, mentions):
+    for mention in mentions:
+        mention.text, mention.pictures = None, np.zeros((0, 0), dtype=np.float32)
+    batch = to_batch(mentions, heads={})
+    assert batch.inputs is None
+    assert batch.entities == {}
+
+
+def test_without_pictures_all_visual_masks_are_empty(to_batch, mentions):
+    for mention in mentions:
+        mention.pictures = np.zeros((0, 0), dtype=np.float32)
+    inputs = to_batch(mentions).inputs
+    assert inputs.objects.shape == (3, 1, DIM)
+    assert not inputs.object_mask.any()
+
+
+class TestTargets:
+    """The gold among the candidates [4, 2, 0], none, and [5]; 3 stands for NIL."""
+
+    def test_gold_is_found(self, to_batch, mentions):
+        batch, targets = with_targets(to_batch(mentions), np.array([2, -1, 5]), 0.0)
+        assert targets.tolist() == [1, 3, 0]
+        assert torch.equal(batch.candidates, to_batch(mentions).candidates)
+
+    def test_gold_not_retrieved_is_nil_and_never_put_in(self, to_batch, mentions):
+        batch, targets = with_targets(to_batch(mentions), np.array([5, 3, 4]), 0.0)
+        assert targets.tolist() == [3, 3, 3]
+        assert torch.equal(batch.rows, to_batch(mentions).rows)
+
+    def test_nil_is_not_padding(self, to_batch, mentions):
+        _, targets = with_targets(to_batch(mentions), np.array([-1, -1, -1]), 0.0)
+        assert targets.tolist() == [3, 3, 3]
+
+    def test_golds_are_taken_away_to_teach_nil(self, to_batch, mentions):
+        batch, targets = with_targets(to_batch(mentions), np.array([2, -1, 4]), 1.0)
+        assert targets.tolist() == [3, 3, 3]
+        assert batch.candidates.tolist() == [
+            [True, False, True],
+            [False, False, False],
+            [True, False, False],
+        ]
+
+    def test_a_share_of_them(self, to_batch, prepared):
+        batch = to_batch([prepared(0, 1)] * 1000)
+        batch, targets = with_targets(batch, np.zeros(1000, dtype=np.int32), 0.1)
+        taken = targets == 2
+        assert 70 < int(taken.sum()) < 130
+        assert torch.equal(batch.candidates[:, 0], ~taken)
+        assert batch.candidates[:, 1].all()
