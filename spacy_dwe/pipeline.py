@@ -252,7 +252,7 @@ class DweLinker(TrainablePipe):
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Language | None = None,
-        kb_loader: "Callable[[Vocab], DweKnowledgeBase] | str | None" = None,
+        kb_loader: Callable | str | None = None,
     ) -> None:
         """Set the KB and build the network for it.
 
