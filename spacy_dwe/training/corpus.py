@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..errors import DweError, Errors
@@ -28,7 +28,7 @@ def create_corpus(
         directory of the file if None.
     limit (int): read at most so many documents, 0 = all.
     RETURNS (Reader): a function from a pipeline to examples, whose predicted documents
-        have no entities.
+        have tokens and pictures, and no annotations.
     RAISES (DweError): the file is missing, or holds no document.
     """
     if path is None:
@@ -45,9 +45,7 @@ class _Corpus:
     def __call__(self, nlp: "Language") -> Iterator[Example]:
         count = 0
         for reference in self._documents(nlp):
-            predicted = reference.copy()
-            predicted.set_ents([])
-            yield Example(predicted, reference)
+            yield Example(_unannotated(reference), reference)
             count += 1
             if count == self.limit:
                 return
@@ -55,14 +53,10 @@ class _Corpus:
             raise DweError(Errors.E004.format(path=self.path, what="documents"))
 
     def _documents(self, nlp: "Language") -> Iterator[Doc]:
-        from ..datasets.documents import make_docs, read_documents
+        from ..evaluation.files import labelled_docs
 
         for file in self._files():
-            if file.suffix == ".spacy":
-                yield from DocBin().from_disk(file).get_docs(nlp.vocab)
-                continue
-            for document in read_documents(file, image_root=self.image_root):
-                yield from make_docs(nlp, document, with_gold=True)
+            yield from labelled_docs(nlp, file, self.image_root)
 
     def _files(self) -> list[Path]:
         if not self.path.exists():
@@ -71,3 +65,13 @@ class _Corpus:
             return [self.path]
         kinds = (".jsonl", ".jsonl.gz", ".spacy")
         return sorted(p for p in self.path.iterdir() if p.name.endswith(kinds))
+
+
+def _unannotated(reference: Doc) -> Doc:
+    """RETURNS (Doc): the same tokens and user data, which pictures are."""
+    return Doc(
+        reference.vocab,
+        words=[token.text for token in reference],
+        spaces=[bool(token.whitespace_) for token in reference],
+        user_data=dict(reference.user_data),
+    )
