@@ -114,7 +114,7 @@ def _place(path: Path, number: int, line: str) -> Place:
     if len(row["clues"]) < 2:
         raise refuse("a place needs at least two clues")
     try:
-        parse_flag(row.get("flag"))
+        parse_flag(row.get("flag", {}))
     except DweError as err:
         raise refuse(str(err)) from None
     return Place(

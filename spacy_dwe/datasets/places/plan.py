@@ -168,11 +168,12 @@ class Writer:
             sizes, shared = self._sizes(place), place.name in self.places.ambiguous
             count = self._scaled(sizes.ambiguous if shared else sizes.other)
             for _ in range(count):
-                about = (place,)
-                sentence = decidable(self.split, place, self.rng)
-                if self.rng.random() < 0.08:
-                    about = (place, self._other(place))
-                    sentence = paired(self.split, *about, self.rng)
+                other = self._other(place) if self.rng.random() < 0.08 else None
+                if other:
+                    sentence = paired(self.split, place, other, self.rng)
+                else:
+                    sentence = decidable(self.split, place, self.rng)
+                about = [place, other] if other else [place]
                 shown = self._evidence(about)
                 yield self._document(sentence, about, shown, "decidable")
 
@@ -213,10 +214,12 @@ class Writer:
         return self._irrelevant(about) if chance < 0.7 else None
 
     def _irrelevant(self, about: Sequence[Place]) -> Picture:
+        """A landscape, or the flag of a place that looks like none of the namesakes."""
+        meant = [p for place in about for p in self.places.namesakes[place.name]]
         if self.rng.random() < 0.4:
             return self._picture(None)
-        meant = [p for place in about for p in self.places.namesakes[place.name]]
-        return self._picture(self._choose(lambda p: self._unlike(p, meant)).id)
+        place = self._choose(lambda p: self._unlike(p, meant))
+        return self._picture(place.id if place else None)
 
     def _unlike(self, place: Place, others: Iterable[Place]) -> bool:
         own: np.ndarray = self.layouts[place.id]
@@ -224,15 +227,13 @@ class Writer:
             layout_distance(own, self.layouts[other.id]) >= UNLIKE for other in others
         )
 
-    def _other(self, place: Place) -> Place:
-        return self._choose(
-            lambda p: p.name != place.name and p.unseen == place.unseen
-        )
+    def _other(self, place: Place) -> Place | None:
+        return self._choose(lambda p: p.name != place.name and p.unseen == place.unseen)
 
-    def _choose(self, fits: Callable[[Place], bool]) -> Place:
-        """RETURNS (Place): the first in random order that fits."""
+    def _choose(self, fits: Callable[[Place], bool]) -> Place | None:
+        """RETURNS (Place | None): the first in random order that fits."""
         order = self.rng.sample(self.usable, len(self.usable))
-        return next(place for place in order if fits(place))
+        return next((place for place in order if fits(place)), None)
 
     def _picture(self, subject: str | None) -> Picture:
         self.taken += 1

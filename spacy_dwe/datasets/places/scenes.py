@@ -48,7 +48,9 @@ def _tree(
     trunk = x - size * 0.06, foot - size * 0.5, x + size * 0.06, foot
     pen.rectangle(trunk, _near(rng, (95, 70, 50)))
     r = size * 0.32
-    pen.ellipse((x - r, foot - size, x + r, foot - size * 0.35), _near(rng, (60, 95, 50)))
+    pen.ellipse(
+        (x - r, foot - size, x + r, foot - size * 0.35), _near(rng, (60, 95, 50))
+    )
 
 
 def _near(rng: random.Random, colour: Colour) -> Colour:

@@ -131,7 +131,7 @@ ELSEWHERE: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "test": (
         ("{name} Lockwood", "{mention} was the only juror who disagreed."),
-        ("{name} Tremaine", "The bridesmaid, {mention}, had forgotten the ring."),
+        ("{name} Tremaine", "The bridesmaid, {mention}, had forgotten the time."),
         ("{name} Athletic", "{mention} were relegated after a goalless draw."),
         ("{name}", "The new perfume is called {mention} and smells of cloves."),
         ("{name}", "A greyhound by the name of {mention} won the third race."),
