@@ -7,14 +7,14 @@ comes after it can trust its input. Writing is all or nothing.
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 
 from ..errors import DweError, Errors
 from ..images import ImageRef, resolve
@@ -130,19 +130,21 @@ def make_docs(
             )
         )
     if document.mentions is None:
-        return [_with_document(nlp.make_doc(document.text), document)]
+        return [_add_document(nlp.make_doc(document.text), document)]
     docs = []
     for layer in _layers(document.mentions) or [[]]:
         mentions = [document.mentions[index] for index in layer]
-        doc = _with_document(nlp.make_doc(document.text), document)
-        spans = [_stripped(mention, document.text) for mention in mentions]
-        if any(doc.char_span(start, end) is None for start, end in spans):
-            doc = _with_document(_split(doc, spans), document)
         golds = [mention.gold if with_gold else "" for mention in mentions]
-        doc.set_ents([_entity(doc, *span, gold) for span, gold in zip(spans, golds)])
-        for ent, mention in zip(doc.ents, mentions):
+        doc = nlp.make_doc(document.text)
+        ents = _entities(doc, mentions, golds)
+        if None in ents:
+            doc = _split(doc, mentions)
+            ents = _entities(doc, mentions, golds)
+        doc.set_ents(ents)
+        for ent, mention in zip(ents, mentions):
             if mention.groups:
                 ent._.link_groups = mention.groups
+        _add_document(doc, document)
         doc.user_data[MENTIONS] = tuple(layer)
         docs.append(doc)
     return docs
@@ -303,22 +305,28 @@ def _layers(mentions: tuple[MentionRecord, ...]) -> list[list[int]]:
     return layers
 
 
+def _entities(
+    doc: Doc, mentions: Sequence[MentionRecord], kb_ids: Sequence[str]
+) -> list[Any]:
+    """One Span a mention; None where tokens do not end with the mention."""
+    text = doc.text
+    return [
+        doc.char_span(*_stripped(mention, text), label=LABEL, kb_id=kb_id)
+        for mention, kb_id in zip(mentions, kb_ids)
+    ]
+
+
 def _stripped(mention: MentionRecord, text: str) -> tuple[int, int]:
-    """A space between words belongs to no token."""
+    """Offsets without white space at the ends: a space belongs to no token."""
     inside = text[mention.start : mention.end]
     left = len(inside) - len(inside.lstrip())
     return mention.start + left, mention.start + len(inside.rstrip())
 
 
-def _entity(doc: Doc, start: int, end: int, kb_id: str) -> Span:
-    ent = doc.char_span(start, end, label=LABEL, kb_id=kb_id)
-    assert ent is not None
-    return ent
-
-
-def _split(doc: Doc, spans: Iterable[tuple[int, int]]) -> Doc:
-    """The same text with token boundaries at the ends of all spans."""
-    cuts = {offset for span in spans for offset in span}
+def _split(doc: Doc, mentions: Iterable[MentionRecord]) -> Doc:
+    """The same text with token boundaries at the ends of all mentions."""
+    text = doc.text
+    cuts = {offset for mention in mentions for offset in _stripped(mention, text)}
     words, spaces = [], []
     for token in doc:
         inside = range(token.idx + 1, token.idx + len(token))
@@ -328,7 +336,7 @@ def _split(doc: Doc, spans: Iterable[tuple[int, int]]) -> Doc:
     return Doc(doc.vocab, words=words, spaces=spaces)
 
 
-def _with_document(doc: Doc, document: Document) -> Doc:
+def _add_document(doc: Doc, document: Document) -> Doc:
     doc.user_data[DOCUMENT_ID] = document.id
     if document.images:
         doc._.images = document.images
