@@ -110,7 +110,7 @@ class _SetWriter:
         self.index = f"{FOLDER}/{stem}.index.npy"
         self.count = 0
         self.places: list[np.ndarray] = []
-        self.file = (kb / self.array).open("wb")
+        (kb / self.array).touch()
         self._write_header()
 
     def add(self, entities: Sequence[Entity]) -> None:
@@ -119,12 +119,11 @@ class _SetWriter:
         place = self.count + np.cumsum(present) - 1
         self.places.append(np.where(present, place, -1).astype(np.int32))
         self.count += len(vectors)
-        self.file.write(vectors.astype(np.float16).tobytes())
+        with (self.kb / self.array).open("ab") as file:
+            file.write(vectors.astype(np.float16).tobytes())
 
     def finish(self) -> dict[str, Any]:
-        self.file.seek(0)
         self._write_header()
-        self.file.close()
         index = np.concatenate(self.places)
         np.save(self.kb / self.index, index)
         if not self.count:
@@ -149,7 +148,8 @@ class _SetWriter:
             "fortran_order": False,
             "shape": (self.count, self.encoder.dim),
         }
-        np.lib.format.write_array_header_1_0(self.file, header)
+        with (self.kb / self.array).open("r+b") as file:
+            np.lib.format.write_array_header_1_0(file, header)
 
     def _check(self, vectors: np.ndarray) -> None:
         problem = None

@@ -28,7 +28,7 @@ FORMAT = 1
 """Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
 
 _OVERFETCH = 4
-"""A search reads at most this many names for each candidate that is wanted."""
+"""Names read for each candidate that is wanted, at most, before looking further."""
 
 
 class DweKnowledgeBase(KnowledgeBase):
@@ -51,12 +51,12 @@ class DweKnowledgeBase(KnowledgeBase):
         _check_format(self.path)
         self._store = EntityStore(self.path)
         self.meta: dict[str, Any] = self._store.version.meta
-        folder = self.path / NAMES_FOLDER / self._store.version.generation
-        self._lexicon = Lexicon.open(folder)
+        folder = f"{NAMES_FOLDER}/{self._store.version.generation}"
+        self._lexicon = Lexicon.open(self.path, folder)
         if self._lexicon.n_rows < self.n_rows:
             reason = "it holds fewer entities than entities.sqlite"
             raise DweError(
-                Errors.E105.format(path=self.path, file=folder.name, reason=reason)
+                Errors.E105.format(path=self.path, file=folder, reason=reason)
             )
         self.vector_sets: dict[str, VectorSet] = {
             name: VectorSet.open(self.path, name, meta)
@@ -69,7 +69,7 @@ class DweKnowledgeBase(KnowledgeBase):
         from .names import FOLDER, TantivyNames
 
         generation = self._store.version.generation
-        return TantivyNames(self.path / NAMES_FOLDER / generation / FOLDER)
+        return TantivyNames(self.path, f"{NAMES_FOLDER}/{generation}/{FOLDER}")
 
     def __len__(self) -> int:
         return int(self.meta["entities"])
@@ -93,15 +93,24 @@ class DweKnowledgeBase(KnowledgeBase):
         RETURNS (Candidates): equal names first, then by BM25.
         """
         keys = [normalise(mention) for mention in mentions]
-        names_each = min(self.meta["names"] / self.n_rows, _OVERFETCH)
-        limit = round(n * names_each) + min(len(self._store.removed), n)
-        found = self._names.search(keys, limit)
         exact = self._exact(keys)
         owner = self._lexicon.name_entity
-        lists = []
-        for mention, numbers in enumerate(found):
-            rows = np.concatenate([exact[mention], owner[numbers]])
-            lists.append(list(dict.fromkeys(self._live(rows).tolist()))[:n])
+        lists: list[list[int]] = [[] for _ in keys]
+        pending = list(range(len(keys)))
+        limit = n * round(self.meta["names"] / self.n_rows) + len(self._store.removed)
+        limit = min(limit, _OVERFETCH * n)
+        while pending:
+            found = self._names.search([keys[i] for i in pending], limit)
+            for i, numbers in zip(pending, found):
+                rows = self._live(np.concatenate([exact[i], owner[numbers]]))
+                lists[i] = list(dict.fromkeys(rows.tolist()))[:n]
+            # Several names of the same entities may have filled the search.
+            pending = [
+                i
+                for i, numbers in zip(pending, found)
+                if len(numbers) == limit and len(lists[i]) < n
+            ]
+            limit *= _OVERFETCH
         return Candidates.from_lists(lists)
 
     def exact(self, mentions: Sequence[str]) -> Candidates:

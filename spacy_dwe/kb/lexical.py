@@ -12,12 +12,12 @@ from typing import Self
 
 import numpy as np
 
-from ..errors import DweError, Errors
+from .arrays import map_array
 from .entity import Entity
-from .names import initials
 from .normalisation import (
     BUCKETS,
     gram_buckets,
+    initials,
     normalise,
     text_hash,
     text_hashes,
@@ -87,9 +87,15 @@ class Lexicon:
     sort_key: np.ndarray
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """RETURNS (Lexicon): the arrays of a generation, memory-mapped."""
-        return cls(**{field.name: _load(folder, field.name) for field in fields(cls)})
+    def open(cls, kb: Path, folder: str) -> Self:
+        """Map the arrays of a generation into memory.
+
+        kb (Path): the KB's folder.
+        folder (str): the generation's, below it.
+        RETURNS (Lexicon): the arrays.
+        """
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: map_array(kb, f"{folder}/{name}.npy") for name in names})
 
     @property
     def n_rows(self) -> int:
@@ -277,17 +283,3 @@ def _offsets(counts: list[np.ndarray]) -> np.ndarray:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
-
-
-def _load(folder: Path, name: str) -> np.ndarray:
-    path = folder / f"{name}.npy"
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DweError(Errors.E104.format(path=folder, file=path.name)) from None
-    except (ValueError, OSError, EOFError) as error:
-        raise DweError(
-            Errors.E105.format(path=folder, file=path.name, reason=error)
-        ) from None
-    # A plain view: fancy indexing of np.memmap is several times slower.
-    return np.asarray(array)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import tantivy
 
 from ..errors import DweError, Errors
+from .normalisation import initials
 
 FOLDER = "index"
 _WORDS = "words"
@@ -42,11 +43,6 @@ class NameIndex(Protocol):
         ...
 
 
-def initials(words: Sequence[str]) -> str:
-    """RETURNS (str): the first letters of several words; empty for a single one."""
-    return "".join(word[0] for word in words) if len(words) > 1 else ""
-
-
 def write_names(folder: Path, keys: Iterable[str]) -> None:
     """Index normalised names; the n-th one gets number n.
 
@@ -74,15 +70,20 @@ class TantivyNames:
     """A `NameIndex` on disk, ranked by BM25 over words. A word that no name has is
     looked for under similar spellings."""
 
-    def __init__(self, folder: Path) -> None:
-        """folder (Path): where `write_names` put the index."""
-        if not folder.is_dir():
-            raise DweError(Errors.E104.format(path=folder.parent, file=FOLDER))
+    def __init__(self, kb: Path, folder: str) -> None:
+        """kb (Path): the KB's folder.
+        folder (str): where `write_names` put the index, below it.
+        """
+        if not (kb / folder).is_dir():
+            raise DweError(Errors.E104.format(path=kb, file=folder))
         try:
-            self._searcher = _open(folder)
+            self._searcher = _open(kb / folder)
+            # Tantivy opens the files of a field when it is first asked of it.
+            for field in (_WORDS, _INITIALS):
+                self._searcher.doc_freq(field, "")
         except ValueError as error:
             raise DweError(
-                Errors.E105.format(path=folder.parent, file=FOLDER, reason=error)
+                Errors.E105.format(path=kb, file=folder, reason=error)
             ) from None
         self._schema = _schema()
 

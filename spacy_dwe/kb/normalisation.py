@@ -68,6 +68,11 @@ _MARKS = _Marks()
 _CLASSES = _Classes()
 
 
+def initials(words: Sequence[str]) -> str:
+    """RETURNS (str): the first letters of several words; empty for a single one."""
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
+
+
 def text_hash(text: str) -> int:
     """RETURNS (int): 64-bit hash of a string."""
     return int(hash_string(text))

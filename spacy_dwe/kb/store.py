@@ -264,13 +264,24 @@ class StoreWriter:
         self.close()
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself with its thread; from Python 3.13 on, leaving that to the garbage
+    collector is a warning."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # On read-only media SQLite cannot create the lock files it wants beside the
     # database; elsewhere they are what keeps readers and a writer apart.
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     mode = "mode=ro" if writable else "mode=ro&immutable=1"
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{mode}", uri=True, check_same_thread=False
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        check_same_thread=False,
+        factory=_Connection,
     )
     connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
     return connection

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..errors import DweError, Errors
+from .arrays import map_array
 
 FOLDER = "vectors"
 
@@ -60,8 +61,8 @@ class VectorSet:
             std=meta["std"],
             cross_mean=meta.get("cross_mean"),
             cross_std=meta.get("cross_std"),
-            array=_map(kb / meta["array"], (meta["count"], meta["dim"]), np.float16),
-            index=_map(kb / meta["index"], (meta["rows"],), np.int32),
+            array=_checked(kb, meta["array"], (meta["count"], meta["dim"]), np.float16),
+            index=_checked(kb, meta["index"], (meta["rows"],), np.int32),
         )
 
     def gather(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,21 +78,12 @@ class VectorSet:
         return vectors, present
 
 
-def _map(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-    """Map an array; a file may have grown since the version that names it."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DweError(
-            Errors.E104.format(path=path.parent.parent, file=f"{FOLDER}/{path.name}")
-        ) from None
-    except (ValueError, OSError, EOFError) as error:
-        raise DweError(
-            Errors.E105.format(path=path.parent, file=path.name, reason=error)
-        ) from None
+def _checked(
+    kb: Path, file: str, shape: tuple[int, ...], dtype: type[np.generic]
+) -> np.ndarray:
+    """Map an array; its file may have grown since the version that names it."""
+    array = map_array(kb, file)
     if len(array) < shape[0] or array.shape[1:] != shape[1:] or array.dtype != dtype:
         reason = f"{array.dtype} {array.shape} where {np.dtype(dtype)} {shape} belongs"
-        raise DweError(
-            Errors.E105.format(path=path.parent, file=path.name, reason=reason)
-        )
-    return np.asarray(array[: shape[0]])
+        raise DweError(Errors.E105.format(path=kb, file=file, reason=reason))
+    return array[: shape[0]]

@@ -32,6 +32,10 @@ class PatchEncoder(WordEncoder):
         super().__init__(name)
 
     def encode_images(self, images, progress=None):
-        patches = [np.asarray(image.resize((4, 4)), dtype=np.float32) for image in images]
-        vectors = np.stack([np.resize(patch.ravel() + 1, self.dim) for patch in patches])
+        patches = [
+            np.asarray(image.resize((4, 4)), dtype=np.float32) for image in images
+        ]
+        vectors = np.stack(
+            [np.resize(patch.ravel() + 1, self.dim) for patch in patches]
+        )
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

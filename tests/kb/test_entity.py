@@ -36,7 +36,9 @@ def test_json_round_trip_keeps_unknown_keys():
 
 
 def test_only_id_and_title_are_required():
-    entity = Entity.from_json({"id": "Q1", "title": "A", "aliases": None, "prior": None})
+    entity = Entity.from_json(
+        {"id": "Q1", "title": "A", "aliases": None, "prior": None}
+    )
     assert entity == Entity("Q1", "A")
     assert entity.to_json() == {"id": "Q1", "title": "A"}
 

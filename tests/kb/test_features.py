@@ -8,7 +8,16 @@ from spacy_dwe.kb.features import FACT_FEATURES, NAME_FEATURES
 from spacy_dwe.kb.lexical import years_in
 from spacy_dwe.kb.normalisation import gram_buckets, normalise
 
-MENTIONS = ["Georgia", "republic of georgia", "Tiblisi", "JFK", "Kennedy", "Lodz", "", "!"]
+MENTIONS = [
+    "Georgia",
+    "republic of georgia",
+    "Tiblisi",
+    "JFK",
+    "Kennedy",
+    "Lodz",
+    "",
+    "!",
+]
 CONTEXTS = [
     "Atlanta is the capital of Georgia.",
     "The republic of Georgia in 1991 and 1995.",
