@@ -85,10 +85,11 @@ def report(
     from ..evaluation.files import write_json, write_text
     from ..evaluation.report import render
     from ..evaluation.sample_report import build_report
-    from ..evaluation.sample_rows import ROWS, run_rows
+    from ..evaluation.sample_rows import PERMUTED, ROWS, SWAPPED, TEST, run_rows
 
-    if not corpus.is_dir():
-        raise DweError(Errors.E001.format(path=corpus))
+    for name in (TEST, PERMUTED, SWAPPED):
+        if not (path := corpus / f"{name}.jsonl").exists():
+            raise DweError(Errors.E001.format(path=path))
     loaded = {
         name: load_linking_pipeline(pipeline, kb)
         for name, pipeline in pipelines.items()

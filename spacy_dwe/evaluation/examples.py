@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..images import ImageRef, resolve
 from .report import (
     PICTURE_SIZE,
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 N_CANDIDATES = 3
 SHOWN_NIL = 0.01
 """NIL is listed from this probability on, or if it won."""
-FULL_HEAT = 4.0
-"""Contribution to the logit that gets the strongest colour."""
+FULL_HEAT, STRONGEST = 3.0, 60
+"""Lead in the logit that gets the strongest colour, and its strength in percent."""
 
 
 class Examples:
@@ -84,7 +86,7 @@ class Examples:
         entities = self.kb.entities(mention.rows[:n])
         for rank, entity in enumerate(entities):
             contributions = [
-                _contribution(channel, float(values[rank]))
+                _contribution(channel, values[: len(entities)], rank)
                 for channel, values in mention.contributions.items()
             ]
             views.append(
@@ -135,6 +137,9 @@ class Examples:
         return self._pictures[key]
 
 
-def _contribution(channel: str, value: float) -> Contribution:
-    heat = min(1.0, abs(value) / FULL_HEAT)
-    return Contribution(channel, value, round(55 * heat))
+def _contribution(channel: str, values: np.ndarray, rank: int) -> Contribution:
+    """values (np.ndarray): of the candidates shown. Shape: (n,)"""
+    others = np.delete(values, rank)
+    lead = float(values[rank] - others.mean()) if len(others) else 0.0
+    heat = round(STRONGEST * min(1.0, abs(lead) / FULL_HEAT))
+    return Contribution(channel, float(values[rank]), lead, heat)

@@ -57,21 +57,26 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """lines (str): what a line is of, the head of the first column."""
+
     title: str
-    n: int
+    note: str
     columns: list[str]
     rows: list[TableRow]
+    lines: str = "Row"
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """What one channel added to a candidate's score.
 
+    lead (float): how much more than it added to the other candidates shown.
     heat (int): strength of the colour, percent.
     """
 
     channel: str
     value: float
+    lead: float
     heat: int
 
     @property
@@ -128,6 +133,7 @@ class Report:
     knowledge_base: str
     headlines: list[Headline] = field(default_factory=list)
     panels: list[Panel] = field(default_factory=list)
+    by_group: Table | None = None
     tables: list[Table] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
     controls: list[Headline] = field(default_factory=list)
@@ -175,7 +181,7 @@ def percent(value: float | None, sign: bool = False) -> str:
     if value is None:
         return "–"
     text = f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
-    return text.replace("-", "−")
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:

@@ -1,6 +1,6 @@
 """The report of the places sample, made from the rows' results."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +61,19 @@ def build_report(results: Results, kb: "DweKnowledgeBase", image_root: Path) -> 
     """
     groups = ordered_groups(results[DWE].evaluation.metrics)
     examples = Examples(kb, image_root)
+    names: set[str] = set()
     return Report(
         title="Places linked by their pictures",
         lead=_lead(results),
         knowledge_base=_describe(kb),
         headlines=list(_headlines(results)),
         panels=[_panel(results, group) for group in groups[:3]],
+        by_group=_by_group(results, groups),
         tables=[_table(results, group) for group in groups],
         differences=_differences(results, groups),
         controls=list(_controls(results)),
-        swaps=list(_swaps(results, examples)),
-        sections=list(_sections(results, examples)),
+        swaps=list(_swaps(results, examples, names)),
+        sections=list(_sections(results, examples, names)),
         runs=[_run(result) for result in results.values()],
     )
 
@@ -146,6 +148,21 @@ def _panel(results: Results, group: str) -> Panel:
     return Panel(title=group, n=n, chance=chance, bars=bars)
 
 
+def _by_group(results: Results, groups: Sequence[str]) -> Table:
+    """Top-1, a line for each group of mentions."""
+    shown = [row.name for row in ROWS if row.name != SWAPPED]
+    rows = []
+    for group in groups:
+        dwe = of_group(results[DWE], group)
+        if dwe is None or not dwe["n"]:
+            continue
+        measured = [of_group(results[name], group) for name in shown]
+        cells = [Cell(percent(m["top1"] if m else None)) for m in measured]
+        cells = [Cell(f"{dwe['n']:,}"), *cells, Cell(percent(dwe["chance"]))]
+        rows.append(TableRow(group, cells))
+    return Table("Top-1", "percent", ["n", *shown, "chance"], rows, lines="Mentions")
+
+
 def _table(results: Results, group: str) -> Table:
     rows = []
     for row in ROWS:
@@ -162,7 +179,8 @@ def _table(results: Results, group: str) -> Table:
     blanks = [Cell("")] * (len(COLUMNS) - 1)
     chance = [Cell(percent(dwe.get("chance"))), *blanks]
     rows.append(TableRow("chance", chance, "control"))
-    return Table(group, dwe.get("n", 0), list(COLUMNS), rows)
+    note = f"n = {dwe.get('n', 0):,}, percent"
+    return Table(group, note, list(COLUMNS), rows)
 
 
 def _differences(results: Results, groups: Iterable[str]) -> list[dict[str, Any]]:
@@ -172,7 +190,7 @@ def _differences(results: Results, groups: Iterable[str]) -> list[dict[str, Any]
         measured = difference if group == ALL else difference["by"].get(group, {})
         if "top1" not in measured:
             continue
-        row = {"group": group, "n": measured["n"]}
+        row = {"group": group, "n": f"{measured['n']:,}"}
         for key in WITH_INTERVAL:
             row[key] = percent(measured[key]["difference"], sign=True)
             row[f"{key}_interval"] = interval(measured[key]["interval"], sign=True)
@@ -211,13 +229,15 @@ def _controls(results: Results) -> Iterator[Headline]:
     )
 
 
-def _swaps(results: Results, examples: Examples) -> Iterator[SwapView]:
-    """Pairs of the same sentence with the two pictures, a pair for each name."""
+def _swaps(results: Results, examples: Examples, names: set[str]) -> Iterator[SwapView]:
+    """Pairs of the same sentence with the two pictures, a pair for each name.
+
+    names (set[str]): those shown already; gets those that are shown now.
+    """
     swapped, original = results[SWAPPED], results[DWE]
     by_sentence: dict[tuple[Any, ...], int] = {
         _sentence(original, i): i for i in range(len(original.evaluation.outcomes))
     }
-    names: set[str] = set()
     for i, target in enumerate(swap_targets(swapped)):
         outcome = swapped.evaluation.outcomes[i]
         pair = by_sentence.get(_sentence(swapped, i))
@@ -239,10 +259,12 @@ def _sentence(result: RowResult, index: int) -> tuple[Any, ...]:
     return text, outcome.start, outcome.end, outcome.gold
 
 
-def _sections(results: Results, examples: Examples) -> Iterator[Section]:
+def _sections(
+    results: Results, examples: Examples, names: set[str]
+) -> Iterator[Section]:
     dwe = results[DWE]
     outcomes = dwe.evaluation.outcomes
-    rule = "The first mention of each name in the test file, whatever came of it."
+    rule = "The first mention of each name not shown yet, whatever came of it."
     groups = dwe.evaluation.metrics["by"]
     irrelevant = next((group for group in groups if "irrelevant" in group), None)
     chosen: list[tuple[str, str, Callable[[int], bool]]] = [
@@ -264,13 +286,12 @@ def _sections(results: Results, examples: Examples) -> Iterator[Section]:
         ),
         (
             "Misses",
-            "The first wrong link of each name.",
+            "The first wrong link of each name not shown yet.",
             lambda i: not outcomes[i].correct,
         ),
     ]
     for title, note, belongs in chosen:
         views: list[ExampleView] = []
-        names: set[str] = set()
         for i, outcome in enumerate(outcomes):
             if outcome.text not in names and belongs(i) and len(views) < N_EXAMPLES:
                 names.add(outcome.text)
