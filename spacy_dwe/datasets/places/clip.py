@@ -50,11 +50,11 @@ class Recipe:
         a cosine.
     """
 
-    flags: int = 8000
+    flags: int = 6000
     batch: int = 128
     places: float = 0.1
     prose: float = 0.5
-    rate: float = 1e-3
+    rate: float = 2e-3
     warmup: int = 40
     weight_decay: float = 0.05
 
@@ -74,7 +74,7 @@ def train_tiny_clip(
     out: Path,
     *,
     config: Path,
-    steps: int = 400,
+    steps: int = 200,
     seed: int = 0,
     device: str = "auto",
 ) -> None:
