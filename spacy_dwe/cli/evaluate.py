@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import DweError, Errors
-from .errors import clear_errors
 from .pipelines import load_linking_pipeline, parse_channels, parse_overrides
 
 COLUMNS = {
@@ -23,7 +22,6 @@ COLUMNS = {
 }
 
 
-@clear_errors
 def evaluate_cli(
     ctx: typer.Context,
     pipeline: Annotated[

@@ -150,7 +150,6 @@ def _line(error: BaseException) -> str:
     """What went wrong on one line; a config error without the config it shows."""
     errors = getattr(error, "errors", None)
     if isinstance(errors, list) and errors:
-        return "; ".join(
-            f"{'.'.join(map(str, e.get('loc', ())))}: {e.get('msg', '')}" for e in errors
-        )
+        places = (".".join(map(str, e.get("loc", ()))) for e in errors)
+        return "; ".join(f"{p}: {e.get('msg', '')}" for p, e in zip(places, errors))
     return " ".join(str(error).split())

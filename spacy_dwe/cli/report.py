@@ -6,12 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import DweError, Errors
-from .errors import clear_errors
 from .evaluate import COLUMNS, metrics_row
 from .pipelines import load_linking_pipeline
 
 
-@clear_errors
 def report_cli(
     corpus: Annotated[
         Path,
