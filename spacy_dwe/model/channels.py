@@ -50,7 +50,7 @@ UNTRAINED_WEIGHTS: dict[str, dict[str, float]] = {
         "description_length": 1.0,
         "sitelinks": 1.0,
     },
-    "text": {"description": 2.5},
+    "text": {"description": 4.0},
     "image": {"picture_description": 1.5, "picture_picture": 1.5},
 }
 """Logit units per unit of feature. `text` and `image` features are standardised by the
