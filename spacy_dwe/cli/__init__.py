@@ -9,6 +9,8 @@ from .errors import clear_errors
 from .evaluate import evaluate_cli
 from .kb import kb_cli
 from .link import link_cli
+from .report import report_cli
+from .sample import sample_cli
 
 # What a command does not know itself are overrides of the config, as in spaCy.
 OVERRIDES: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -21,10 +23,12 @@ dwe_cli = typer.Typer(
     rich_markup_mode=None,
 )
 dwe_cli.add_typer(kb_cli)
+dwe_cli.add_typer(sample_cli)
 for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
     ("convert", convert_cli, {}),
+    ("report", report_cli, {}),
 ):
     dwe_cli.command(name, context_settings=settings, no_args_is_help=True)(
         clear_errors(command)
