@@ -46,7 +46,7 @@ class TestUntrained:
         assert query.present.tolist() == [False, True, True]
         expected = torch.stack([mean_picture(m) for m in mentions[1:]])
         torch.testing.assert_close(query.vectors[1:], expected, atol=1e-6, rtol=0)
-        assert torch.isfinite(query.vectors).all()
+        torch.testing.assert_close(query.vectors.norm(dim=1), torch.ones(3))
 
     @pytest.mark.parametrize("name", [DESCRIPTIONS, PICTURES])
     def test_text_and_picture(self, make_encoder, mentions, as_inputs, name):
@@ -104,6 +104,16 @@ def test_query_does_not_depend_on_batch_mates(trained, mentions, as_inputs, is_t
             difference = (vectors - expected).abs().max().item()
             assert difference < 1e-5, how
         assert torch.equal(padded[name].present, present)
+
+
+def test_padding_is_never_read(trained, mentions, as_inputs):
+    inputs = as_inputs(mentions, more=2)
+    expected = trained(inputs)
+    for name in ("mention", "context", "object"):
+        values = getattr(inputs, "objects" if name == "object" else name)
+        values[~getattr(inputs, f"{name}_mask")] = 99.0
+    for name, query in trained(inputs).items():
+        torch.testing.assert_close(query.vectors, expected[name].vectors)
 
 
 def test_order_of_pictures_does_not_matter(trained, mentions, as_inputs):

@@ -72,6 +72,24 @@ def test_an_entity_without_a_vector_is_masked(network, channels, batch):
     assert (by_column[0, :, columns[1]] != 0).tolist() == [False, False, True, False]
 
 
+def test_a_mention_without_a_query_is_masked(
+    spec, head, randomise, channels, make_batch, mentions
+):
+    """A sentence encoder reads the text, so that only pictures live in CLIP's space,
+    and the first mention has none."""
+    heads = {DESCRIPTIONS: head(DESCRIPTIONS, clip_reads_text=False)}
+    network = randomise(LinkerNetwork(replace(spec, heads=heads)))
+    batch = make_batch(mentions, len(network.layout) - 1)
+    output = network(batch, channels)
+    used = contribution(network, output, "dwe") != 0
+    assert used[:, 0].tolist() == [False, True, False]
+    lost = network.loss(output, batch, torch.tensor([0, 4, 4]), 1.0)
+    assert lost.info_nce == 0
+    seen = make_batch(mentions[::-1], len(network.layout) - 1)
+    output = network(seen, channels)
+    assert network.loss(output, seen, torch.tensor([0, 4, 4]), 1.0).info_nce > 0
+
+
 def test_dwe_is_masked_until_it_is_trained(spec, randomise, channels, batch):
     network = randomise(LinkerNetwork(replace(spec, dwe_trained=False)))
     assert not contribution(network, network.eval()(batch, channels), "dwe").any()
