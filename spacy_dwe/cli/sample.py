@@ -68,7 +68,7 @@ def clip_cli(
     ],
     steps: Annotated[
         int, typer.Option("--steps", min=1, help="Length of the training")
-    ] = 400,
+    ] = 200,
     seed: Seed = 0,
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda, …")
