@@ -4,7 +4,7 @@ Each lies in [0, 1] and depends on one mention and one entity (and on how rare w
 are in the KB), never on the other candidates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -54,8 +54,8 @@ CONFLICT_HALF = 20
 SHARED_HALF = 1.0
 """Rarity-weighted shared words at which `shared_words` is one half."""
 
-_MENTIONS = 256
-"""Mentions computed together; bounds the memory of intermediate arrays."""
+_PAIRS = 1 << 14
+"""Pairs computed together; bounds the memory of intermediate arrays."""
 
 
 def name_features(
@@ -68,13 +68,11 @@ def name_features(
         Shape: (total, len(NAME_FEATURES)), float32
     """
     out = np.zeros((len(candidates.rows), len(NAME_FEATURES)), dtype=np.float32)
-    for start in range(0, len(mentions), _MENTIONS):
-        end = min(start + _MENTIONS, len(mentions))
-        first, last = candidates.offsets[start], candidates.offsets[end]
-        if first < last:
-            out[first:last] = _name_features(
-                lexicon, mentions[start:end], candidates.span(start, end)
-            )
+    for start, end in _chunks(candidates.offsets):
+        own = slice(candidates.offsets[start], candidates.offsets[end])
+        out[own] = _name_features(
+            lexicon, mentions[start:end], candidates.span(start, end)
+        )
     return out
 
 
@@ -203,24 +201,25 @@ def _gram_cosines(
     lexicon: Lexicon, keys: list[str], names: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
     """RETURNS (np.ndarray): cosine of each name with its mention, `owner` ascending."""
-    grams, offsets = gram_buckets(keys)
-    weights = lexicon.gram_weight[grams]
-    bounds = np.searchsorted(owner, np.arange(len(keys) + 1))
-    out = np.zeros(len(names), dtype=np.float32)
+    own, offsets = gram_buckets(keys)
+    squares = np.square(lexicon.gram_weight[own])
+    norms = np.sqrt(np.bincount(_owners(offsets), squares, minlength=len(keys)))
+    starts, flat, _ = _ragged(lexicon.gram_offsets, names)
+    theirs = lexicon.grams.take(flat)
+    ends = np.append(starts, len(flat))[
+        np.searchsorted(owner, np.arange(len(keys) + 1))
+    ]
+    shared = np.empty(len(flat), dtype=np.float32)
     table = np.zeros(BUCKETS, dtype=np.float32)
     for mention in range(len(keys)):
-        first, last = bounds[mention], bounds[mention + 1]
-        if first == last:
-            continue
-        own = slice(offsets[mention], offsets[mention + 1])
-        norm = np.sqrt(np.square(weights[own]).sum()) or 1.0
-        table[grams[own]] = np.square(weights[own]) / norm
-        starts, flat, _ = _ragged(lexicon.gram_offsets, names[first:last])
-        out[first:last] = np.add.reduceat(
-            _weights(table, lexicon.grams.take(flat)), starts
-        )
-        table[grams[own]] = 0
-    return np.minimum(out / lexicon.gram_norm[names], 1)
+        mine = own[offsets[mention] : offsets[mention + 1]]
+        pairs = slice(ends[mention], ends[mention + 1])
+        table[mine] = squares[offsets[mention] : offsets[mention + 1]]
+        _look_up(table, theirs[pairs], shared[pairs])
+        table[mine] = 0
+    dots = np.add.reduceat(shared, starts)
+    norms = np.where(norms > 0, norms, 1)[owner] * lexicon.gram_norm[names]
+    return np.minimum(dots / norms, 1).astype(np.float32)
 
 
 def _fill_years(
@@ -263,23 +262,43 @@ def _fill_years(
 def _shared_words(
     lexicon: Lexicon, contexts: Sequence[str], candidates: Candidates
 ) -> np.ndarray:
-    rarity = lexicon.fact_rarity
+    words = [description_words(context) for context in contexts]
+    buckets = word_buckets([word for line in words for word in line])
+    weights = np.square(lexicon.fact_rarity[buckets])
+    ends = np.cumsum([0, *map(len, words)])
     out = np.zeros(len(candidates.rows), dtype=np.float32)
-    table = np.zeros(len(rarity), dtype=np.float32)
-    for mention, context in enumerate(contexts):
-        pairs = slice(candidates.offsets[mention], candidates.offsets[mention + 1])
-        words = word_buckets(list(set(description_words(context))))
-        table[words] = np.square(rarity[words])
-        out[pairs] = _weights(
-            table, lexicon.facts.take(candidates.rows[pairs], axis=0)
-        ).sum(axis=1)
-        table[words] = 0
+    table = np.zeros(len(lexicon.fact_rarity), dtype=np.float32)
+    for mention in range(len(contexts)):
+        mine = buckets[ends[mention] : ends[mention + 1]]
+        table[mine] = weights[ends[mention] : ends[mention + 1]]
+        theirs = lexicon.facts.take(candidates[mention], axis=0)
+        shared = np.empty(theirs.shape, dtype=np.float32)
+        _look_up(table, theirs, shared).sum(
+            axis=1,
+            out=out[candidates.offsets[mention] : candidates.offsets[mention + 1]],
+        )
+        table[mine] = 0
     return out / (out + SHARED_HALF)
 
 
-def _weights(table: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+def _chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
+    """YIELDS (tuple[int, int]): runs of mentions with about _PAIRS candidates."""
+    start = 0
+    while start < len(offsets) - 1:
+        limit = offsets[start] + _PAIRS
+        end = max(int(np.searchsorted(offsets, limit, side="right")) - 1, start + 1)
+        if offsets[start] < offsets[end]:
+            yield start, end
+        start = end
+
+
+def _look_up(table: np.ndarray, buckets: np.ndarray, out: np.ndarray) -> np.ndarray:
     # All buckets are in range: clipping them is quicker than checking.
-    return table.take(buckets, mode="clip")
+    return table.take(buckets, mode="clip", out=out)
+
+
+def _owners(offsets: np.ndarray) -> np.ndarray:
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 def _names_of(
