@@ -28,7 +28,7 @@ def collate(
 
     mentions (Sequence[PreparedMention]): at least one.
     heads (Mapping[str, VectorSet]): vector sets of the dwe channel; empty without it.
-    image_dim (int): width of image vectors.
+    image_dim (int): width of image vectors; 0 = the network reads no pictures.
     pooled (bool): give the network means of token states instead of the states.
     device (str): torch device of the batch.
     RETURNS (LinkingBatch): the batch.
@@ -100,7 +100,8 @@ def _inputs(
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
     context_states, context_mask = _pad(contexts, contexts[0].shape[1])
-    objects, object_mask = _pad([m.pictures for m in mentions], image_dim)
+    pictures = [m.pictures if image_dim else m.pictures[:0] for m in mentions]
+    objects, object_mask = _pad(pictures, image_dim)
     return MentionInputs(
         mention=span_states,
         mention_mask=span_mask,

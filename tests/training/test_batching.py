@@ -92,6 +92,13 @@ def test_without_pictures_all_visual_masks_are_empty(to_batch, mentions):
     assert not inputs.object_mask.any()
 
 
+def test_a_network_without_vision_is_given_no_pictures(mentions, vectors):
+    heads = {DESCRIPTIONS: vectors}
+    batch = collate(mentions, heads=heads, image_dim=0, pooled=False, device="cpu")
+    assert batch.inputs.objects.shape == (3, 1, 0)
+    assert not batch.inputs.object_mask.any()
+
+
 class TestTargets:
     """The gold among the candidates [4, 2, 0], none, and [5]; 3 stands for NIL."""
 
