@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -228,6 +229,8 @@ class Tokens:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        # Those of transformers cannot be used by two threads at once.
+        self._lock = threading.Lock()
         self.context_length = int(tokenizer.context_length)
         self._last: tuple[int, ...] = ()
         if isinstance(tokenizer, SimpleTokenizer):
@@ -257,7 +260,8 @@ class Tokens:
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Shape: (len(texts), context_length), int64"""
-        ids: Tensor = self._tokenizer(list(texts))
+        with self._lock:
+            ids: Tensor = self._tokenizer(list(texts))
         return ids
 
     def around(self, mention: MentionText) -> tuple[list[int], slice]:
@@ -303,9 +307,10 @@ class Tokens:
                     open_clip.tokenizer.basic_clean(text)
                 )
             )
-            pieces = self._tokenizer.tokenizer(
-                cleaned, add_special_tokens=False
-            ).input_ids
+            with self._lock:
+                pieces = self._tokenizer.tokenizer(
+                    cleaned, add_special_tokens=False
+                ).input_ids
         return list(pieces)
 
 

@@ -1,6 +1,7 @@
 """Sentence encoders by transformers: all that knows transformers (extra `text`)."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,8 @@ class SentenceEncoder:
         }
         self.fingerprint = fingerprint(used, model.state_dict())
         self._model = model.to(self.device)
+        # Two threads that set a fast tokenizer's truncation at once make it panic.
+        self._lock = threading.Lock()
         self.dim = self.width = int(model.config.hidden_size)
 
     def encode_texts(
@@ -97,12 +100,13 @@ class SentenceEncoder:
         """Contexts that fit `max_tokens`, with their mentions."""
         if not mentions:
             return []
-        tokens = self._tokenizer(
-            [mention.context for mention in mentions],
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            verbose=False,
-        )
+        with self._lock:
+            tokens = self._tokenizer(
+                [mention.context for mention in mentions],
+                add_special_tokens=False,
+                return_offsets_mapping=True,
+                verbose=False,
+            )
         budget = self.max_tokens - self._tokenizer.num_special_tokens_to_add()
         return [
             mention if len(offsets) <= budget else _cut(mention, offsets, budget)
@@ -112,13 +116,14 @@ class SentenceEncoder:
     def _tokenize(self, texts: Sequence[str]) -> Mapping[str, list[list[Any]]]:
         if not texts:
             return {"input_ids": []}
-        tokens: Mapping[str, list[list[Any]]] = self._tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self.max_tokens,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-        )
+        with self._lock:
+            tokens: Mapping[str, list[list[Any]]] = self._tokenizer(
+                list(texts),
+                truncation=True,
+                max_length=self.max_tokens,
+                return_offsets_mapping=True,
+                return_special_tokens_mask=True,
+            )
         return tokens
 
     def _batches(

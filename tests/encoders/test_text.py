@@ -2,6 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -138,6 +139,20 @@ def test_the_fingerprint_follows_what_changes_a_vector(bert_folder, tmp_path):
         assert text_encoder(str(tmp_path), device="cpu", **change).fingerprint != base
     other = save_bert(tmp_path, seed=1)
     assert text_encoder(str(other), device="cpu").fingerprint != base
+
+
+def test_several_threads_can_share_an_encoder(encoder):
+    mentions = [MentionText("paris is the rival of london " * n, 0, 5) for n in (1, 9)]
+    expected = encoder.encode_mentions(mentions)
+
+    def work(_):
+        encoder.encode_texts(TEXTS)
+        return encoder.encode_mentions(mentions)
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(work, range(12)):
+            for left, right in zip(found, expected):
+                np.testing.assert_allclose(left.pooled, right.pooled, atol=1e-5)
 
 
 def test_an_encoder_survives_pickle(encoder):
