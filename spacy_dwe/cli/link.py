@@ -132,7 +132,7 @@ def link(
             bar.update(len(some))
     msg = Printer(no_print=silent, pretty=not silent)
     if not counts["documents"]:
-        msg.warn(f"{data} holds no documents")
+        msg.warn(Warnings.W200.format(path=data))
     msg.good(f"Wrote {output}", summary(counts))
     return counts
 

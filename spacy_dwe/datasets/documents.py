@@ -136,10 +136,11 @@ def make_docs(
         mentions = [document.mentions[index] for index in layer]
         golds = [mention.gold if with_gold else "" for mention in mentions]
         doc = nlp.make_doc(document.text)
-        ents = _entities(doc, mentions, golds)
+        offsets = [_stripped(mention, document.text) for mention in mentions]
+        ents = _entities(doc, offsets, golds)
         if None in ents:
-            doc = _split(doc, mentions)
-            ents = _entities(doc, mentions, golds)
+            doc = _split(doc, offsets)
+            ents = _entities(doc, offsets, golds)
         doc.set_ents(ents)
         for ent, mention in zip(ents, mentions):
             if mention.groups:
@@ -306,13 +307,12 @@ def _layers(mentions: tuple[MentionRecord, ...]) -> list[list[int]]:
 
 
 def _entities(
-    doc: Doc, mentions: Sequence[MentionRecord], kb_ids: Sequence[str]
+    doc: Doc, offsets: Sequence[tuple[int, int]], kb_ids: Sequence[str]
 ) -> list[Any]:
     """One Span a mention; None where tokens do not end with the mention."""
-    text = doc.text
     return [
-        doc.char_span(*_stripped(mention, text), label=LABEL, kb_id=kb_id)
-        for mention, kb_id in zip(mentions, kb_ids)
+        doc.char_span(start, end, label=LABEL, kb_id=kb_id)
+        for (start, end), kb_id in zip(offsets, kb_ids)
     ]
 
 
@@ -323,10 +323,9 @@ def _stripped(mention: MentionRecord, text: str) -> tuple[int, int]:
     return mention.start + left, mention.start + len(inside.rstrip())
 
 
-def _split(doc: Doc, mentions: Iterable[MentionRecord]) -> Doc:
-    """The same text with token boundaries at the ends of all mentions."""
-    text = doc.text
-    cuts = {offset for mention in mentions for offset in _stripped(mention, text)}
+def _split(doc: Doc, offsets: Iterable[tuple[int, int]]) -> Doc:
+    """The same text with token boundaries at all offsets."""
+    cuts = {offset for pair in offsets for offset in pair}
     words, spaces = [], []
     for token in doc:
         inside = range(token.idx + 1, token.idx + len(token))

@@ -45,9 +45,8 @@ class TextEncoder(Protocol):
     spec (dict): the JSON config block that builds this encoder again,
         `{"@misc": "spacy-dwe.….v1", …}`; a KB remembers it in its meta.json.
     fingerprint (str): changes whenever a vector could change (weights, pooling,
-        truncation); short hexadecimal string. Loads the weights.
-    space (str): equal for encoders whose vectors can be compared by cosine. CLIP's
-        text and image towers share one space; the fingerprint is used for it.
+        truncation); short hexadecimal string. Loads the weights. Vectors can be
+        compared by cosine where it is equal: CLIP's text and image towers share it.
     dim (int): width of pooled vectors.
     width (int): width of token states.
     max_tokens (int): longest input in tokens, special tokens included.
