@@ -14,7 +14,9 @@ class Errors:
     E004 = "[DWE-E004] {path} is empty: it holds no {what}"
 
     E100 = "[DWE-E100] {source}: not an entity: {problem}"
-    E101 = "[DWE-E101] {path}, line {line}: the id {id!r} stands in line {first} already"
+    E101 = (
+        "[DWE-E101] {path}, line {line}: the id {id!r} stands in line {first} already"
+    )
     E102 = "[DWE-E102] {path} is no complete gzip file: {reason}"
     E103 = (
         "[DWE-E103] {path} is no KnowledgeBase: it has no meta.json. Build one with "
@@ -192,8 +194,16 @@ class Errors:
         "of: build it with `python -m spacy dwe kb build … {option}`"
     )
     E511 = (
-        "[DWE-E511] The linker was trained with {sets} vectors, which the KB {kb} lacks: "
-        "build the KB with the same encoders, or leave dwe out of the channels"
+        "[DWE-E511] The linker was trained with {sets} vectors, which the KB {kb} "
+        "lacks: build the KB with the same encoders, or leave dwe out of the channels"
+    )
+    E512 = (
+        "[DWE-E512] The training loss is NaN or infinite: lower the learning rate, or "
+        "check the KB's vectors with `python -m spacy dwe kb info`"
+    )
+    E513 = (
+        "[DWE-E513] [training.optimizer] is not one that the linker can follow: use "
+        '@optimizers = "Adam.v1", with L2_is_weight_decay as you like'
     )
     E520 = (
         "[DWE-E520] The corpus has no path: pass --paths.train and --paths.dev, or set "

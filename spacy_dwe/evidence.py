@@ -7,7 +7,7 @@ layout of features together; the network sees tensors alone.
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from .model.channels import FeatureLayout
 from .model.scoring import pair_cosines
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from .encoders.base import MentionFeatures
     from .encoders.cache import FeatureCache
-    from .encoders.clip import ClipEncoder
-    from .encoders.text import SentenceEncoder
+    from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
     from .kb.candidates import CandidateGenerator, Candidates
     from .kb.knowledge_base import DweKnowledgeBase
     from .kb.vectors import VectorSet
@@ -62,15 +63,17 @@ class PreparedMention:
     @property
     def n_bytes(self) -> int:
         """RETURNS (int): memory that it holds."""
-        states = 0 if self.text is None else self.text.states.nbytes
-        return self.features.nbytes + self.present.nbytes + states
+        arrays = [self.rows, self.features, self.present, self.pictures]
+        if self.text is not None:
+            arrays += [self.text.states, self.text.pooled]
+        return sum(array.nbytes for array in arrays)
 
 
 def build_evidence(
     kb: "DweKnowledgeBase",
     *,
-    text_encoder: "SentenceEncoder | None",
-    clip: "ClipEncoder | None",
+    text_encoder: "LazyTextEncoder | None",
+    clip: "LazyClipEncoder | None",
     cache: "FeatureCache",
     layout: FeatureLayout,
     channels: Sequence[str],
@@ -95,7 +98,7 @@ def build_evidence(
         option = "--clip" if in_clip is None and clip is not None else "--text-encoder"
         raise DweError(Errors.E510.format(kb=kb.path, option=option))
     if clip is None and in_clip is not None:
-        clip = encoder_from_spec(in_clip.spec, device)
+        clip = cast("LazyClipEncoder", encoder_from_spec(in_clip.spec, device))
     if text_encoder is None and by_text is not None:
         text_encoder = encoder_from_spec(by_text.spec, device)
     return Evidence(
@@ -129,8 +132,8 @@ class Evidence:
         self,
         kb: "DweKnowledgeBase",
         *,
-        text_encoder: "ClipEncoder | SentenceEncoder | None",
-        clip: "ClipEncoder | None",
+        text_encoder: "LazyTextEncoder | None",
+        clip: "LazyClipEncoder | None",
         cache: "FeatureCache",
         layout: FeatureLayout,
         channels: Sequence[str],
@@ -226,7 +229,7 @@ class Evidence:
                 if ref not in loaded:
                     loaded[ref] = self._read(ref, mention)
         hashed = {item[0]: item[1] for item in loaded.values() if item is not None}
-        vectors = self._encode_pictures(hashed, mentions, loaded)
+        vectors = self._encode_pictures(self.clip, hashed, mentions, loaded)
         out = []
         for mention in mentions:
             items = [loaded[ref] for ref in mention.images]
@@ -236,9 +239,7 @@ class Evidence:
             )
         return out
 
-    def _check(
-        self, encoder: "ClipEncoder | SentenceEncoder", name: str | None
-    ) -> None:
+    def _check(self, encoder: "LazyTextEncoder", name: str | None) -> None:
         """Refuse vectors of another encoder: their cosines would be noise."""
         vectors = None if name is None else self.kb.vector_sets.get(name)
         if vectors is None or name in self._checked:
@@ -264,11 +265,12 @@ class Evidence:
 
     def _encode_pictures(
         self,
+        clip: "LazyClipEncoder",
         hashed: dict[str, bytes],
         mentions: Sequence[Mention],
         loaded: dict[ImageRef, tuple[str, bytes] | None],
     ) -> dict[str, np.ndarray]:
-        """Encode each distinct picture once; those that cannot be decoded are left out."""
+        """Encode each distinct picture once, leaving out what cannot be decoded."""
         owners: dict[str, tuple[ImageRef, Mention]] = {}
         for mention in mentions:
             for ref in mention.images:
@@ -276,7 +278,7 @@ class Evidence:
                 if item is not None:
                     owners.setdefault(item[0], (ref, mention))
 
-        def open_picture(key: str) -> object | None:
+        def open_picture(key: str) -> "Image | None":
             ref, mention = owners[key]
             try:
                 return decode(hashed[key], ref.name)
@@ -284,7 +286,7 @@ class Evidence:
                 self._unreadable(ref, mention, error)
                 return None
 
-        return self.cache.pictures(self.clip, list(hashed), open_picture)
+        return self.cache.pictures(clip, list(hashed), open_picture)
 
     def _unreadable(self, ref: ImageRef, mention: Mention, error: DweError) -> None:
         if self.strict_images:

@@ -72,7 +72,7 @@ def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
         start, end = span.start_char, span.end_char
         here = span
         if span.doc is not doc:
-            here = doc.char_span(start, end, alignment_mode="expand")
+            here = doc.char_span(start, end, alignment_mode="expand") or span
         context_start, context = _context(here, has_sentences)
         mentions.append(
             Mention(

@@ -19,6 +19,7 @@ from thinc.api import Config, Model, Optimizer
 from .codecs import KBCandidate
 from .errors import DweError, Errors
 from .mentions import Mention, mentions_of
+from .model.architectures import NetworkShim
 from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.scoring import (
     SCORE_DECIMALS,
@@ -31,8 +32,7 @@ from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
-    from .encoders.clip import ClipEncoder
-    from .encoders.text import SentenceEncoder
+    from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
     from .evidence import Evidence, PreparedMention
     from .kb.candidates import CandidateGenerator
     from .kb.knowledge_base import DweKnowledgeBase
@@ -169,8 +169,8 @@ class DweLinker(TrainablePipe):
         use_gold_ents: bool = True,
         overwrite: bool = True,
         device: str = "auto",
-        clip: "ClipEncoder | None" = None,
-        text_encoder: "SentenceEncoder | None" = None,
+        clip: "LazyClipEncoder | None" = None,
+        text_encoder: "LazyTextEncoder | None" = None,
         generate_candidates: "CandidateGenerator",
         scorer: Callable | None = None,
     ) -> None:
@@ -196,10 +196,17 @@ class DweLinker(TrainablePipe):
         self._kb_path: Path | None = Path(kb) if kb else None
         self._kb_is_configured = kb is not None
         self._evidence: Evidence | None = None
-        self._cache: FeatureCache | None = None
+        self.cache: FeatureCache | None = None
         self._nil_is_labelled = False
 
     # Set-up
+
+    @property
+    def network_shim(self) -> NetworkShim:
+        """RETURNS (NetworkShim): holds the torch network of the component's model."""
+        shim = self.model.shims[0]
+        assert isinstance(shim, NetworkShim)
+        return shim
 
     @property
     def channels(self) -> list[str]:
@@ -276,7 +283,7 @@ class DweLinker(TrainablePipe):
             raise DweError(Errors.E505)
         from .training.setup import network_spec
 
-        shim = self.model.shims[0]
+        shim = self.network_shim
         layout = FeatureLayout.of(self.channels)
         evidence = self._build_evidence(layout, self.channels)
         shim.build(network_spec(evidence, self.channels, shim.cfg), self._device())
@@ -297,7 +304,7 @@ class DweLinker(TrainablePipe):
 
     def _network_layout(self) -> FeatureLayout:
         """Columns of the trained combiner; untrained, those of the zero-shot one."""
-        shim = self.model.shims[0]
+        shim = self.network_shim
         if not shim.is_built:
             self._build_untrained()
         return shim.network.layout
@@ -307,7 +314,7 @@ class DweLinker(TrainablePipe):
 
         zero_shot = tuple(c for c in CHANNELS if c != "dwe")
         spec = NetworkSpec(zero_shot, {}, 0, 0, 0, 0, 0, 0.0, False, False)
-        self.model.shims[0].build(spec, self._device())
+        self.network_shim.build(spec, self._device())
 
     @property
     def evidence(self) -> "Evidence":
@@ -324,13 +331,13 @@ class DweLinker(TrainablePipe):
         from .encoders.cache import FeatureCache
         from .evidence import build_evidence
 
-        if self._cache is None:
-            self._cache = FeatureCache()
+        if self.cache is None:
+            self.cache = FeatureCache()
         return build_evidence(
             self._require_kb(),
             text_encoder=self._text_encoder,
             clip=self._clip,
-            cache=self._cache,
+            cache=self.cache,
             layout=layout,
             channels=channels,
             device=self._device(),
@@ -412,7 +419,7 @@ class DweLinker(TrainablePipe):
     def _collate(self, prepared: Sequence["PreparedMention"]) -> "LinkingBatch":
         from .training.batching import collate
 
-        spec = self.model.shims[0].network.spec
+        spec = self.network_shim.network.spec
         sets = self._require_kb().vector_sets
         heads = spec.heads if "dwe" in self.channels else ()
         missing = [name for name in heads if name not in sets]
@@ -424,7 +431,7 @@ class DweLinker(TrainablePipe):
             prepared,
             heads={name: sets[name] for name in heads},
             image_dim=spec.image_dim,
-            pooled=self.model.shims[0].cfg["states"] == "pooled",
+            pooled=self.network_shim.cfg["states"] == "pooled",
             device=self._device(),
         )
 
@@ -445,9 +452,11 @@ class DweLinker(TrainablePipe):
         for ent, mention in zip(ents, scores):
             candidates = tuple(
                 KBCandidate(
-                    *known[row],
-                    probability=float(mention.probabilities[rank]),
-                    scores={
+                    known[row][0],
+                    known[row][1],
+                    known[row][2],
+                    float(mention.probabilities[rank]),
+                    {
                         channel: float(values[rank])
                         for channel, values in mention.contributions.items()
                     },
@@ -489,15 +498,19 @@ class DweLinker(TrainablePipe):
         )
         if not mentions:
             return losses
+        import torch
+
         from .training.batching import with_targets
 
-        shim = self.model.shims[0]
+        shim = self.network_shim
         batch = self._collate(self._prepare_cached(mentions))
         gold_rows = self._require_kb().rows_of(gold_ids)
         share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
         batch, targets = with_targets(batch, gold_rows, share)
         output, backprop = self.model.begin_update((batch, self.channels))
         parts = shim.network.loss(output, batch, targets, shim.cfg["info_nce_weight"])
+        if not torch.isfinite(parts.total):
+            raise DweError(Errors.E512)
         backprop(parts.total)
         losses[self.name] += float(parts.total.detach())
         if sgd not in (None, False):
@@ -509,7 +522,7 @@ class DweLinker(TrainablePipe):
 
         sgd (Optimizer): gives learning rate, betas, L2 and clipping.
         """
-        shim = self.model.shims[0]
+        shim = self.network_shim
         shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
 
@@ -539,12 +552,12 @@ class DweLinker(TrainablePipe):
         path (str | Path): directory of the component.
         exclude (Iterable[str]): fields to leave out.
         """
-        shim = self.model.shims[0]
+        shim = self.network_shim
         util.to_disk(
             path,
             {
                 "cfg": lambda p: srsly.write_json(p, self._state(p.parent.parent)),
-                "model.safetensors": lambda p: p.write_bytes(shim.to_bytes()),
+                "model.safetensors": lambda p: _write_bytes(p, shim.to_bytes()),
             },
             exclude,
         )
@@ -570,7 +583,7 @@ class DweLinker(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): the weights and the path of the KB."""
-        shim = self.model.shims[0]
+        shim = self.network_shim
         return util.to_bytes(
             {
                 "cfg": lambda: srsly.json_dumps(self._state(None)),
@@ -606,8 +619,13 @@ class DweLinker(TrainablePipe):
             return
         self._kb = None
         self._evidence = None
+        self._prepared.clear()
         self._kb_path = Path(path) if pipeline is None else pipeline / path
 
     def _load_weights(self, data: bytes) -> None:
-        self.model.shims[0].from_bytes(data, device=self._device())
+        self.network_shim.from_bytes(data, device=self._device())
         self._evidence = None
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)

@@ -21,6 +21,7 @@ kb_cli = typer.Typer(
     help="Build a KnowledgeBase and look into it",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
 )
 
 _LOCAL_DIR = "local-dir:"

@@ -34,10 +34,10 @@ class Combiner(nn.Module):
     """s(e) = Σ_c m_c · (w_c · x_c + b_c · present_c), and NIL as one more candidate.
 
     A missing or switched-off feature is masked by m_c: it neither adds to a score nor
-    takes from it. NIL's logit is linear in the best score, its margin over the second,
-    and the best candidate's name likeness and having a description, because a softmax
-    over candidates alone gives a single candidate probability 1. The zero-shot weights
-    are `UNTRAINED_WEIGHTS`.
+    takes from it. NIL's logit is linear in the best score, its margin over the second
+    (over 0 where there is none), and the best candidate's name likeness and having a
+    description, because a softmax over candidates alone gives a single candidate
+    probability 1. The zero-shot weights are `UNTRAINED_WEIGHTS`.
 
     layout (FeatureLayout): the columns of the feature matrix.
     """
@@ -75,7 +75,7 @@ class Combiner(nn.Module):
             torch.isfinite(logits).scatter(1, best, False), logits, -torch.inf
         ).amax(dim=1)
         top = top.gather(1, best)[:, 0]
-        margin = torch.where(torch.isfinite(second), top - second, 0.0)
+        margin = top - torch.where(torch.isfinite(second), second, 0.0)
         name = torch.zeros_like(top)
         for column in self.name_columns:
             named = torch.where(present[..., column], features[..., column], 0.0)

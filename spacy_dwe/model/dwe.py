@@ -10,8 +10,8 @@ from torch.nn.functional import normalize, softplus
 
 from .layers import CrossModalEnhancer, GatedFusion, Projector
 
-NEARLY_ZERO = -12.0
-"""softplus(-12) = 6e-6: a weight that starts at zero but can grow."""
+NEARLY_ZERO = -5.0
+"""softplus(-5) = .007: a weight that starts at next to nothing but can grow."""
 ONE = 0.5413248546129181
 """softplus(ONE) = 1."""
 
@@ -186,7 +186,9 @@ class MentionEncoder(nn.Module):
         if head.picture:
             pictures = inputs.objects * inputs.object_mask.unsqueeze(-1)
             total = total + weights[1] * normalize(pictures.sum(dim=1), dim=-1)
-            present = present | inputs.object_mask.any(dim=1)
+            pictured = inputs.object_mask.any(dim=1)
+            # Beside pictures, a text alone would be measured on another scale.
+            present = pictured if head.of_pictures else present | pictured
         # A row without any vector must not be normalised: its gradient is infinite.
         total = torch.where(present.unsqueeze(-1), total, torch.ones_like(total))
         return normalize(total, dim=-1), present

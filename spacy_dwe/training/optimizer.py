@@ -4,6 +4,8 @@ import torch
 from thinc.api import Optimizer
 from torch import nn
 
+from ..errors import DweError, Errors
+
 
 class TorchOptimizer:
     """Drives AdamW by the numbers of a thinc optimizer.
@@ -12,11 +14,12 @@ class TorchOptimizer:
     betas, eps and L2 are read before each step, so that schedules rule here too. L2
     with `L2_is_weight_decay = false` becomes plain Adam with L2. `grad_clip` bounds the
     global norm of all gradients (thinc clips each tensor on its own), 0 = off.
-    L2 spares the combiner, norms and biases.
+    L2 spares weights of sums, norms and biases.
 
     network (nn.Module): a `LinkerNetwork`.
-    combiner_rate (float): learning rate of the combiner's weights, which are logits of
-        size 1 to 10, as a multiple of the network's.
+    combiner_rate (float): learning rate, as a multiple of the network's, of the
+        combiner's weights, which are logits of size 1 to 10, and of the few weights
+        that mix frozen vectors.
     """
 
     def __init__(self, network: nn.Module, *, combiner_rate: float) -> None:
@@ -29,7 +32,10 @@ class TorchOptimizer:
         """Apply the accumulated gradients and clear them.
 
         sgd (Optimizer): where the numbers come from.
+        RAISES (DweError): it is not Adam.
         """
+        if sgd.use_radam or not (sgd.b1 or sgd.b2):
+            raise DweError(Errors.E513)
         if sgd.grad_clip:
             nn.utils.clip_grad_norm_(self.parameters, sgd.grad_clip)
         decoupled = bool(sgd.L2_is_weight_decay)
@@ -44,16 +50,16 @@ class TorchOptimizer:
 
 
 def _parameter_groups(network: nn.Module, combiner_rate: float) -> list[dict]:
-    combiner, vectors, matrices = [], [], []
+    mixing, vectors, matrices = [], [], []
     for name, parameter in network.named_parameters():
-        if name.startswith("combiner."):
-            combiner.append(parameter)
+        if name.startswith("combiner.") or "anchor_weights" in name:
+            mixing.append(parameter)
         elif parameter.ndim < 2:
             vectors.append(parameter)
         else:
             matrices.append(parameter)
     groups = [
-        {"params": combiner, "rate": combiner_rate, "decayed": 0.0},
+        {"params": mixing, "rate": combiner_rate, "decayed": 0.0},
         {"params": vectors, "rate": 1.0, "decayed": 0.0},
         {"params": matrices, "rate": 1.0, "decayed": 1.0},
     ]

@@ -109,12 +109,12 @@ class TestNil:
         expected = self.by_hand(combiner, first, first - second, name, 0.0)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
-    def test_a_lone_candidate_has_no_margin_and_is_not_certain(
+    def test_a_lone_candidate_has_its_margin_over_zero_and_is_not_certain(
         self, combiner, features, present, candidates, described
     ):
         scores = combiner(features, present, candidates, described)
         best, name = scores.logits[1, 0].item(), features[1, 0, NAME].item()
-        expected = self.by_hand(combiner, best, 0.0, name, 1.0)
+        expected = self.by_hand(combiner, best, best, name, 1.0)
         assert scores.nil[1].item() == pytest.approx(expected, abs=1e-5)
         assert scores.log_probabilities()[1, 0].exp() < 1
 

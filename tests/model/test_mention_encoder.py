@@ -54,14 +54,14 @@ class TestUntrained:
         starts as good as left out."""
         encoder = make_encoder(name, dropout=0.4).train()
         query = encoder(as_inputs(mentions))[name]
-        assert query.present.all()
+        assert query.present.tolist() == [name == DESCRIPTIONS, True, True]
         text, picture = softplus(encoder.anchor_weights[name]).tolist()
         for vector, mention in zip(query.vectors[1:], mentions[1:]):
             total = text * mention.text + picture * mean_picture(mention)
             anchor = normalize(total, dim=0)
             torch.testing.assert_close(vector, anchor, atol=1e-6, rtol=0)
             own = mention.text if name == DESCRIPTIONS else mean_picture(mention)
-            torch.testing.assert_close(vector, own, atol=1e-4, rtol=0)
+            torch.testing.assert_close(vector, own, atol=0.02, rtol=0)
 
     def test_text_and_picture_without_a_picture(
         self, make_encoder, mentions, as_inputs
