@@ -1,6 +1,6 @@
 """From what a user types as PIPELINE to a pipeline whose linker has a KB."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -50,6 +50,19 @@ def load_linking_pipeline(
     if channels is not None:
         linker.channels = list(channels)
     return nlp, linker
+
+
+def share_features(linkers: "Iterable[DweLinker]") -> None:
+    """Let linkers share encoder outputs, so that one picture that all of them see is
+    encoded once.
+
+    linkers (Iterable[DweLinker]): linkers of one process.
+    """
+    from ..encoders.cache import FeatureCache
+
+    cache = FeatureCache()
+    for linker in linkers:
+        linker.cache = cache
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:

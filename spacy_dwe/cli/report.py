@@ -7,7 +7,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .evaluate import COLUMNS, metrics_row
-from .pipelines import load_linking_pipeline
+from .pipelines import load_linking_pipeline, share_features
 
 
 def report_cli(
@@ -92,6 +92,7 @@ def report(
         name: load_linking_pipeline(pipeline, kb)
         for name, pipeline in pipelines.items()
     }
+    share_features(linker for _, linker in loaded.values())
     with tqdm(total=len(ROWS), desc="Rows", disable=silent) as bar:
 
         def advance(name: str) -> None:
