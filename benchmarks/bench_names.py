@@ -11,6 +11,7 @@ look-up and for opening. Times are CPU times, the best of several runs.
 
 import argparse
 import math
+import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -60,10 +61,9 @@ def main() -> None:
 def measure(
     kb: DweKnowledgeBase, entities: list[Entity], n_mentions: int, folder: Path
 ) -> list[tuple[str, str, str, str]]:
-    random = np.random.default_rng(0)
-    golds = random.integers(len(entities), size=n_mentions)
-    mentions = [entities[gold].title.split()[-1] for gold in golds]
-    contexts = [f"{entities[gold].description} in 1950" for gold in golds]
+    golds = random.Random(0).choices(entities, k=n_mentions)
+    mentions = [gold.title.split()[-1] for gold in golds]
+    contexts = [f"{gold.description} in 1950" for gold in golds]
     batches = [
         (mentions[i : i + BATCH], contexts[i : i + BATCH], _filled(kb, mentions, i))
         for i in range(0, n_mentions, BATCH)
@@ -98,22 +98,22 @@ def measure(
 
 def made_up(n: int) -> list[Entity]:
     """People with 300 first names and about as many last names as people by fours."""
-    random = np.random.default_rng(0)
+    draw = random.Random(0)
     syllables = [
         a + b for a in "bdfgklmnprstv" for b in ("a", "e", "i", "o", "u", "an")
     ]
 
     def name() -> str:
-        return "".join(random.choice(syllables, random.integers(2, 4))).title()
+        return "".join(draw.choices(syllables, k=draw.randint(2, 3))).title()
 
     first = [name() for _ in range(300)]
     last = [name() for _ in range(max(n // 4, 1))]
     words = [name().lower() for _ in range(2000)]
     entities = []
     for i in range(n):
-        born = int(random.integers(1700, 2000))
-        about = " ".join(random.choice(words, 30))
-        title = f"{random.choice(first)} {random.choice(last)}"
+        born = draw.randint(1700, 2000)
+        about = " ".join(draw.choices(words, k=30))
+        title = f"{draw.choice(first)} {draw.choice(last)}"
         entities.append(Entity(f"Q{i}", title, f"{about}, {born} to {born + 60}"))
     return entities
 
@@ -189,9 +189,11 @@ def _cosine(left: set[str], right: set[str], idf: dict[str, float]) -> float:
 
 def _filled(kb: DweKnowledgeBase, mentions: list[str], start: int) -> Candidates:
     """Candidates of a batch, filled up to 100 each with random entities."""
-    random = np.random.default_rng(start)
+    generator = np.random.default_rng(start)
     found = kb.search(mentions[start : start + BATCH], CANDIDATES)
-    fill = [random.integers(kb.n_rows, size=CANDIDATES - len(rows)) for rows in found]
+    fill = [
+        generator.integers(kb.n_rows, size=CANDIDATES - len(rows)) for rows in found
+    ]
     return Candidates.from_lists(
         np.concatenate([rows, more]) for rows, more in zip(found, fill)
     )
