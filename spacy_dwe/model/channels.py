@@ -32,25 +32,25 @@ FACT_FEATURES = (
 
 UNTRAINED_WEIGHTS: dict[str, dict[str, float]] = {
     "name": {
-        "ngram_cosine": 10.0,
-        "exact": 3.0,
+        "ngram_cosine": 2.0,
+        "exact": 0.5,
         "exact_title": 0.5,
-        "mention_coverage": 3.0,
-        "title_coverage": 2.0,
-        "first_token": 0.5,
-        "last_token": 1.0,
-        "rarity": 1.0,
+        "mention_coverage": 5.0,
+        "title_coverage": 1.0,
+        "first_token": 1.5,
+        "last_token": 3.0,
+        "rarity": 2.5,
         "initials": 1.0,
     },
     "prior": {"prior": 4.0},
     "facts": {
-        "year_overlap": 1.0,
-        "year_conflict": -0.5,
-        "shared_words": 4.0,
-        "description_length": 1.0,
+        "year_overlap": 0.6,
+        "year_conflict": -3.0,
+        "shared_words": 5.0,
+        "description_length": 0.7,
         "sitelinks": 1.0,
     },
-    "text": {"description": 4.0},
+    "text": {"description": 3.5},
     "image": {"picture_description": 1.5, "picture_picture": 1.5},
 }
 """Logit units per unit of feature. `text` and `image` features are standardised by the
@@ -60,7 +60,7 @@ UNTRAINED_DWE_WEIGHT = 1.0
 """Where the weight of each standardised dwe cosine starts in training. Until then the
 channel is masked: it would repeat `text`."""
 
-UNTRAINED_NIL = {"bias": 1.0, "best": 0.0, "margin": 0.0, "name": 4.0, "described": 0.0}
+UNTRAINED_NIL = {"bias": 2.0, "best": 0.0, "margin": 0.0, "name": 6.0, "described": 0.0}
 """The NIL logit before training, as a function of the best candidate."""
 
 
