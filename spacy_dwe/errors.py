@@ -12,12 +12,13 @@ class Errors:
     E002 = "[DWE-E002] {path}, line {line}: not valid JSON ({reason})"
     E003 = "[DWE-E003] {path}, line {line}: {reason}"
     E004 = "[DWE-E004] {path} is empty: it holds no {what}"
+    E005 = "[DWE-E005] {path} is a folder, where a file is needed"
+    E006 = "[DWE-E006] {path} cannot be written: {reason}"
 
     E100 = "[DWE-E100] {source}: not an entity: {problem}"
     E101 = (
         "[DWE-E101] {path}, line {line}: the id {id!r} stands in line {first} already"
     )
-    E102 = "[DWE-E102] {path} is no complete gzip file: {reason}"
     E103 = (
         "[DWE-E103] {path} is no KnowledgeBase: it has no meta.json. Build one with "
         "`python -m spacy dwe kb build ENTITIES.jsonl OUT.kb`"
@@ -73,7 +74,6 @@ class Errors:
         "a paired difference needs both on the same documents"
     )
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
-    E415 = "[DWE-E415] {path} cannot be read as a .spacy file: {reason}"
 
     E300 = "[DWE-E300] Flag specification, {where}: {reason}"
     E301 = (
@@ -143,6 +143,10 @@ class Errors:
     )
     E225 = "[DWE-E225] Not an encoder's config block: {spec}. Known are {known}"
     E226 = "[DWE-E226] Unknown {what} {value!r}: use one of {choices}"
+    E227 = (
+        "[DWE-E227] device = {device}, but torch sees no such device on this machine: "
+        'use "auto" or "cpu"'
+    )
     E230 = (
         "[DWE-E230] {path}, line {line}: line {first} has a document with the id "
         "{id!r} already"
@@ -194,8 +198,9 @@ class Errors:
         "of: build it with `python -m spacy dwe kb build … {option}`"
     )
     E511 = (
-        "[DWE-E511] The linker was trained with {sets} vectors, which the KB {kb} "
-        "lacks: build the KB with the same encoders, or leave dwe out of the channels"
+        "[DWE-E511] The linker was trained with {sets} vectors, which the KB {kb} has "
+        "not, or of another encoder: build the KB with the same encoders, or leave dwe "
+        "out of the channels"
     )
     E512 = (
         "[DWE-E512] The training loss is NaN or infinite: lower the learning rate, or "
@@ -205,6 +210,7 @@ class Errors:
         "[DWE-E513] [training.optimizer] is not one that the linker can follow: use "
         '@optimizers = "Adam.v1", with L2_is_weight_decay as you like'
     )
+    E514 = "[DWE-E514] {name} = {value} is not {expected}"
     E520 = (
         "[DWE-E520] The corpus has no path: pass --paths.train and --paths.dev, or set "
         "them in the config"

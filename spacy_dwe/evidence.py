@@ -38,6 +38,7 @@ ranked."""
 TEXT_SETS = ("description@text", "description@clip")
 DESCRIPTIONS_IN_CLIP = "description@clip"
 PICTURES = "image@clip"
+CLIP_SETS = (DESCRIPTIONS_IN_CLIP, PICTURES)
 
 
 @dataclass(slots=True)
@@ -69,48 +70,37 @@ class PreparedMention:
         return sum(array.nbytes for array in arrays)
 
 
-def build_evidence(
+def encoders_for(
     kb: "DweKnowledgeBase",
     *,
     text_encoder: "LazyTextEncoder | None",
     clip: "LazyClipEncoder | None",
-    cache: "FeatureCache",
-    layout: FeatureLayout,
-    channels: Sequence[str],
     device: str,
-    use_images: bool,
-    strict_images: bool,
-) -> "Evidence":
-    """Evidence from the encoders given, or else from those the KB was built with.
+) -> "tuple[LazyTextEncoder | None, LazyClipEncoder | None]":
+    """The encoders given, or else those the KB was built with. Loads no weights.
 
-    No weights are loaded before a mention needs them. Arguments as for `Evidence`;
+    kb (DweKnowledgeBase): the KB.
+    text_encoder (TextEncoder | None): the pipeline's own sentence encoder.
+    clip (ClipEncoder | None): the pipeline's own CLIP.
     device (str): torch device of encoders that are made here.
+    RETURNS (tuple): encoder of texts, which is CLIP where the KB has no vectors of a
+        sentence encoder, and of pictures; None where the KB has no vectors.
     RAISES (DweError): an encoder is given for which the KB has no vectors.
     """
     from .encoders.registry import encoder_from_spec
 
     sets = kb.vector_sets
-    in_clip = sets.get(DESCRIPTIONS_IN_CLIP)
+    by_clip = next((sets[name] for name in CLIP_SETS if name in sets), None)
     by_text = sets.get(TEXT_SETS[0])
-    if (clip is not None and in_clip is None) or (
-        text_encoder is not None and by_text is None
-    ):
-        option = "--clip" if in_clip is None and clip is not None else "--text-encoder"
-        raise DweError(Errors.E510.format(kb=kb.path, option=option))
-    if clip is None and in_clip is not None:
-        clip = cast("LazyClipEncoder", encoder_from_spec(in_clip.spec, device))
+    if clip is not None and by_clip is None:
+        raise DweError(Errors.E510.format(kb=kb.path, option="--clip"))
+    if text_encoder is not None and by_text is None:
+        raise DweError(Errors.E510.format(kb=kb.path, option="--text-encoder"))
+    if clip is None and by_clip is not None:
+        clip = cast("LazyClipEncoder", encoder_from_spec(by_clip.spec, device))
     if text_encoder is None and by_text is not None:
         text_encoder = encoder_from_spec(by_text.spec, device)
-    return Evidence(
-        kb,
-        text_encoder=clip if by_text is None else text_encoder,
-        clip=clip,
-        cache=cache,
-        layout=layout,
-        channels=channels,
-        use_images=use_images,
-        strict_images=strict_images,
-    )
+    return (clip if by_text is None else text_encoder), clip
 
 
 class Evidence:
@@ -216,13 +206,15 @@ class Evidence:
     def _texts(self, mentions: Sequence[Mention]) -> "list[MentionFeatures] | None":
         if not self.reads_text or self.text_encoder is None:
             return None
-        self._check(self.text_encoder, self.text_set)
+        in_clip = self.text_encoder is self.clip
+        self._check(self.text_encoder, CLIP_SETS if in_clip else TEXT_SETS[:1])
         return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
 
     def _pictures(self, mentions: Sequence[Mention]) -> list[np.ndarray]:
-        if not self.reads_images or self.clip is None:
+        pictured = self.reads_images and any(mention.images for mention in mentions)
+        if self.clip is None or not pictured:
             return [np.zeros((0, 0), dtype=np.float32)] * len(mentions)
-        self._check(self.clip, DESCRIPTIONS_IN_CLIP)
+        self._check(self.clip, CLIP_SETS)
         loaded: dict[ImageRef, tuple[str, bytes] | None] = {}
         for mention in mentions:
             for ref in mention.images:
@@ -239,21 +231,20 @@ class Evidence:
             )
         return out
 
-    def _check(self, encoder: "LazyTextEncoder", name: str | None) -> None:
+    def _check(self, encoder: "LazyTextEncoder", names: Sequence[str]) -> None:
         """Refuse vectors of another encoder: their cosines would be noise."""
-        vectors = None if name is None else self.kb.vector_sets.get(name)
-        if vectors is None or name in self._checked:
-            return
-        if encoder.fingerprint != vectors.fingerprint:
-            raise DweError(
-                Errors.E509.format(
-                    kb=self.kb.path,
-                    theirs=vectors.fingerprint,
-                    ours=encoder.fingerprint,
-                    set=name,
+        for name in {*names} & self.kb.vector_sets.keys() - self._checked:
+            theirs = self.kb.vector_sets[name].fingerprint
+            if encoder.fingerprint != theirs:
+                raise DweError(
+                    Errors.E509.format(
+                        kb=self.kb.path,
+                        theirs=theirs,
+                        ours=encoder.fingerprint,
+                        set=name,
+                    )
                 )
-            )
-        self._checked.add(str(name))
+            self._checked.add(name)
 
     def _read(self, ref: ImageRef, mention: Mention) -> tuple[str, bytes] | None:
         try:

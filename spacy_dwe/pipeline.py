@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .kb.knowledge_base import DweKnowledgeBase
     from .model.network import LinkingBatch, NetworkOutput
 
+    Encoders = tuple[LazyTextEncoder | None, LazyClipEncoder | None]
+
 NIL = "NIL"
 """`ent.kb_id_` of a mention that no entity of the KB explains; spaCy's own constant."""
 
@@ -174,6 +176,9 @@ class DweLinker(TrainablePipe):
         generate_candidates: "CandidateGenerator",
         scorer: Callable | None = None,
     ) -> None:
+        _check_setting("n_candidates", n_candidates, n_candidates >= 1, "at least 1")
+        _check_setting("top_k", top_k, top_k >= 0, "at least 0")
+        _check_setting("threshold", threshold, 0 <= threshold <= 1, "from 0 to 1")
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -194,8 +199,11 @@ class DweLinker(TrainablePipe):
         self._text_encoder = text_encoder
         self._kb: DweKnowledgeBase | None = None
         self._kb_path: Path | None = Path(kb) if kb else None
-        self._kb_is_configured = kb is not None
+        self._configured_kb = kb
+        self._encoders: Encoders | None = None
         self._evidence: Evidence | None = None
+        self._evidence_settings: tuple[Any, ...] = ()
+        self._trained_sets: dict[str, str] = {}
         self.cache: FeatureCache | None = None
         self._nil_is_labelled = False
 
@@ -216,8 +224,6 @@ class DweLinker(TrainablePipe):
     @channels.setter
     def channels(self, channels: Sequence[str]) -> None:
         self._channels = check_channels(channels)
-        self._evidence = None
-        self._prepared.clear()
 
     @property
     def kb(self) -> "DweKnowledgeBase | None":
@@ -251,8 +257,8 @@ class DweLinker(TrainablePipe):
     def _set_kb(self, kb: "DweKnowledgeBase") -> None:
         self._kb = kb
         self._kb_path = Path(kb.path)
+        self._encoders = None
         self._evidence = None
-        self._prepared.clear()
 
     def initialize(
         self,
@@ -286,7 +292,10 @@ class DweLinker(TrainablePipe):
         shim = self.network_shim
         layout = FeatureLayout.of(self.channels)
         evidence = self._build_evidence(layout, self.channels)
-        shim.build(network_spec(evidence, self.channels, shim.cfg), self._device())
+        spec = network_spec(evidence, self.channels, shim.cfg)
+        shim.build(spec, self._device())
+        sets = self._require_kb().vector_sets
+        self._trained_sets = {name: sets[name].fingerprint for name in spec.heads}
         self._evidence = None
 
     def _require_kb(self) -> "DweKnowledgeBase":
@@ -296,11 +305,9 @@ class DweLinker(TrainablePipe):
         return kb
 
     def _device(self) -> str:
-        if self.device != "auto":
-            return self.device
-        import torch
+        from .encoders.device import resolve_device
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return str(resolve_device(self.device))
 
     def _network_layout(self) -> FeatureLayout:
         """Columns of the trained combiner; untrained, those of the zero-shot one."""
@@ -319,28 +326,45 @@ class DweLinker(TrainablePipe):
     @property
     def evidence(self) -> "Evidence":
         """RETURNS (Evidence): what gathers features for the network in use."""
-        if self._evidence is None:
+        settings = (
+            self._channels,
+            self.n_candidates,
+            self.use_images,
+            self.strict_images,
+            self.generate_candidates,
+        )
+        if self._evidence is None or self._evidence_settings != settings:
             layout = self._network_layout()
             channels = [c for c in self.channels if c in layout.channels]
             self._evidence = self._build_evidence(layout, channels)
+            self._evidence_settings = settings
+            self._prepared.clear()
         return self._evidence
 
     def _build_evidence(
         self, layout: FeatureLayout, channels: Sequence[str]
     ) -> "Evidence":
         from .encoders.cache import FeatureCache
-        from .evidence import build_evidence
+        from .evidence import Evidence, encoders_for
 
+        kb = self._require_kb()
         if self.cache is None:
             self.cache = FeatureCache()
-        return build_evidence(
-            self._require_kb(),
-            text_encoder=self._text_encoder,
-            clip=self._clip,
+        if self._encoders is None:
+            self._encoders = encoders_for(
+                kb,
+                text_encoder=self._text_encoder,
+                clip=self._clip,
+                device=self._device(),
+            )
+        text_encoder, clip = self._encoders
+        return Evidence(
+            kb,
+            text_encoder=text_encoder,
+            clip=clip,
             cache=self.cache,
             layout=layout,
             channels=channels,
-            device=self._device(),
             use_images=self.use_images,
             strict_images=self.strict_images,
         )
@@ -422,7 +446,12 @@ class DweLinker(TrainablePipe):
         spec = self.network_shim.network.spec
         sets = self._require_kb().vector_sets
         heads = spec.heads if "dwe" in self.channels else ()
-        missing = [name for name in heads if name not in sets]
+        missing = [
+            name
+            for name in heads
+            if name not in sets
+            or sets[name].fingerprint != self._trained_sets.get(name)
+        ]
         if missing:
             raise DweError(
                 Errors.E511.format(kb=self._kb_path, sets=", ".join(missing))
@@ -445,7 +474,7 @@ class DweLinker(TrainablePipe):
         """
         if not scores:
             return
-        kept = [mention.rows[: self.top_k] for mention in scores]
+        kept = [mention.rows[: max(1, self.top_k)] for mention in scores]
         rows = np.unique(np.concatenate(kept))
         known = dict(zip(rows.tolist(), self._require_kb().titles(rows)))
         ents = chain.from_iterable(doc.ents for doc in docs)
@@ -464,9 +493,9 @@ class DweLinker(TrainablePipe):
                 for rank, row in enumerate(mention.rows[: self.top_k].tolist())
             )
             ent._.kb_candidates = candidates
-            best = mention.probabilities[0] if len(mention.rows) else 0.0
-            is_link = best >= max(self.threshold, mention.nil_probability)
-            kb_id = candidates[0].id if is_link and candidates else NIL
+            limit = max(self.threshold, mention.nil_probability)
+            is_link = len(mention.rows) and mention.probabilities[0] >= limit
+            kb_id = known[mention.rows[0]][0] if is_link else NIL
             for token in ent:
                 if self.overwrite or not token.ent_kb_id:
                     token.ent_kb_id_ = kb_id
@@ -527,10 +556,11 @@ class DweLinker(TrainablePipe):
         shim.network.dwe_trained = bool(shim.network.spec.heads)
 
     def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
+        evidence = self.evidence
         return self._prepared.get(
             mentions,
             lambda new: chain.from_iterable(
-                self.evidence.prepare(new, self.generate_candidates, self.n_candidates)
+                evidence.prepare(new, self.generate_candidates, self.n_candidates)
             ),
         )
 
@@ -611,20 +641,33 @@ class DweLinker(TrainablePipe):
         inside = pipeline is not None and kb and kb.is_relative_to(pipeline.resolve())
         if kb and inside and pipeline is not None:
             kb = kb.relative_to(pipeline.resolve())
-        return {"kb": kb.as_posix() if kb else None}
+        return {
+            "kb": kb.as_posix() if kb else None,
+            "configured_kb": self._configured_kb,
+            "trained_sets": self._trained_sets,
+        }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
-        path = os.environ.get(KB_VARIABLE) or state["kb"]
-        if path is None or self._kb_is_configured:
+        self._trained_sets = state["trained_sets"]
+        if self._configured_kb != state["configured_kb"]:
+            # The config was changed since, and so names the KB to use.
+            return
+        here = os.environ.get(KB_VARIABLE) or None
+        if here is None and state["kb"] is None:
             return
         self._kb = None
+        self._encoders = None
         self._evidence = None
-        self._prepared.clear()
-        self._kb_path = Path(path) if pipeline is None else pipeline / path
+        self._kb_path = Path(here) if here else (pipeline or Path()) / state["kb"]
 
     def _load_weights(self, data: bytes) -> None:
         self.network_shim.from_bytes(data, device=self._device())
         self._evidence = None
+
+
+def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:
+    if not is_valid:
+        raise DweError(Errors.E514.format(name=name, value=value, expected=expected))
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

@@ -14,12 +14,15 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except RuntimeError:
         choices = "auto, cpu, cuda, cuda:1"
         raise DweError(
             Errors.E226.format(what="device", value=device, choices=choices)
         ) from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise DweError(Errors.E227.format(device=device))
+    return found
 
 
 @contextmanager

@@ -1,0 +1,150 @@
+"""A tiny world for the component: ten names, each of a red and of a blue place.
+
+Nothing but a picture tells the two namesakes apart; ids are such as "Georgia-red".
+"""
+
+import pytest
+import spacy
+from PIL import Image
+from spacy.tokens import Span
+from spacy.training import Example
+from tiny_models import save_bert, save_clip_of_kind
+
+from spacy_dwe.kb.build import build_kb
+from spacy_dwe.kb.entity import Entity
+
+NAMES = (
+    *("Georgia", "Congo", "Guinea", "Korea", "Samoa"),
+    *("Limburg", "Cordoba", "Macedonia", "Santiago", "Victoria"),
+)
+COLOURS = {"red": (210, 30, 30), "blue": (30, 30, 210)}
+PLACES = [(name, colour) for name in NAMES for colour in COLOURS]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A folder with a tiny CLIP, a tiny BERT, pictures, and documents."""
+    root = tmp_path_factory.mktemp("world")
+    save_clip_of_kind(root / "clip", "clip")
+    (root / "bert").mkdir()
+    save_bert(root / "bert")
+    for colour, rgb in COLOURS.items():
+        for shade in range(5):
+            value = tuple(max(0, channel - 15 * shade) for channel in rgb)
+            Image.new("RGB", (32, 32), value).save(root / f"{colour}-{shade}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def picture(world):
+    """Path of a picture of a colour; there are five shades."""
+    return lambda colour, shade=0: str(world / f"{colour}-{shade}.png")
+
+
+@pytest.fixture(scope="session")
+def clip(world):
+    from spacy_dwe.encoders.registry import clip_encoder
+
+    return clip_encoder(f"local-dir:{world / 'clip'}", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def bert(world):
+    from spacy_dwe.encoders.registry import text_encoder
+
+    return text_encoder(str(world / "bert"), device="cpu")
+
+
+def pictured_entities(picture):
+    """Nothing but their pictures tells namesakes apart."""
+    return [
+        Entity(f"{name}-{colour}", name, images=(picture(colour),))
+        for name, colour in PLACES
+    ]
+
+
+def described_entities():
+    """Nothing but their descriptions tells namesakes apart."""
+    return [
+        Entity(f"{name}-{colour}", name, f"A {colour} place.")
+        for name, colour in PLACES
+    ]
+
+
+@pytest.fixture(scope="session")
+def kb(world, clip, picture):
+    """Path of a KB whose entities have pictures."""
+    return build_kb(pictured_entities(picture), world / "pictures.kb", clip=clip).path
+
+
+@pytest.fixture(scope="session")
+def described_kb(world, clip):
+    """Path of a KB that says the colour in words only: linking must be learned."""
+    return build_kb(described_entities(), world / "described.kb", clip=clip).path
+
+
+@pytest.fixture(scope="session")
+def names_kb(world):
+    """Path of a KB without any vectors."""
+    return build_kb(described_entities(), world / "names.kb").path
+
+
+@pytest.fixture(scope="session")
+def two_encoder_kb(world, clip, bert):
+    """Path of a KB with vectors of a sentence encoder beside those of CLIP."""
+    path = world / "two.kb"
+    return build_kb(described_entities(), path, text_encoder=bert, clip=clip).path
+
+
+@pytest.fixture
+def nlp(kb):
+    """A pipeline with an untrained linker."""
+    return linking_pipeline(kb)
+
+
+def linking_pipeline(kb, **config):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("dwe_linker", config={"device": "cpu", **config}).load_kb(kb)
+    return nlp
+
+
+@pytest.fixture
+def pipeline():
+    """Make a blank pipeline with a linker on a KB."""
+    return linking_pipeline
+
+
+@pytest.fixture
+def document(nlp):
+    """Make a document in which names are entities."""
+
+    def make(text, *images, vocab=None):
+        doc = spacy.blank("en", vocab=vocab or nlp.vocab).make_doc(text)
+        doc.ents = [
+            Span(doc, token.i, token.i + 1, label="PLACE")
+            for token in doc
+            if token.text in NAMES
+        ]
+        if images:
+            doc._.images = list(images)
+        return doc
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def examples(picture):
+    """Make labelled examples: each place with some shades of its colour."""
+
+    def make(nlp, shades=(0, 1)):
+        made = []
+        for name, colour in PLACES:
+            for shade in shades:
+                doc = nlp.make_doc(f"We saw {name} again.")
+                doc._.images = picture(colour, shade)
+                gold = {"entities": [(7, 7 + len(name), "PLACE")]}
+                gold["links"] = {(7, 7 + len(name)): {f"{name}-{colour}": 1.0}}
+                made.append(Example.from_dict(doc, gold))
+        return made
+
+    return make
