@@ -22,6 +22,9 @@ CANDIDATES = "_dwe_kb_candidates"
 GROUPS = "_dwe_link_groups"
 DOCUMENT_ID = "dwe_document_id"
 
+NIL = "NIL"
+"""`kb_id_` of an entity that the KB does not hold; spaCy's own constant."""
+
 
 def document_name(doc: Doc) -> str:
     """What messages call a document: the id it came with, else its first words."""
@@ -30,6 +33,27 @@ def document_name(doc: Doc) -> str:
         return f"document {identifier}"
     text = " ".join(doc.text[:60].split())
     return f'document "{text[:40]}…"' if len(text) > 40 else f'document "{text}"'
+
+
+def images_at(doc: Doc, start: int, end: int) -> tuple[ImageRef, ...]:
+    """RETURNS (tuple[ImageRef, ...]): pictures of the mention between two character
+    offsets, whether or not they are a span of this Doc's tokens."""
+    own = doc.user_data.get(_key(IMAGES, start, end))
+    return _doc_images(doc) if own is None else tuple(own)
+
+
+def has_images(doc: Doc) -> bool:
+    """RETURNS (bool): whether anyone set pictures, of the document or of a mention."""
+    return bool(_image_keys(doc))
+
+
+def replace_images(doc: Doc, source: Doc | None) -> None:
+    """Give a document the pictures of another, of its mentions too, or none at all."""
+    for key in _image_keys(doc):
+        del doc.user_data[key]
+    if source is not None:
+        for key in _image_keys(source):
+            doc.user_data[key] = source.user_data[key]
 
 
 def register_extensions() -> None:
@@ -46,26 +70,30 @@ def register_extensions() -> None:
     srsly.msgpack_decoders.register(CODEC, func=decode_msgpack)
 
 
-def _doc_key(name: str) -> Any:
+def _key(name: str, start: int | None = None, end: int | None = None) -> Any:
     # Any, because spaCy's stubs say that the keys of user_data are strings.
-    return ("._.", name, None, None)
+    return ("._.", name, start, end)
+
+
+def _image_keys(doc: Doc) -> list[Any]:
+    keys = [key for key in doc.user_data if isinstance(key, tuple)]
+    return [key for key in keys if key[:2] == ("._.", IMAGES)]
 
 
 def _span_key(span: Span, name: str) -> Any:
-    return ("._.", name, span.start_char, span.end_char)
+    return _key(name, span.start_char, span.end_char)
 
 
 def _doc_images(doc: Doc) -> tuple[ImageRef, ...]:
-    return tuple(doc.user_data.get(_doc_key(IMAGES), ()))
+    return tuple(doc.user_data.get(_key(IMAGES), ()))
 
 
 def _set_doc_images(doc: Doc, value: Any) -> None:
-    doc.user_data[_doc_key(IMAGES)] = image_refs(value)
+    doc.user_data[_key(IMAGES)] = image_refs(value)
 
 
 def _span_images(span: Span) -> tuple[ImageRef, ...]:
-    own = span.doc.user_data.get(_span_key(span, IMAGES))
-    return _doc_images(span.doc) if own is None else tuple(own)
+    return images_at(span.doc, span.start_char, span.end_char)
 
 
 def _set_span_images(span: Span, value: Any) -> None:

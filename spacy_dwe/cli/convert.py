@@ -1,15 +1,12 @@
 """`python -m spacy dwe convert`: from and to the interchange format."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from ..errors import DweError, Errors
-
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
 
 Item = TypeVar("Item")
 
@@ -62,11 +59,12 @@ def convert(
     """
     from wasabi import Printer
 
+    from ..files import require_file
+
     if format not in FORMATS:
         choices = ", ".join(FORMATS)
         raise DweError(Errors.E240.format(value=format, choices=choices))
-    if not src.exists():
-        raise DweError(Errors.E001.format(path=src))
+    require_file(src)
     if out.exists() and out.samefile(src):
         raise DweError(Errors.E235.format(path=out))
     n_documents = FORMATS[format](src, out, lang, image_root, silent)
@@ -82,6 +80,7 @@ def _to_docbin(
     from spacy.tokens import DocBin
 
     from ..datasets.documents import make_docs, read_documents
+    from ..files import replacing
 
     try:
         nlp = spacy.blank(lang)
@@ -98,45 +97,26 @@ def _to_docbin(
         n_documents += 1
     if not n_documents:
         raise DweError(Errors.E004.format(path=src, what="documents"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.part")
-    try:
+    with replacing(out) as temporary:
         doc_bin.to_disk(temporary)
-        temporary.replace(out)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     return n_documents
 
 
 def _to_jsonl(
     src: Path, out: Path, lang: str, image_root: Path | None, silent: bool
 ) -> int:
-    from ..datasets.documents import document_objects, writing_jsonl
+    from spacy.vocab import Vocab
 
+    from ..datasets.documents import docbin_docs, document_objects
+    from ..files import writing_jsonl
+
+    docs = docbin_docs(src, Vocab())
     n_documents = 0
     with writing_jsonl(out) as write:
-        for record in _shown(document_objects(_docs_of(src)), silent):
+        for record in _shown(document_objects(docs), silent):
             write(record)
             n_documents += 1
     return n_documents
-
-
-def _docs_of(path: Path) -> "Iterator[Doc]":
-    from spacy.tokens import DocBin
-    from spacy.vocab import Vocab
-
-    try:
-        doc_bin = DocBin().from_disk(path)
-    except OSError:
-        raise
-    except Exception as error:
-        # zlib, msgpack or a missing key, after what the file holds instead.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DweError(
-            Errors.E233.format(path=path, what=".spacy file", reason=reason)
-        ) from None
-    return doc_bin.get_docs(Vocab())
 
 
 def _shown(items: Iterable[Item], silent: bool) -> Iterable[Item]:

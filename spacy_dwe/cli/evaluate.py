@@ -114,14 +114,14 @@ def evaluate(
     from tqdm import tqdm
     from wasabi import Printer
 
+    from ..datasets.documents import labelled_docs
     from ..evaluation.evaluate import GENERATORS, evaluate_docs, prediction_records
-    from ..evaluation.files import labelled_docs, write_json, write_jsonl
+    from ..files import require_file, write_json, write_jsonl
 
     if candidates is not None and candidates not in GENERATORS:
         what, choices = "--candidates", ", ".join(GENERATORS)
         raise DweError(Errors.E413.format(what=what, value=candidates, choices=choices))
-    if not data.exists():
-        raise DweError(Errors.E001.format(path=data))
+    require_file(data)
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
     docs = labelled_docs(nlp, data, image_root)
     with tqdm(desc="Linking", unit=" docs", disable=silent) as bar:

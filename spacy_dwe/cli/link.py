@@ -104,10 +104,10 @@ def link(
     from tqdm import tqdm
     from wasabi import Printer
 
-    from ..datasets.documents import read_documents, writing_jsonl
+    from ..datasets.documents import read_documents
+    from ..files import require_file, writing_jsonl
 
-    if not data.is_file():
-        raise DweError(Errors.E001.format(path=data))
+    require_file(data)
     if output.exists() and output.samefile(data):
         raise DweError(Errors.E235.format(path=output))
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
@@ -217,7 +217,7 @@ def _found(ent: "Span") -> dict[str, Any]:
 
 
 def _link(ent: "Span") -> dict[str, Any]:
-    from ..datasets.documents import NIL
+    from ..tokens import NIL
 
     kb_id = ent.kb_id_ if ent.kb_id_ not in ("", NIL) else None
     candidates = ent._.kb_candidates

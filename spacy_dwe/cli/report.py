@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import DweError, Errors
 from .evaluate import COLUMNS, metrics_row
 from .pipelines import load_linking_pipeline, share_features
 
@@ -80,14 +79,13 @@ def report(
     from tqdm import tqdm
     from wasabi import Printer
 
-    from ..evaluation.files import write_json, write_text
     from ..evaluation.report import render
     from ..evaluation.sample_report import build_report
     from ..evaluation.sample_rows import PERMUTED, ROWS, SWAPPED, TEST, run_rows
+    from ..files import require_file, write_json, write_text
 
     for name in (TEST, PERMUTED, SWAPPED):
-        if not (path := corpus / f"{name}.jsonl").exists():
-            raise DweError(Errors.E001.format(path=path))
+        require_file(corpus / f"{name}.jsonl")
     loaded = {
         name: load_linking_pipeline(pipeline, kb)
         for name, pipeline in pipelines.items()

@@ -1,30 +1,26 @@
 """documents.jsonl: labelled or unlabelled mentions in texts with pictures.
 
 Reading checks every line and names file and line of the first mistake, so that what
-comes after it can trust its input. Writing is all or nothing.
+comes after it can trust its input.
 """
 
-import gzip
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors
+from ..files import read_json_lines, require_file
 from ..images import ImageRef, resolve
-from ..tokens import DOCUMENT_ID
+from ..tokens import DOCUMENT_ID, NIL
 
 if TYPE_CHECKING:
     from spacy.language import Language
-
-NIL = "NIL"
-"""kb_id of a mention that is labelled as not being in the KB."""
 
 LABEL = "ENTITY"
 """Label of the entities that are made from mentions, which have none of their own."""
@@ -36,7 +32,8 @@ EXTRA = "dwe_extra"
 """Key of Doc.user_data: keys of the document that this package does not know."""
 
 KNOWN_KEYS = ("id", "text", "images", "mentions")
-SUFFIXES = (".jsonl", ".jsonl.gz")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".spacy")
+"""Endings of the files that `labelled_docs` reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +85,9 @@ def read_documents(
         the file.
     YIELDS (Document): a document without an id is named by its line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DweError(Errors.E001.format(path=path))
-    root = path.parent if image_root is None else image_root
+    root = Path(path).parent if image_root is None else image_root
     lines: dict[str, int] = {}
-    for number, source in _objects(path):
+    for number, source in read_json_lines(path):
         try:
             document = _document(source, number, root)
         except _Mistake as mistake:
@@ -106,6 +100,40 @@ def read_documents(
                 Errors.E230.format(path=path, line=number, id=document.id, first=first)
             )
         yield document
+
+
+def labelled_docs(
+    nlp: "Language", path: Path, image_root: Path | None = None
+) -> Iterator[Doc]:
+    """Read documents with their labels as kb_id of their entities.
+
+    nlp (Language): gives tokenizer and vocabulary.
+    path (Path): documents.jsonl, or a .spacy file that kept its user data.
+    image_root (Path | None): where relative pictures start; None = the folder of
+        `path`. Those of a .spacy file are not moved.
+    YIELDS (Doc): as `make_docs` gives them.
+    """
+    if path.suffix == ".spacy":
+        yield from docbin_docs(path, nlp.vocab)
+        return
+    for document in read_documents(path, image_root):
+        yield from make_docs(nlp, document, with_gold=True)
+
+
+def docbin_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
+    """YIELDS (Doc): the documents of a .spacy file.
+    RAISES (DweError): it is no such file."""
+    try:
+        doc_bin = DocBin().from_disk(require_file(path))
+    except (DweError, OSError):
+        raise
+    except Exception as error:
+        # zlib, msgpack or a missing key, after what the file holds instead.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DweError(
+            Errors.E233.format(path=path, what=".spacy file", reason=reason)
+        ) from None
+    yield from doc_bin.get_docs(vocab)
 
 
 def make_docs(
@@ -171,64 +199,13 @@ def document_objects(docs: Iterable[Doc]) -> Iterator[dict[str, Any]]:
         yield pending
 
 
-@contextmanager
-def writing_jsonl(path: str | Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Write a file of JSON lines that is complete or absent: it takes its name when the
-    block ends without an error, and replaces an older file only then.
-
-    path (str | Path): .jsonl, or .jsonl.gz.
-    YIELDS (Callable): writes one object. NaN is an error.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with _created(temporary, path.suffix == ".gz") as file:
-
-            def write(record: Mapping[str, Any]) -> None:
-                file.write(json.dumps(record, ensure_ascii=False, allow_nan=False))
-                file.write("\n")
-
-            yield write
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 class _Mistake(Exception):
     """What is wrong with a line."""
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with _opened(path) as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                if line.strip():
-                    yield number, _object(line, path, number)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise DweError(
-                Errors.E233.format(path=path, what="gzip file", reason=error)
-            ) from None
-
-
-def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except UnicodeDecodeError as error:
-        reason = f"not UTF-8 at byte {error.start + 1}"
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg}, column {error.colno}"
-    else:
-        if isinstance(value, dict):
-            return value
-        reason = "a document is an object in {}"
-    raise DweError(Errors.E002.format(path=path, line=number, reason=reason))
-
-
-def _document(source: dict[str, Any], line: int, root: str | Path) -> Document:
+def _document(source: Any, line: int, root: str | Path) -> Document:
+    if not isinstance(source, dict):
+        raise _Mistake("a document is an object in {}")
     identifier = source.get("id", line)
     if isinstance(identifier, bool) or not isinstance(identifier, (str, int)):
         raise _Mistake(f'"id" is a string, not {_shown(identifier)}')
@@ -364,15 +341,3 @@ def _object_of(doc: Doc, number: int) -> dict[str, Any]:
     extra = dict(doc.user_data.get(EXTRA, {}))
     known = {"id": identifier, "text": doc.text, "mentions": mentions}
     return {**known, **({"images": images} if images else {}), **extra}
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def _created(path: Path, compressed: bool) -> IO[str]:
-    if compressed:
-        return gzip.open(path, "wt", encoding="utf-8", newline="\n")
-    return path.open("w", encoding="utf-8", newline="\n")

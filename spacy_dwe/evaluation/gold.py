@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from spacy.tokens import Doc, Span
 
-from ..datasets.documents import NIL
-from ..images import ImageRef
-from ..tokens import DOCUMENT_ID
+from ..tokens import DOCUMENT_ID, NIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +21,11 @@ class Gold:
     groups: tuple[str, ...] = ()
 
 
-def gold_mentions(
-    reference: Doc, name: str, images: tuple[ImageRef, ...] | None = None
-) -> tuple[Doc, list[Gold]]:
+def gold_mentions(reference: Doc, name: str) -> tuple[Doc, list[Gold]]:
     """Split a labelled document into the question and the answers.
 
     reference (Doc): entities with a kb_id are labelled.
     name (str): what to call the document if it came without an id.
-    images (tuple[ImageRef, ...] | None): pictures in place of the document's own.
     RETURNS (tuple[Doc, list[Gold]]): a copy whose entities are the labelled ones
         without their labels, and the label of each in order.
     """
@@ -39,8 +34,6 @@ def gold_mentions(
     doc = reference.copy()
     doc.user_data = dict(reference.user_data)
     doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in labelled])
-    if images is not None:
-        doc._.images = images
     golds = [
         Gold(document, None if e.kb_id_ == NIL else e.kb_id_, e._.link_groups)
         for e in labelled

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.training import Example
 
-from ..datasets.documents import NIL
+from ..tokens import NIL
+from ..tokens import has_images, replace_images
 from .gold import gold_mentions
 from .outcomes import outcomes_of
 from .ranking import measure
@@ -56,8 +57,9 @@ def score_links(
     if linker is not None and linker.kb is not None:
         docs, golds = [], []
         for index, example in enumerate(examples):
-            images = example.predicted._.images or None
-            doc, labels = gold_mentions(example.reference, str(index), images)
+            doc, labels = gold_mentions(example.reference, str(index))
+            if has_images(example.predicted):
+                replace_images(doc, example.predicted)
             docs.append(doc)
             golds.extend(labels)
         scored = linker.score_mentions(docs)

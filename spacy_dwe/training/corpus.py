@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..datasets.documents import SUFFIXES, labelled_docs
 from ..errors import DweError, Errors
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class _Corpus:
             raise DweError(Errors.E004.format(path=self.path, what="documents"))
 
     def _documents(self, nlp: "Language") -> Iterator[Doc]:
-        from ..evaluation.files import labelled_docs
-
         for file in self._files():
             yield from labelled_docs(nlp, file, self.image_root)
 
@@ -63,8 +62,7 @@ class _Corpus:
             raise DweError(Errors.E001.format(path=self.path))
         if not self.path.is_dir():
             return [self.path]
-        kinds = (".jsonl", ".jsonl.gz", ".spacy")
-        return sorted(p for p in self.path.iterdir() if p.name.endswith(kinds))
+        return sorted(p for p in self.path.iterdir() if p.name.endswith(SUFFIXES))
 
 
 def _unannotated(reference: Doc) -> Doc:

@@ -59,7 +59,6 @@ def test_text_for_encoders():
         ({"aliases": [{"prior": 0.1}]}, "an alias must be a non-empty string"),
         ({"aliases": [{"alias": "a", "prior": 2}]}, "must lie between 0 and 1, not 2"),
         ({"prior": True}, '"prior" must be a number, not true or false'),
-        ({"prior": float("nan")}, '"prior" must lie between 0 and 1, not nan'),
         ({"images": "a.jpg"}, '"images" must be a list of non-empty strings'),
     ],
 )
@@ -116,8 +115,8 @@ def test_truncated_gzip(tmp_path, entities):
     path = tmp_path / "e.jsonl.gz"
     write_entities(path, entities)
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(DweError, match="no complete gzip file"):
+    with pytest.raises(DweError, match="is no complete gzip file"):
         list(read_entities(path))
     path.write_bytes(gzip.compress(b"{}")[3:])
-    with pytest.raises(DweError, match="no complete gzip file"):
+    with pytest.raises(DweError, match="is no complete gzip file"):
         list(read_entities(path))

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import random
 import shutil
 import tempfile
@@ -16,12 +15,13 @@ import torch
 import tqdm
 from PIL import Image
 
-from spacy_dwe.datasets.places.data import Place, Places, read_places
-from spacy_dwe.datasets.places.flags import draw
-from spacy_dwe.datasets.places.photograph import shoot
-from spacy_dwe.datasets.places.plan import Document, Picture, plan_sample
-from spacy_dwe.datasets.places.scenes import scene
-from spacy_dwe.errors import DweError, Errors
+from ...errors import DweError, Errors
+from ...files import write_jsonl
+from .data import Place, Places, read_places
+from .flags import draw
+from .photograph import shoot
+from .plan import Document, Picture, plan_sample
+from .scenes import scene
 
 CANVAS = 144, 96
 """Width and height at which drawings wait to be photographed."""
@@ -59,10 +59,10 @@ def build_places(
             wanted.union(plan.pictures.values()), places, seed, temporary / IMAGES
         )
         entities = _entities(places, plan.pictures, files)
-        _write(temporary / ENTITIES, entities)
+        write_jsonl(temporary / ENTITIES, entities)
         for stem, documents in plan.documents.items():
             records = (_record(document, files) for document in documents)
-            _write(temporary / f"{stem}.jsonl", records)
+            write_jsonl(temporary / f"{stem}.jsonl", records)
         temporary.chmod(0o755)
         _take_place(temporary, out)
     finally:
@@ -184,12 +184,6 @@ def _record(document: Document, files: Mapping[Picture, str]) -> dict[str, Any]:
     if document.swapped_to:
         record["swapped_to"] = document.swapped_to
     return record
-
-
-def _write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf8", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _count(documents: Sequence[Document]) -> Counter[str]:

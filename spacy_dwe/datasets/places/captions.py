@@ -5,7 +5,7 @@ the flag among sentences on geography, in which nothing says what the flag looks
 import random
 from collections.abc import Sequence
 
-from spacy_dwe.datasets.places.wording import sentence
+from .wording import sentence
 
 
 def random_caption(rng: random.Random, phrases: Sequence[str]) -> str:

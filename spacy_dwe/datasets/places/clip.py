@@ -23,16 +23,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spacy_dwe.datasets.places.captions import (
+from ...errors import DweError, Errors
+from .captions import (
     among_prose,
     random_caption,
     random_name,
 )
-from spacy_dwe.datasets.places.data import Place, read_places
-from spacy_dwe.datasets.places.flags import FlagSpec, caption, describe, draw
-from spacy_dwe.datasets.places.made_up import random_flag
-from spacy_dwe.datasets.places.photograph import shoot
-from spacy_dwe.errors import DweError, Errors
+from .data import Place, read_places
+from .flags import FlagSpec, caption, describe, draw
+from .made_up import random_flag
+from .photograph import shoot
 
 CANVAS = 96, 64
 """Width and height at which drawings wait to be photographed."""

@@ -1,6 +1,5 @@
 """The places of the sample: facts, the name they share with others, and their flag."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -9,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spacy_dwe.datasets.places.flags import distance, parse_flag
-from spacy_dwe.errors import DweError, Errors
+from ...errors import DweError, Errors
+from ...files import read_json_lines
+from .flags import distance, parse_flag
 
 SPLITS = "seen", "unseen"
 QID = re.compile(r"Q[1-9]\d*")
@@ -77,28 +77,17 @@ def read_places(path: Path) -> Places:
     RAISES (DweError): with the line of a place that is incomplete, doubled, or hard to
         tell from a namesake by its flag.
     """
-    if not path.is_file():
-        raise DweError(Errors.E001.format(path=path))
-    places: list[Place] = []
-    with path.open(encoding="utf8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                places.append(_place(path, number, line))
+    places = [_place(path, number, row) for number, row in read_json_lines(path)]
     if not places:
         raise DweError(Errors.E004.format(path=path, what="places"))
     _check(path, places)
     return Places(tuple(places))
 
 
-def _place(path: Path, number: int, line: str) -> Place:
+def _place(path: Path, number: int, row: Any) -> Place:
     def refuse(reason: str) -> DweError:
         return DweError(Errors.E320.format(path=path, line=number, reason=reason))
 
-    try:
-        row = json.loads(line)
-    except ValueError as err:
-        message = Errors.E002.format(path=path, line=number, reason=err)
-        raise DweError(message) from None
     if not isinstance(row, dict):
         raise refuse("an object was expected")
     for key in ("id", "title", "name", "kind", "split", "description"):

@@ -6,9 +6,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from spacy_dwe.datasets.places import layers as kinds
-from spacy_dwe.datasets.places.layers import COLOURS, Flag, Layer, Point, parse_flag
-from spacy_dwe.datasets.places.silhouettes import SILHOUETTES
+from . import layers as kinds
+from .layers import COLOURS, Flag, Layer, Point, parse_flag
+from .silhouettes import SILHOUETTES
 
 SUPERSAMPLING = 4
 

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from spacy_dwe.datasets.places.drawing import draw
-from spacy_dwe.datasets.places.layers import COLOURS, Flag, parse_flag
-from spacy_dwe.datasets.places.wording import Element, caption, describe, elements
+from .drawing import draw
+from .layers import COLOURS, Flag, parse_flag
+from .wording import Element, caption, describe, elements
 
 __all__ = [
     "COLOURS",

@@ -20,7 +20,7 @@ from typing import (
     get_type_hints,
 )
 
-from spacy_dwe.errors import DweError, Errors
+from ...errors import DweError, Errors
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (206, 17, 38),

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spacy_dwe.datasets.places.flags import FlagSpec, layout, layout_distance
-from spacy_dwe.datasets.places.layers import ANIMALS, COLOURS, OBJECTS, PLANTS, Point
+from .flags import FlagSpec, layout, layout_distance
+from .layers import ANIMALS, COLOURS, OBJECTS, PLANTS, Point
 
 NEAR = 0.12
 """Made-up flags keep at least this `distance` from the excluded ones."""

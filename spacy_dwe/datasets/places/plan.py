@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spacy_dwe.datasets.places.data import Place, Places
-from spacy_dwe.datasets.places.flags import layout, layout_distance
-from spacy_dwe.datasets.places.sentences import (
+from .data import Place, Places
+from .flags import layout, layout_distance
+from .sentences import (
     SPLITS,
     UNDECIDABLE,
     Sentence,

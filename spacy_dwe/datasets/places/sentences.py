@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spacy_dwe.datasets.places.data import Place
+from .data import Place
 
 SPLITS = "train", "dev", "test"
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from spacy_dwe.datasets.places import layers as kinds
-from spacy_dwe.datasets.places.layers import Flag, Layer, Point, parse_flag
+from . import layers as kinds
+from .layers import Flag, Layer, Point, parse_flag
 
 
 class Element(NamedTuple):
