@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc, Span
 
-from .tokens import document_name
+from .tokens import document_name, images_at
 
 if TYPE_CHECKING:
     from .encoders.base import MentionText
@@ -57,15 +57,19 @@ def mentions_of(docs: Sequence[Doc]) -> list[Mention]:
     ]
 
 
-def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
+def mentions_in(
+    doc: Doc, index: int, spans: Iterable[Span], pictured: Doc | None = None
+) -> list[Mention]:
     """Mentions of one document.
 
-    doc (Doc): gives text, sentence boundaries and pictures.
+    doc (Doc): gives text and sentence boundaries.
     index (int): position of the document in its batch.
     spans (Iterable[Span]): mentions; may belong to another Doc of the same text.
+    pictured (Doc | None): gives the pictures, if not `doc`.
     RETURNS (list[Mention]): one a span.
     """
     name = document_name(doc)
+    pictured = doc if pictured is None else pictured
     has_sentences = doc.has_annotation("SENT_START")
     mentions = []
     for span in spans:
@@ -83,7 +87,7 @@ def mentions_in(doc: Doc, index: int, spans: Iterable[Span]) -> list[Mention]:
                 text=span.text,
                 context=context,
                 context_start=start - context_start,
-                images=span._.images,
+                images=images_at(pictured, start, end),
             )
         )
     return mentions

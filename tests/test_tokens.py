@@ -9,7 +9,14 @@ from spacy.tokens import Doc, DocBin, Span
 
 import spacy_dwe.tokens
 from spacy_dwe.images import ImageRef
-from spacy_dwe.tokens import KBCandidate, document_name, register_extensions
+from spacy_dwe.tokens import (
+    KBCandidate,
+    document_name,
+    has_images,
+    images_at,
+    register_extensions,
+    replace_images,
+)
 
 GEORGE = KBCandidate("Q23", "George Washington", "1st president", 0.9, {"name": 1.5})
 STATE = KBCandidate("Q1223", "Washington", "state of the USA", 0.1, {"name": 1.0})
@@ -134,3 +141,14 @@ def test_a_document_is_named_by_its_id_or_its_words(nlp):
     doc.user_data["dwe_document_id"] = "d17"
     assert document_name(doc) == "document d17"
     assert len(document_name(nlp.make_doc("word " * 100))) < 60
+
+
+def test_pictures_can_be_moved_to_another_document_or_taken_away(nlp):
+    doc, other = make_doc(nlp), nlp.make_doc("Washington crossed the Delaware.")
+    assert has_images(doc) and not has_images(other)
+    replace_images(other, doc)
+    assert other._.images == doc._.images
+    assert images_at(other, 23, 31) == other[3:4]._.images == doc.ents[1]._.images
+    replace_images(other, None)
+    assert not has_images(other) and other[0:1]._.images == ()
+    assert len(doc._.images) == 2

@@ -12,6 +12,7 @@ from spacy.util import minibatch
 from ..errors import DweError, Errors
 from ..kb.candidates import all_entities, exact_candidates, name_candidates
 from ..model.scoring import ScoredMention
+from ..tokens import replace_images
 from .gold import Gold, gold_mentions
 from .outcomes import RECALL_AT, Outcome, outcomes_of
 from .ranking import DRAWS, metrics
@@ -86,7 +87,9 @@ def evaluate_docs(
             golds: list[Gold] = []
             for doc in batch:
                 name = f"number {n_docs + len(questions) + 1}"
-                question, labels = gold_mentions(doc, name, None if use_images else ())
+                question, labels = gold_mentions(doc, name)
+                if not use_images:
+                    replace_images(question, None)
                 n_unlabelled += len(doc.ents) - len(labels)
                 questions.append(question)
                 golds.extend(labels)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from spacy.training import Example
 
 from ..mentions import Mention, mentions_in
+from ..tokens import has_images
 
 
 def labelled_mentions(
@@ -32,9 +33,8 @@ def labelled_mentions(
         if not use_gold_ents:
             found = example.predicted.ents
             spans = [e for e in found if (e.start_char, e.end_char) in gold]
-        source = example.predicted
-        if not source._.images and example.reference._.images:
-            source = example.reference
-        mentions += mentions_in(source, index, spans)
+        predicted = example.predicted
+        pictured = predicted if has_images(predicted) else example.reference
+        mentions += mentions_in(predicted, index, spans, pictured)
         gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
     return mentions, gold_ids

@@ -118,11 +118,3 @@ def test_gold_mentions_hide_the_labels_and_leave_out_unlabelled_ones(labelled):
     assert golds == [Gold("d1", "Q1"), Gold("d1", None)]
     assert doc._.images == reference._.images
     assert [ent.kb_id_ for ent in reference.ents] == ["Q1", "", "NIL"]
-
-
-def test_gold_mentions_can_take_the_pictures_away(labelled):
-    reference = labelled("Georgia won", (0, 1, "Q1"))
-    reference._.images = ["flag.jpg"]
-    doc, _ = gold_mentions(reference, "unnamed", images=())
-    assert doc._.images == ()
-    assert len(reference._.images) == 1
