@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.training import Example
 
-from ..tokens import NIL
-from ..tokens import has_images, replace_images
+from ..tokens import NIL, has_images, replace_images
 from .gold import gold_mentions
 from .outcomes import outcomes_of
 from .ranking import measure
