@@ -61,6 +61,7 @@ class Errors:
         "[DWE-E403] --channels {channels!r} names no channel: pass them with commas "
         "between, such as name,prior,text"
     )
+    E420 = "[DWE-E420] {option} says nothing without {needed}: pass both"
     E410 = (
         "[DWE-E410] The scores of {mention!r} in document {doc} hold NaN or inf: the "
         "weights or the KB's vectors are damaged; rebuild the KB or train again"

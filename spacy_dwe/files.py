@@ -55,6 +55,11 @@ def open_bytes(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+def require_writable(path: str | Path) -> None:
+    """RAISES (DweError): no file can be written there. Asked before long work."""
+    _temporary(Path(path))[1].unlink()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary neighbour of a file that takes its name when the block ends without
@@ -64,21 +69,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     YIELDS (Path): where to write.
     RAISES (DweError): nothing can be written there, told before the block begins.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise DweError(Errors.E005.format(path=path))
-    if path.exists() and not path.is_file():
-        reason = "it is no file that can be replaced"
-        raise DweError(Errors.E006.format(path=path, reason=reason))
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-    except OSError as error:
-        raise DweError(
-            Errors.E006.format(path=path, reason=error.strerror or error)
-        ) from None
+    target, temporary = _temporary(Path(path))
     try:
         yield temporary
         temporary.replace(target)
@@ -134,6 +125,25 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file, complete or not at all."""
     with writing(path) as file:
         file.write(text)
+
+
+def _temporary(path: Path) -> tuple[Path, Path]:
+    """RETURNS (tuple[Path, Path]): the file behind a path, and a new neighbour."""
+    if path.is_dir():
+        raise DweError(Errors.E005.format(path=path))
+    if path.exists() and not path.is_file():
+        reason = "it is no file that can be replaced"
+        raise DweError(Errors.E006.format(path=path, reason=reason))
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise DweError(
+            Errors.E006.format(path=path, reason=error.strerror or error)
+        ) from None
+    return target, temporary
 
 
 def _parse(line: bytes, path: Path, number: int) -> Any:

@@ -8,6 +8,7 @@ from spacy_dwe.files import (
     read_json_lines,
     replacing,
     require_file,
+    require_writable,
     write_json,
     write_jsonl,
     write_text,
@@ -59,6 +60,10 @@ def test_outputs_that_cannot_be_written_are_told_before_the_work(tmp_path):
     ):
         with pytest.raises(DweError, match=reason), replacing(path):
             pytest.fail("the block begins")
+        with pytest.raises(DweError, match=reason):
+            require_writable(path)
+    require_writable(tmp_path / "new" / "out.jsonl")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_inputs_that_are_no_files(tmp_path):

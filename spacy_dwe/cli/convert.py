@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from ..errors import DweError, Errors
+from .errors import BAR_DELAY
 
 Item = TypeVar("Item")
 
@@ -91,13 +92,13 @@ def _to_docbin(
         ) from None
     doc_bin = DocBin(store_user_data=True)
     n_documents = 0
-    for document in _shown(read_documents(src, image_root), silent):
-        for doc in make_docs(nlp, document, with_gold=True):
-            doc_bin.add(doc)
-        n_documents += 1
-    if not n_documents:
-        raise DweError(Errors.E004.format(path=src, what="documents"))
     with replacing(out) as temporary:
+        for document in _shown(read_documents(src, image_root), silent):
+            for doc in make_docs(nlp, document, with_gold=True):
+                doc_bin.add(doc)
+            n_documents += 1
+        if not n_documents:
+            raise DweError(Errors.E004.format(path=src, what="documents"))
         doc_bin.to_disk(temporary)
     return n_documents
 
@@ -122,7 +123,9 @@ def _to_jsonl(
 def _shown(items: Iterable[Item], silent: bool) -> Iterable[Item]:
     from tqdm import tqdm
 
-    shown: Iterable[Item] = tqdm(items, desc="Converting", unit=" docs", disable=silent)
+    shown: Iterable[Item] = tqdm(
+        items, desc="Converting", unit=" docs", delay=BAR_DELAY, disable=silent
+    )
     return shown
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import DweError, Errors
+from .errors import BAR_DELAY, warning_lines
 from .pipelines import load_linking_pipeline, parse_channels, parse_overrides
 
 COLUMNS = {
@@ -116,15 +117,21 @@ def evaluate(
 
     from ..datasets.documents import labelled_docs
     from ..evaluation.evaluate import GENERATORS, evaluate_docs, prediction_records
-    from ..files import require_file, write_json, write_jsonl
+    from ..files import require_file, require_writable, write_json, write_jsonl
 
     if candidates is not None and candidates not in GENERATORS:
         what, choices = "--candidates", ", ".join(GENERATORS)
         raise DweError(Errors.E413.format(what=what, value=candidates, choices=choices))
     require_file(data)
+    for path in (output, predictions):
+        if path is not None:
+            require_writable(path)
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
     docs = labelled_docs(nlp, data, image_root)
-    with tqdm(desc="Linking", unit=" docs", disable=silent) as bar:
+    with (
+        tqdm(desc="Linking", unit=" docs", delay=BAR_DELAY, disable=silent) as bar,
+        warning_lines(silent=silent),
+    ):
         evaluation = evaluate_docs(
             nlp,
             linker,

@@ -1,17 +1,14 @@
 """`python -m spacy dwe kb …`: build a KnowledgeBase and look into it."""
 
 import json
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from .errors import clear_errors
+from ..errors import DweError, Errors
+from .errors import clear_errors, warning_lines
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
@@ -26,6 +23,8 @@ kb_cli = typer.Typer(
 
 _LOCAL_DIR = "local-dir:"
 _DESCRIPTION_WIDTH = 60
+_SEARCHED = 100
+"""Entities, at least, among which the best are looked for, as the linker does."""
 
 
 @kb_cli.command("build", no_args_is_help=True)
@@ -88,9 +87,11 @@ def build_cli(
         text = make_text_encoder(_absolute(text_encoder), device=device)
     both = None
     if clip is not None:
-        weights = None if clip_weights is None else _absolute(clip_weights)
-        both = clip_encoder(_absolute(clip), weights, device=device)
-    with _warnings_as_lines():
+        weights = _absolute(clip_weights) if clip_weights else None
+        both = clip_encoder(_absolute_model(clip), weights, device=device)
+    elif clip_weights:
+        raise DweError(Errors.E420.format(option="--clip-weights", needed="--clip"))
+    with warning_lines():
         kb = build_kb(
             read_entities(entities),
             out,
@@ -144,7 +145,7 @@ def search_cli(
     from ..kb.knowledge_base import DweKnowledgeBase
 
     kb = DweKnowledgeBase(path)
-    rows = _ranked(kb, " ".join(query))[:n]
+    rows = _ranked(kb, " ".join(query), n)
     if not rows:
         Printer().warn(f"Nothing in {kb.path} resembles {' '.join(query)!r}")
         return
@@ -152,9 +153,9 @@ def search_cli(
     typer.echo(table(rows, header=header, divider=True))
 
 
-def _ranked(kb: "DweKnowledgeBase", name: str) -> list[tuple[str, ...]]:
-    """RETURNS (list[tuple[str, ...]]): cells of the candidates, by n-gram cosine."""
-    candidates = kb.search([name])
+def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
+    """RETURNS (list[tuple[str, ...]]): cells of the best n, by n-gram cosine."""
+    candidates = kb.search([name], max(n, _SEARCHED))
     features = kb.name_features([name], candidates)
     match = features[:, 0]
     exact = features[:, 1]
@@ -169,7 +170,7 @@ def _ranked(kb: "DweKnowledgeBase", name: str) -> list[tuple[str, ...]]:
             "" if priors[i] != priors[i] else f"{priors[i]:.3g}",
             _shortened(titles[i][2]),
         )
-        for i in order.tolist()
+        for i in order[:n].tolist()
     ]
 
 
@@ -200,20 +201,12 @@ def _shortened(text: str) -> str:
 def _absolute(name: str) -> str:
     """The KB remembers its encoders: a path must hold from any folder. What names no
     file is a model's name."""
-    scheme = _LOCAL_DIR if name.startswith(_LOCAL_DIR) else ""
-    path = Path(name.removeprefix(scheme)).expanduser()
-    return f"{scheme}{path.absolute()}" if path.exists() else name
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
 
 
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print each warning as one line above the progress bar."""
-    from tqdm import tqdm
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        tqdm.write(str(message), file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
+def _absolute_model(name: str) -> str:
+    """As `_absolute`, for open_clip's names of models."""
+    if not name.startswith(_LOCAL_DIR):
+        return name
+    return _LOCAL_DIR + _absolute(name.removeprefix(_LOCAL_DIR))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import DweError, Errors, Warnings
-from .errors import warning_lines
+from .errors import BAR_DELAY, warning_lines
 from .pipelines import load_linking_pipeline, parse_channels, parse_overrides
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def link(
     documents = read_documents(data, image_root)
     with (
         writing_jsonl(output) as write,
-        tqdm(desc="Linking", unit=" docs", disable=silent) as bar,
+        tqdm(desc="Linking", unit=" docs", delay=BAR_DELAY, disable=silent) as bar,
         warning_lines(note, silent),
     ):
         for some in _batches(documents, batch_size):
@@ -133,7 +133,7 @@ def link(
     msg = Printer(no_print=silent, pretty=not silent)
     if not counts["documents"]:
         msg.warn(Warnings.W200.format(path=data))
-    msg.good(f"Wrote {output}", summary(counts))
+    msg.good(f"Wrote {output}", summary(counts, linker.evidence.reads_images))
     return counts
 
 
@@ -171,8 +171,12 @@ def linked_records(
         yield {**document.source, "id": document.id, "mentions": mentions}
 
 
-def summary(counts: Counter[str]) -> str:
-    """RETURNS (str): the counts in words."""
+def summary(counts: Counter[str], reads_images: bool) -> str:
+    """The counts in words.
+
+    counts (Counter[str]): what `link` returns.
+    reads_images (bool): whether the linker looked at pictures at all.
+    """
     parts = [
         f"{counts['documents']:,} documents",
         f"{counts['mentions']:,} mentions",
@@ -180,8 +184,10 @@ def summary(counts: Counter[str]) -> str:
         f"{counts['nil']:,} NIL",
     ]
     if counts["images"]:
-        unreadable = f"{counts['unreadable']:,} of them unreadable"
-        parts.append(f"{counts['images']:,} images, {unreadable}")
+        read = f"{counts['unreadable']:,} of them unreadable"
+        parts.append(
+            f"{counts['images']:,} images, {read if reads_images else 'not looked at'}"
+        )
     return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FACTORY = "dwe_linker"
 BLANK = "blank:"
+COMPONENTS = "components."
 
 
 def load_linking_pipeline(
@@ -103,11 +104,14 @@ def _load(
     import spacy
 
     if name.startswith(BLANK):
+        for key in pipeline_config:
+            if key.startswith(COMPONENTS):
+                raise DweError(Errors.E402.format(option=f"--{key}"))
         nlp = spacy.blank(name.removeprefix(BLANK), config=_nested(pipeline_config))
     else:
         config = dict(pipeline_config)
         if _has_linker(name):
-            config |= {f"components.{key}": v for key, v in linker_config.items()}
+            config |= {COMPONENTS + key: v for key, v in linker_config.items()}
         nlp = spacy.load(name, config=config)
     if _linker_name(nlp) is None:
         if kb is None:
@@ -142,12 +146,11 @@ def _split_overrides(
     overrides: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Overrides of components, without that prefix, and all others."""
-    prefix = "components."
     components: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in overrides.items():
-        if key.startswith(prefix + FACTORY):
-            components[key.removeprefix(prefix)] = value
+        if key.startswith(f"{COMPONENTS}{FACTORY}."):
+            components[key.removeprefix(COMPONENTS)] = value
         else:
             rest[key] = value
     return components, rest

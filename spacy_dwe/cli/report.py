@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .errors import warning_lines
 from .evaluate import COLUMNS, metrics_row
 from .pipelines import load_linking_pipeline, share_features
 
@@ -82,16 +83,20 @@ def report(
     from ..evaluation.report import render
     from ..evaluation.sample_report import build_report
     from ..evaluation.sample_rows import PERMUTED, ROWS, SWAPPED, TEST, run_rows
-    from ..files import require_file, write_json, write_text
+    from ..files import require_file, require_writable, write_json, write_text
 
     for name in (TEST, PERMUTED, SWAPPED):
         require_file(corpus / f"{name}.jsonl")
+    require_writable(output / "index.html")
     loaded = {
         name: load_linking_pipeline(pipeline, kb)
         for name, pipeline in pipelines.items()
     }
     share_features(linker for _, linker in loaded.values())
-    with tqdm(total=len(ROWS), desc="Rows", disable=silent) as bar:
+    with (
+        tqdm(total=len(ROWS), desc="Rows", disable=silent) as bar,
+        warning_lines(silent=silent),
+    ):
 
         def advance(name: str) -> None:
             bar.set_postfix_str(name)

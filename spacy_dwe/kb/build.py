@@ -1,5 +1,6 @@
 """Building a KnowledgeBase: all of it appears at once, or nothing does."""
 
+import glob
 import json
 import secrets
 import shutil
@@ -16,7 +17,7 @@ from .knowledge_base import FORMAT, META_FILE, NAMES_FOLDER, DweKnowledgeBase
 from .lexical import LexiconBuilder
 from .names import FOLDER as INDEX_FOLDER
 from .names import write_names
-from .store import FILE_NAME, StoreWriter, Version
+from .store import FILE_NAME, StoreWriter, Version, is_locked
 from .vectors import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .encode import TextAndImageEncoder
 
 _BATCH = 512
+_BAR_DELAY = 0.5
+"""Seconds before the progress bar shows; a mistake in the first lines comes sooner."""
 
 
 def build_kb(
@@ -57,13 +60,20 @@ def build_kb(
     _check_output(out, overwrite)
     if total is None and isinstance(entities, Sized):
         total = len(entities)
-    progress = tqdm(total=total, unit=" entities", disable=not show_progress)
-    out.parent.mkdir(parents=True, exist_ok=True)
     generation = secrets.token_hex(4)
     draft = out.parent / f".{out.name}.{generation}.draft"
-    draft.mkdir()
     try:
-        with progress:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir()
+    except OSError as error:
+        raise DweError(
+            Errors.E006.format(path=out, reason=error.strerror or error)
+        ) from None
+    _remove_abandoned(out)
+    try:
+        with tqdm(
+            total=total, unit=" entities", delay=_BAR_DELAY, disable=not show_progress
+        ) as progress:
             _Draft(draft, generation, text_encoder, clip, image_root).write(
                 entities, out, progress
             )
@@ -139,6 +149,14 @@ def _check_output(out: Path, overwrite: bool) -> None:
         raise DweError(Errors.E110.format(path=out))
     if not overwrite:
         raise DweError(Errors.E109.format(path=out))
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Remove what builds of the same KB left when they were killed. A build that is
+    alive holds the lock of its database."""
+    for draft in out.parent.glob(f".{glob.escape(out.name)}.*.draft"):
+        if (draft / FILE_NAME).is_file() and not is_locked(draft):
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _check_distinct(entities: list[Entity], known: set[str]) -> None:

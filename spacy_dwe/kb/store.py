@@ -221,12 +221,13 @@ class EntityStore:
 
 
 class StoreWriter:
-    """Writes a new store. Nothing can be read from it before `commit`."""
+    """Writes a new store, locked until `commit`; nothing can be read from it before."""
 
     def __init__(self, path: Path) -> None:
         """path (Path): the KB's folder, which holds no store yet."""
         self._connection = sqlite3.connect(path / FILE_NAME, isolation_level=None)
-        self._connection.executescript(f"PRAGMA journal_mode = DELETE;{_SCHEMA}BEGIN;")
+        self._connection.executescript(f"PRAGMA journal_mode = DELETE;{_SCHEMA}")
+        self._connection.execute("BEGIN EXCLUSIVE")
         self._rows = 0
 
     def add(self, entities: Iterable[Entity], version: int) -> None:
@@ -262,6 +263,18 @@ class StoreWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_locked(path: Path) -> bool:
+    """RETURNS (bool): whether a process is writing the store of a KB's folder."""
+    connection = sqlite3.connect(path / FILE_NAME, timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError:
+        return True
+    finally:
+        connection.close()
+    return False
 
 
 class _Connection(sqlite3.Connection):

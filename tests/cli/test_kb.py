@@ -64,6 +64,12 @@ def test_build_info_and_search(folder):
     assert "Nothing in" in run("search", folder / "places.kb", "zzz").output
 
 
+def test_search_shows_as_many_as_asked_for(tmp_path):
+    build_kb([Entity(f"Q{i}", f"Georgia {i}") for i in range(150)], tmp_path / "kb")
+    output = run("search", tmp_path / "kb", "georgia", "-n", 140).output
+    assert output.count("Georgia") == 140
+
+
 def test_info_shows_encoders(folder, tmp_path):
     class Encoder:
         spec = {"@misc": "x", "model": "ViT-X", "pretrained": "tag"}  # noqa: RUF012
@@ -112,6 +118,7 @@ def test_unknown_encoders_are_one_line(folder):
     assert "ViT-Nope" in message
     message = failure(run(*arguments, "--text-encoder", folder / "nothing"))
     assert "nothing" in message
+    assert "--clip" in failure(run(*arguments, "--clip-weights", "openai"))
     assert not (folder / "places.kb").exists()
 
 

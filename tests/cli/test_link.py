@@ -152,13 +152,19 @@ def test_a_bad_line_leaves_no_output(kb_path, data, tmp_path, line, message):
         (("link", "blank:en", "DATA", "o.jsonl"), "E401"),
         (("link", "blank:en", "DATA", "DATA", "--kb", "KB"), "E235"),
         (("link", "blank:en", "DATA", "o", "--kb", "KB", "--treshold"), "--treshold"),
+        (("link", "blank:en", "DATA", "DATA/o.jsonl", "--kb", "KB"), "E006"),
+        (("link", "blank:en", "DATA", ".", "--kb", "KB"), "E005"),
+        (
+            ("link", "blank:en", "DATA", "o", "--kb", "KB", "--components.x.y", "1"),
+            "--components.x.y",
+        ),
     ],
 )
 def test_mistakes_are_one_line(
     kb_path, data, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    named = {"DATA": data, "KB": kb_path}
+    named = {"DATA": data, "DATA/o.jsonl": data / "o.jsonl", "KB": kb_path}
     done = run(*(named.get(argument, argument) for argument in arguments))
     assert done.exit_code == 1, done.output
     assert message in done.stderr
@@ -166,12 +172,14 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "o.jsonl").exists()
 
 
-def test_pictures_are_counted(kb_path, data, tmp_path):
+def test_pictures_that_the_kb_has_no_encoder_for_are_only_counted(
+    kb_path, data, tmp_path
+):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     write(data, [{**DOCUMENTS[2], "images": ["a.png", "missing.png"]}])
     done = run("link", "blank:en", data, tmp_path / "links.jsonl", "--kb", kb_path)
     assert done.exit_code == 0, done.output
-    assert "2 images" in done.output
+    assert "2 images, not looked at" in done.output
 
 
 def test_the_commands_are_mounted_on_spacy(tmp_path):

@@ -90,7 +90,7 @@ build_kb(entities(), sys.argv[1], overwrite=True)
 """
 
 
-def test_a_killed_build_leaves_the_old_kb(tmp_path):
+def test_a_killed_build_leaves_the_kb_and_its_draft_goes_with_the_next(tmp_path):
     build_kb(OLD, tmp_path / "kb")
     command = [sys.executable, "-c", KILLED_BUILD, str(tmp_path / "kb")]
     with subprocess.Popen(
@@ -101,9 +101,13 @@ def test_a_killed_build_leaves_the_old_kb(tmp_path):
         text=True,
     ) as process:
         assert process.stdout.readline() == "reading\n"
+        build_kb(NEW, tmp_path / "kb", overwrite=True)
+        assert len(files(tmp_path)) == 2, "a build that is alive keeps its draft"
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
-    assert list(DweKnowledgeBase(tmp_path / "kb")) == OLD
+    assert list(DweKnowledgeBase(tmp_path / "kb")) == NEW
+    build_kb(OLD, tmp_path / "kb", overwrite=True)
+    assert files(tmp_path) == ["kb"]
 
 
 def test_the_same_entities_give_the_same_files(tmp_path, entities):
