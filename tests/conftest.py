@@ -1,7 +1,4 @@
-"""A tiny world for the component: ten names, each of a red and of a blue place.
-
-Nothing but a picture tells the two namesakes apart; ids are such as "Georgia-red".
-"""
+"""The tiny world of `tiny_world`, as files and pipelines."""
 
 import pytest
 import spacy
@@ -9,16 +6,18 @@ from PIL import Image
 from spacy.tokens import Span
 from spacy.training import Example
 from tiny_models import save_bert, save_clip_of_kind
+from tiny_world import (
+    COLOURS,
+    NAMES,
+    PLACES,
+    SMALL_MODEL,
+    described_entities,
+    linking_pipeline,
+    pictured_entities,
+    train,
+)
 
 from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Entity
-
-NAMES = (
-    *("Georgia", "Congo", "Guinea", "Korea", "Samoa"),
-    *("Limburg", "Cordoba", "Macedonia", "Santiago", "Victoria"),
-)
-COLOURS = {"red": (210, 30, 30), "blue": (30, 30, 210)}
-PLACES = [(name, colour) for name in NAMES for colour in COLOURS]
 
 
 @pytest.fixture(scope="session")
@@ -55,22 +54,6 @@ def bert(world):
     return text_encoder(str(world / "bert"), device="cpu")
 
 
-def pictured_entities(picture):
-    """Nothing but their pictures tells namesakes apart."""
-    return [
-        Entity(f"{name}-{colour}", name, images=(picture(colour),))
-        for name, colour in PLACES
-    ]
-
-
-def described_entities():
-    """Nothing but their descriptions tells namesakes apart."""
-    return [
-        Entity(f"{name}-{colour}", name, f"A {colour} place.")
-        for name, colour in PLACES
-    ]
-
-
 @pytest.fixture(scope="session")
 def kb(world, clip, picture):
     """Path of a KB whose entities have pictures."""
@@ -100,12 +83,6 @@ def two_encoder_kb(world, clip, bert):
 def nlp(kb):
     """A pipeline with an untrained linker."""
     return linking_pipeline(kb)
-
-
-def linking_pipeline(kb, **config):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("dwe_linker", config={"device": "cpu", **config}).load_kb(kb)
-    return nlp
 
 
 @pytest.fixture
@@ -148,3 +125,9 @@ def examples(picture):
         return made
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained(described_kb, examples):
+    """A pipeline that learned the colours. Tests only read it."""
+    return train(linking_pipeline(described_kb, model=SMALL_MODEL), examples)

@@ -1,0 +1,58 @@
+"""A tiny world for the component: ten names, each of a red and of a blue place.
+
+Nothing but a picture tells the two namesakes apart; ids are such as "Georgia-red".
+"""
+
+import spacy
+from spacy.util import fix_random_seed
+
+from spacy_dwe.kb.entity import Entity
+
+NAMES = (
+    *("Georgia", "Congo", "Guinea", "Korea", "Samoa"),
+    *("Limburg", "Cordoba", "Macedonia", "Santiago", "Victoria"),
+)
+COLOURS = {"red": (210, 30, 30), "blue": (30, 30, 210)}
+PLACES = [(name, colour) for name in NAMES for colour in COLOURS]
+
+
+SMALL_MODEL = {
+    "@architectures": "spacy-dwe.DWE.v1",
+    "width": 32,
+    "n_heads": 2,
+    "ffn_width": 32,
+    "dropout": 0.0,
+}
+
+
+def pictured_entities(picture):
+    """Nothing but their pictures tells namesakes apart."""
+    return [
+        Entity(f"{name}-{colour}", name, images=(picture(colour),))
+        for name, colour in PLACES
+    ]
+
+
+def described_entities():
+    """Nothing but their descriptions tells namesakes apart."""
+    return [
+        Entity(f"{name}-{colour}", name, f"A {colour} place.")
+        for name, colour in PLACES
+    ]
+
+
+def linking_pipeline(kb, **config):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("dwe_linker", config={"device": "cpu", **config}).load_kb(kb)
+    return nlp
+
+
+def train(nlp, examples, steps=50, rate=3e-3, seed=0):
+    """Train on all examples at once, `steps` times."""
+    made = examples(nlp)
+    fix_random_seed(seed)
+    optimizer = nlp.initialize(lambda: made)
+    optimizer.learn_rate = rate
+    for _ in range(steps):
+        nlp.update(made, sgd=optimizer)
+    return nlp
