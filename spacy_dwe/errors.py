@@ -105,8 +105,8 @@ class Errors:
         "{limit}: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS"
     )
     E210 = (
-        "[DWE-E210] No weights named for the CLIP model {model!r}: pass pretrained as "
-        "one of {tags}, as a file, or the model as local-dir:PATH"
+        "[DWE-E210] No weights named for the CLIP model {model!r}: pass pretrained "
+        "(--clip-weights) as one of {tags}, as a file, or the model as local-dir:PATH"
     )
     E211 = (
         "[DWE-E211] The weights {pretrained!r} of the CLIP model {model!r} cannot be "

@@ -7,7 +7,7 @@ exist between `decode` and the encoder. Equal pictures have equal `content_hash`
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,30 +141,6 @@ def load(ref: ImageRef, *, fetch_urls: bool = False) -> tuple[str, "Image"]:
     """
     data = read_bytes(ref, fetch_urls=fetch_urls)
     return ref.sha256 or content_hash(data), decode(data, ref.name)
-
-
-OnError = Callable[[ImageRef, DweError], None]
-
-
-def load_all(
-    refs: Sequence[ImageRef], on_error: OnError | None = None
-) -> "list[tuple[str, Image] | None]":
-    """Read and decode pictures, and go on after a bad one.
-
-    refs (Sequence[ImageRef]): the pictures.
-    on_error (OnError | None): told of each picture that cannot be read, which becomes
-        None in the result. Without it the first bad picture raises its DweError.
-    """
-    loaded: list[tuple[str, Image] | None] = []
-    for ref in refs:
-        try:
-            loaded.append(load(ref))
-        except DweError as error:
-            if on_error is None:
-                raise
-            on_error(ref, error)
-            loaded.append(None)
-    return loaded
 
 
 def resolve(paths: Iterable[str], root: str | Path | None) -> tuple[ImageRef, ...]:

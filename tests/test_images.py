@@ -11,7 +11,6 @@ from spacy_dwe.images import (
     decode,
     image_refs,
     load,
-    load_all,
     read_bytes,
     resolve,
 )
@@ -169,17 +168,6 @@ def test_urls_are_not_fetched_unless_asked():
     assert ref.is_url
     with pytest.raises(DweError, match=r"E203.*example\.org"):
         read_bytes(ref)
-
-
-def test_load_all_goes_on_after_a_bad_picture(tmp_path):
-    refs = image_refs([encoded(left_red_right_blue()), tmp_path / "missing.png"])
-    failed = []
-    loaded = load_all(refs, lambda ref, error: failed.append((ref, str(error))))
-    assert loaded[0] is not None and loaded[1] is None
-    assert [ref for ref, _ in failed] == [refs[1]]
-    assert "missing.png" in failed[0][1]
-    with pytest.raises(DweError, match=r"missing\.png"):
-        load_all(refs)
 
 
 def test_relative_names_start_at_the_root(tmp_path):

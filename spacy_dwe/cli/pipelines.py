@@ -34,6 +34,7 @@ def load_linking_pipeline(
     RETURNS (tuple[Language, DweLinker]): the pipeline and its linker.
     """
     linker_config, pipeline_config = _split_overrides(overrides or {})
+    _check_settings(pipeline_config)
     if kb is not None and not Path(kb).exists():
         raise DweError(Errors.E001.format(path=kb))
     name = str(pipeline)
@@ -154,6 +155,17 @@ def _split_overrides(
         else:
             rest[key] = value
     return components, rest
+
+
+def _check_settings(overrides: Mapping[str, Any]) -> None:
+    """Refuse [nlp] settings that there are none of, which spaCy passes over."""
+    from spacy.language import Language
+
+    for key in overrides:
+        section, _, name = key.partition(".")
+        known = Language.default_config["nlp"]
+        if section == "nlp" and name.partition(".")[0] not in known:
+            raise DweError(Errors.E402.format(option=f"--{key}"))
 
 
 def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,6 +158,10 @@ def test_a_bad_line_leaves_no_output(kb_path, data, tmp_path, line, message):
             ("link", "blank:en", "DATA", "o", "--kb", "KB", "--components.x.y", "1"),
             "--components.x.y",
         ),
+        (
+            ("link", "blank:en", "DATA", "o", "--kb", "KB", "--nlp.batchsize", "1"),
+            "--nlp.batchsize",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

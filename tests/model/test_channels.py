@@ -1,6 +1,8 @@
 import pytest
 
 from spacy_dwe.errors import DweError
+from spacy_dwe.kb import features
+from spacy_dwe.model import channels
 from spacy_dwe.model.channels import CHANNELS, FeatureLayout, check_channels
 
 
@@ -21,7 +23,13 @@ def test_the_dwe_channel_has_a_column_for_each_vector_set():
     assert len(layout.untrained_weights()) == len(layout)
 
 
-@pytest.mark.parametrize("channels", [["name", "smell"], []])
-def test_unknown_or_no_channels_are_refused(channels):
+def test_the_kb_makes_the_features_that_the_channels_weigh():
+    # Neither may import the other.
+    assert channels.NAME_FEATURES == features.NAME_FEATURES
+    assert channels.FACT_FEATURES == features.FACT_FEATURES
+
+
+@pytest.mark.parametrize("names", [["name", "smell"], []])
+def test_unknown_or_no_channels_are_refused(names):
     with pytest.raises(DweError, match="There are name, prior"):
-        check_channels(channels)
+        check_channels(names)

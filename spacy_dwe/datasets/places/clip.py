@@ -23,16 +23,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...encoders.device import resolve_device
 from ...errors import DweError, Errors
-from .captions import (
-    among_prose,
-    random_caption,
-    random_name,
-)
+from ...files import replacing, require_writable, write_json
+from .captions import among_prose, random_caption, random_name
 from .data import Place, read_places
 from .flags import FlagSpec, caption, describe, draw
 from .made_up import random_flag
 from .photograph import shoot
+
+WEIGHTS = "open_clip_model.safetensors"
+CONFIG = "open_clip_config.json"
 
 CANVAS = 96, 64
 """Width and height at which drawings wait to be photographed."""
@@ -87,16 +88,19 @@ def train_tiny_clip(
         and `training`, a `Recipe`.
     steps (int): the length of training; time follows from it, never the reverse, so
         that a seed gives the same weights.
+    RAISES (DweError): a file cannot be read or written, told before the work.
     """
     settings = _settings(config)
-    recipe = Recipe(**settings.pop("training", {}))
+    recipe = _recipe(settings.pop("training", {}), config)
+    target = resolve_device(device)
+    for name in (WEIGHTS, CONFIG):
+        require_writable(out / name)
     places = read_places(places_jsonl).rows
     own = [_drawing(place.flag, place) for place in places if not place.unseen]
     unseen = [place.flag for place in places if place.unseen]
     made_up = _draw_made_up(recipe.flags, random.Random(seed), unseen)
 
     torch.manual_seed(seed)
-    target = _device(device)
     model = _untrained(settings["model_cfg"], target)
     batches = Batches(made_up, own, recipe, settings, seed, target)
     _fit(model, batches, recipe, steps)
@@ -117,6 +121,14 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
+def _recipe(settings: Any, path: Path) -> Recipe:
+    try:
+        return Recipe(**settings)
+    except TypeError as err:
+        reason = f'"training": {err}'
+        raise DweError(Errors.E301.format(path=path, reason=reason)) from None
+
+
 def _draw_made_up(
     n: int, rng: random.Random, exclude: Sequence[FlagSpec]
 ) -> list[Drawing]:
@@ -131,12 +143,6 @@ def _drawing(spec: FlagSpec, place: Place | None = None) -> Drawing:
     return Drawing(
         torch.from_numpy(pixels).permute(2, 0, 1), ratio, describe(spec), place
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _untrained(model_cfg: dict[str, Any], device: torch.device) -> open_clip.CLIP:
@@ -294,8 +300,7 @@ def _encode_texts(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
 
 
 def _save(model: open_clip.CLIP, settings: dict[str, Any], out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-    save_file(weights, out / "open_clip_model.safetensors")
-    text = json.dumps(settings, indent=2) + "\n"
-    (out / "open_clip_config.json").write_text(text, "utf8")
+    with replacing(out / WEIGHTS) as temporary:
+        save_file(weights, temporary)
+    write_json(out / CONFIG, settings)
