@@ -2,6 +2,7 @@
 
 import pytest
 import spacy
+import torch
 from PIL import Image
 from spacy.tokens import Span
 from spacy.training import Example
@@ -18,6 +19,12 @@ from tiny_world import (
 )
 
 from spacy_dwe.kb.build import build_kb
+
+
+@pytest.fixture(scope="session", autouse=True)
+def single_threaded():
+    """Networks this small lose more to threads than they gain."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
