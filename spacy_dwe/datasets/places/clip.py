@@ -236,7 +236,7 @@ def _fit(model: open_clip.CLIP, batches: Batches, recipe: Recipe, steps: int) ->
         ],
         lr=recipe.rate,
         betas=(0.9, 0.98),
-        foreach=True,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _rate(step, recipe.warmup, steps)
