@@ -8,7 +8,7 @@ one in memory, and one on disk needs no more than `get` and `put`.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from PIL.Image import Image
@@ -52,6 +52,10 @@ class MemoryStore:
         self.n_bytes = 0
         self._features: OrderedDict[FeatureKey, Feature] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker process and a copy start with nothing."""
+        return type(self), (self.max_bytes,)
 
     def __len__(self) -> int:
         return len(self._features)

@@ -22,6 +22,10 @@ class PreparedMentions:
         self.n_bytes = 0
         self._store: OrderedDict[Any, PreparedMention] = OrderedDict()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker process and a copy start with nothing."""
+        return type(self), (self.max_bytes,)
+
     def clear(self) -> None:
         """Forget everything."""
         self._store.clear()
