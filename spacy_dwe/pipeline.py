@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import srsly
 from spacy import util
 from spacy.language import Language
@@ -16,17 +15,14 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
-from .codecs import KBCandidate
 from .errors import DweError, Errors
+from .kb.loaders import KB_VARIABLE
+from .linking import annotate, rank_candidates
 from .mentions import Mention, mentions_of
 from .model.architectures import NetworkShim
 from .model.channels import CHANNELS, FeatureLayout, check_channels
-from .model.scoring import (
-    SCORE_DECIMALS,
-    ScoredMention,
-    rank_order,
-    softmax_with_nil,
-)
+from .model.scoring import ScoredMention
+from .tokens import NIL
 from .training.labels import labelled_mentions
 from .training.prepared import PreparedMentions
 
@@ -36,15 +32,9 @@ if TYPE_CHECKING:
     from .evidence import Evidence, PreparedMention
     from .kb.candidates import CandidateGenerator
     from .kb.knowledge_base import DweKnowledgeBase
-    from .model.network import LinkingBatch, NetworkOutput
+    from .model.network import LinkingBatch
 
     Encoders = tuple[LazyTextEncoder | None, LazyClipEncoder | None]
-
-NIL = "NIL"
-"""`ent.kb_id_` of a mention that no entity of the KB explains; spaCy's own constant."""
-
-KB_VARIABLE = "DWE_KB"
-"""Environment variable that says where a loaded pipeline's KB is."""
 
 MENTIONS_AT_A_TIME = 256
 
@@ -402,43 +392,15 @@ class DweLinker(TrainablePipe):
     def _score(
         self, mentions: Sequence[Mention], prepared: Sequence["PreparedMention"]
     ) -> list[ScoredMention]:
-        batch = self._collate(prepared)
-        output: NetworkOutput = self.model.predict((batch, self.channels))
-        logits = output.scores.logits.float().cpu().numpy()
-        nil = output.scores.nil.float().cpu().numpy()
-        by_column = output.scores.by_column.float().cpu().numpy()
-        layout = self._network_layout()
-        columns = {c: layout.columns(c) for c in layout.channels if c in self.channels}
-        kb = self._require_kb()
-        scored = []
-        for index, (mention, own) in enumerate(zip(mentions, prepared)):
-            n = len(own.rows)
-            scores = np.round(logits[index, :n], SCORE_DECIMALS)
-            if not (np.isfinite(scores).all() and np.isfinite(nil[index])):
-                raise DweError(
-                    Errors.E508.format(mention=mention.text, doc=mention.doc_name)
-                )
-            order = rank_order(scores, kb.sort_keys(own.rows))
-            scores = scores[order]
-            probabilities, nil_probability = softmax_with_nil(scores, float(nil[index]))
-            scored.append(
-                ScoredMention(
-                    doc=mention.doc,
-                    start=mention.start,
-                    end=mention.end,
-                    text=mention.text,
-                    rows=own.rows[order],
-                    scores=scores,
-                    probabilities=probabilities,
-                    nil_score=float(nil[index]),
-                    nil_probability=nil_probability,
-                    contributions={
-                        channel: by_column[index, :n, where].sum(axis=0)[order]
-                        for channel, where in columns.items()
-                    },
-                )
-            )
-        return scored
+        output = self.model.predict((self._collate(prepared), self.channels))
+        return rank_candidates(
+            mentions,
+            prepared,
+            output.scores,
+            layout=self._network_layout(),
+            channels=self.channels,
+            kb=self._require_kb(),
+        )
 
     def _collate(self, prepared: Sequence["PreparedMention"]) -> "LinkingBatch":
         from .training.batching import collate
@@ -474,31 +436,14 @@ class DweLinker(TrainablePipe):
         """
         if not scores:
             return
-        kept = [mention.rows[: max(1, self.top_k)] for mention in scores]
-        rows = np.unique(np.concatenate(kept))
-        known = dict(zip(rows.tolist(), self._require_kb().titles(rows)))
-        ents = chain.from_iterable(doc.ents for doc in docs)
-        for ent, mention in zip(ents, scores):
-            candidates = tuple(
-                KBCandidate(
-                    known[row][0],
-                    known[row][1],
-                    known[row][2],
-                    float(mention.probabilities[rank]),
-                    {
-                        channel: float(values[rank])
-                        for channel, values in mention.contributions.items()
-                    },
-                )
-                for rank, row in enumerate(mention.rows[: self.top_k].tolist())
-            )
-            ent._.kb_candidates = candidates
-            limit = max(self.threshold, mention.nil_probability)
-            is_link = len(mention.rows) and mention.probabilities[0] >= limit
-            kb_id = known[mention.rows[0]][0] if is_link else NIL
-            for token in ent:
-                if self.overwrite or not token.ent_kb_id:
-                    token.ent_kb_id_ = kb_id
+        annotate(
+            docs,
+            scores,
+            self._require_kb(),
+            top_k=self.top_k,
+            threshold=self.threshold,
+            overwrite=self.overwrite,
+        )
 
     # Training
 
