@@ -97,8 +97,8 @@ class Errors:
     E201 = "[DWE-E201] An ImageRef holds either a path or data, never both or neither"
     E202 = "[DWE-E202] {name} cannot be decoded: {reason}"
     E203 = (
-        "[DWE-E203] {url} is not downloaded: linking opens no connections. Download "
-        "the picture first and pass its path or bytes"
+        "[DWE-E203] {url} is not downloaded: linking opens no connections. Set "
+        "fetch_urls = true, or download the picture and pass its path or bytes"
     )
     E204 = (
         "[DWE-E204] {name} has {width} x {height} pixels, more than the limit of "
@@ -221,4 +221,9 @@ class Errors:
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
     W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
+    W500 = (
+        "[DWE-W500] No document of a batch has an entity to train on, though there are "
+        "labels: with use_gold_ents = false, name the component that recognises "
+        "entities in [training] annotating_components"
+    )
     W200 = "[DWE-W200] {path} holds no documents"

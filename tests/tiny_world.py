@@ -47,7 +47,7 @@ def linking_pipeline(kb, **config):
     return nlp
 
 
-def train(nlp, examples, steps=50, rate=3e-3, seed=0):
+def train(nlp, examples, steps=70, rate=3e-3, seed=0):
     """Train on all examples at once, `steps` times."""
     made = examples(nlp)
     fix_random_seed(seed)

@@ -1,0 +1,296 @@
+"""Training the component, without files or commands."""
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from thinc.api import SGD, Adam
+from tiny_world import NAMES, PLACES, SMALL_MODEL, linking_pipeline, train
+
+from spacy_dwe.errors import DweError
+from spacy_dwe.training.labels import labelled_mentions
+
+STILL = {"channel_dropout": 0.0, "nil_dropout": 0.0}
+
+
+def top1(nlp, examples):
+    return nlp.evaluate(examples)["nel_top1"]
+
+
+def weights(nlp):
+    network = nlp.get_pipe("dwe_linker").network_shim.network
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def changed(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def example(nlp, text, *labels, picture=None):
+    """Labels are (name in the text, kb_id)."""
+    doc = nlp.make_doc(text)
+    if picture:
+        doc._.images = picture
+    reference = nlp.make_doc(text)
+    spans = [(text.index(name), name, kb_id) for name, kb_id in labels]
+    reference.ents = [
+        reference.char_span(start, start + len(name), label="PLACE", kb_id=kb_id)
+        for start, name, kb_id in spans
+    ]
+    return Example(doc, reference)
+
+
+def test_it_learns_what_only_pictures_tell(described_kb, trained, examples):
+    zero_shot = linking_pipeline(described_kb)
+    assert top1(zero_shot, examples(zero_shot)) < 0.7
+    assert top1(trained, examples(trained)) > 0.9
+    assert top1(trained, examples(trained, shades=(3,))) > 0.9, "an unseen shade"
+
+
+def test_what_was_learned_survives_saving(trained, examples, tmp_path):
+    trained.to_disk(tmp_path)
+    for again in (
+        spacy.load(tmp_path),
+        spacy.blank("en").from_config(trained.config).from_bytes(trained.to_bytes()),
+    ):
+        assert top1(again, examples(again)) == top1(trained, examples(trained))
+
+
+def test_a_sentence_encoder_may_read_the_text(two_encoder_kb, examples):
+    nlp = train(linking_pipeline(two_encoder_kb, model=SMALL_MODEL), examples)
+    linker = nlp.get_pipe("dwe_linker")
+    heads = linker.network_shim.network.spec.heads
+    assert {name: (head.text, head.picture) for name, head in heads.items()} == {
+        "description@text": (True, False),
+        "description@clip": (False, True),
+    }
+    assert top1(nlp, examples(nlp)) > 0.9
+
+
+def test_pictures_of_entities_get_a_head(kb, examples):
+    nlp = train(linking_pipeline(kb, model=SMALL_MODEL), examples, steps=2)
+    heads = nlp.get_pipe("dwe_linker").network_shim.network.spec.heads
+    assert heads.keys() == {"image@clip"}
+    assert top1(nlp, examples(nlp)) > 0.9
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_images": False},
+        {"channels": ["name", "prior", "facts", "text", "image"]},
+        {"channels": ["name"]},
+        {"channels": ["dwe"]},
+        {"model": {**SMALL_MODEL, "states": "pooled", "decoder": False}},
+    ],
+)
+def test_every_setting_trains_and_comes_back(
+    described_kb, examples, tmp_path, settings
+):
+    nlp = linking_pipeline(described_kb, **{"model": SMALL_MODEL, **settings})
+    train(nlp, examples, steps=2)
+    before = top1(nlp, examples(nlp))
+    nlp.to_disk(tmp_path)
+    assert top1(spacy.load(tmp_path), examples(nlp)) == before
+
+
+def test_without_pictures_the_network_reads_none(described_kb, examples):
+    nlp = linking_pipeline(described_kb, model=SMALL_MODEL, use_images=False)
+    train(nlp, examples, steps=30)
+    assert nlp.get_pipe("dwe_linker").network_shim.network.spec.image_dim == 0
+    assert top1(nlp, examples(nlp)) == pytest.approx(0.5)
+
+
+def test_a_kb_without_vectors_trains_by_names(names_kb, examples):
+    channels = ["name", "prior", "facts"]
+    nlp = train(linking_pipeline(names_kb, channels=channels), examples, steps=2)
+    assert top1(nlp, examples(nlp)) == pytest.approx(0.5)
+
+
+# Steps
+
+
+@pytest.fixture
+def still(described_kb, examples):
+    """Initialised, and nothing in it is random."""
+    nlp = linking_pipeline(described_kb, model={**SMALL_MODEL, **STILL})
+    return train(nlp, examples, steps=0)
+
+
+def test_gradients_add_up_until_the_step(still, examples):
+    linker = still.get_pipe("dwe_linker")
+    made = examples(still)
+    parameters = dict(linker.network_shim.network.named_parameters())
+
+    def gradients(*parts):
+        for part in parts:
+            linker.update(part, sgd=None)
+        found = {n: p.grad.clone() for n, p in parameters.items() if p.grad is not None}
+        for parameter in parameters.values():
+            parameter.grad = None
+        return found
+
+    before = weights(still)
+    first, second = made[:15], made[15:]
+    a, b, both = gradients(first), gradients(second), gradients(first, second)
+    assert not changed(before, weights(still))
+    assert a.keys() == both.keys() and len(a) > 10
+    for name, gradient in both.items():
+        torch.testing.assert_close(gradient, a[name] + b[name], atol=1e-5, rtol=1e-4)
+    linker.update(made)
+    linker.finish_update(Adam(0.01))
+    assert changed(before, weights(still))
+
+
+def test_the_optimizer_rules(still, examples):
+    made = examples(still)
+    before = weights(still)
+    still.update(made, sgd=Adam(0.0))
+    assert not changed(before, weights(still)), "as in the first step of a warm-up"
+    still.update(made, sgd=Adam(0.01))
+    moved = changed(before, weights(still))
+    assert "combiner.weight" in moved
+    assert any(name.startswith("mention_encoder") for name in moved)
+    with pytest.raises(DweError, match=r"E513.*Adam\.v1"):
+        still.update(made, sgd=SGD(0.01))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(still, examples):
+    network = still.get_pipe("dwe_linker").network_shim.network
+    with torch.no_grad():
+        network.combiner.weight[0] = torch.nan
+    with pytest.raises(DweError, match=r"E512.*learning rate"):
+        still.update(examples(still), sgd=Adam(0.01))
+
+
+def test_frozen_encoders_run_once_an_input(described_kb, examples, monkeypatch):
+    from spacy_dwe.encoders.clip import ClipEncoder
+
+    seen = {"encode_images": 0, "encode_mentions": 0}
+
+    def count(name):
+        encode = getattr(ClipEncoder, name)
+
+        def counted(self, inputs, *args):
+            seen[name] += len(inputs)
+            return encode(self, inputs, *args)
+
+        monkeypatch.setattr(ClipEncoder, name, counted)
+
+    count("encode_images")
+    count("encode_mentions")
+    nlp = linking_pipeline(described_kb, model=SMALL_MODEL)
+    train(nlp, examples, steps=5)
+    top1(nlp, examples(nlp))
+    assert seen == {"encode_images": 2 * 2, "encode_mentions": len(NAMES)}
+
+
+# Labels
+
+
+def test_a_gold_that_was_not_found_teaches_nil(described_kb, examples, picture):
+    nlp = linking_pipeline(described_kb, model=SMALL_MODEL)
+    golds = {"Georgia": "Korea-red", "Samoa": "Q404", "Congo": "NIL"}
+
+    def of_nil(nlp, shades=(0,)):
+        return [
+            example(nlp, f"We saw {name} again.", (name, gold))
+            for name, gold in golds.items()
+        ]
+
+    before = [m.nil_probability for m in predict(nlp, of_nil(nlp))]
+    train(nlp, of_nil, steps=30)
+    after = [m.nil_probability for m in predict(nlp, of_nil(nlp))]
+    assert all(a > b for a, b in zip(after, before))
+    assert min(after) > 0.5
+
+
+def predict(nlp, examples):
+    docs = [Doc(nlp.vocab).from_bytes(e.reference.to_bytes()) for e in examples]
+    return nlp.get_pipe("dwe_linker").predict(docs)
+
+
+def test_unlabelled_mentions_are_left_out(still):
+    both = example(still, "Georgia and Samoa.", ("Georgia", ""), ("Samoa", "Samoa-red"))
+    mentions, golds = labelled_mentions([both], use_gold_ents=True)
+    assert [m.text for m in mentions] == ["Samoa"] and golds == ["Samoa-red"]
+    none = [example(still, "Georgia won.", ("Georgia", "")), example(still, "Rain.")]
+    before = weights(still)
+    assert still.update(none, sgd=Adam(0.01)) == {"dwe_linker": 0.0}
+    assert not changed(before, weights(still))
+    assert top1(still, none) is None
+
+
+def test_examples_without_any_label_are_refused(kb, pipeline):
+    nlp = pipeline(kb)
+    made = [example(nlp, "Georgia won.", ("Georgia", ""))]
+    with pytest.raises(DweError, match="E505"):
+        nlp.initialize(lambda: made)
+
+
+def test_the_network_needs_vectors_to_compare_with(names_kb, pipeline, examples):
+    nlp = pipeline(names_kb)
+    with pytest.raises(DweError, match=r"E506.*names\.kb.*--clip"):
+        nlp.initialize(lambda: examples(nlp))
+
+
+def test_tokens_may_differ_from_the_labels(still, picture):
+    text = "GeorgiaGuinea won."
+    predicted = still.make_doc(text)
+    predicted._.images = picture("red")
+    reference = Doc(still.vocab, ["Georgia", "Guinea", "won."], [False, True, False])
+    reference.ents = [
+        Span(reference, 0, 1, "PLACE", kb_id="Georgia-red"),
+        Span(reference, 1, 2, "PLACE", kb_id="Guinea-red"),
+    ]
+    pair = Example(predicted, reference)
+    mentions, golds = labelled_mentions([pair], use_gold_ents=True)
+    assert [(m.text, m.context, m.context_start) for m in mentions] == [
+        ("Georgia", text, 0),
+        ("Guinea", text, 7),
+    ]
+    assert golds == ["Georgia-red", "Guinea-red"]
+    assert np.isfinite(still.update([pair], sgd=Adam(0.01))["dwe_linker"])
+
+
+def test_pictures_come_from_either_document(still, picture):
+    for side in ("predicted", "reference"):
+        made = example(still, "Georgia won.", ("Georgia", "Georgia-red"))
+        doc = getattr(made, side)
+        doc._.images = picture("blue")
+        (mention,), _ = labelled_mentions([made], use_gold_ents=True)
+        assert [ref.path for ref in mention.images] == [picture("blue")]
+        doc[0:1]._.images = picture("red")
+        (mention,), _ = labelled_mentions([made], use_gold_ents=True)
+        assert [ref.path for ref in mention.images] == [picture("red")]
+
+
+@pytest.fixture
+def recognising(described_kb, examples):
+    """A ruler that knows half of the names, and a linker that trains on its finds."""
+    nlp = linking_pipeline(described_kb, model=SMALL_MODEL, use_gold_ents=False)
+    ruler = nlp.add_pipe("entity_ruler", first=True)
+    nlp.initialize(lambda: examples(nlp))
+    known = [{"label": "PLACE", "pattern": name} for name in NAMES[:5]]
+    ruler.add_patterns(known)
+    return nlp
+
+
+def test_training_on_what_the_pipeline_recognises(recognising, examples):
+    made = examples(recognising)
+    losses = recognising.update(made, sgd=Adam(0.01), annotates=["entity_ruler"])
+    assert losses["dwe_linker"] > 0
+    for each in made:
+        each.predicted = recognising.get_pipe("entity_ruler")(each.predicted)
+    mentions, golds = labelled_mentions(made, use_gold_ents=False)
+    assert {mention.text for mention in mentions} == set(NAMES[:5])
+    assert len(golds) == len(PLACES)
+    assert all(mention.images for mention in mentions)
+
+
+def test_a_recogniser_that_is_not_annotating_is_missed(recognising, examples):
+    with pytest.warns(UserWarning, match=r"W500.*annotating_components"):
+        losses = recognising.update(examples(recognising), sgd=Adam(0.01))
+    assert losses["dwe_linker"] == 0
