@@ -64,7 +64,7 @@ class PreparedMention:
     @property
     def n_bytes(self) -> int:
         """RETURNS (int): memory that it holds."""
-        arrays = [self.rows, self.features, self.present, self.pictures]
+        arrays = [self.rows, self.features, self.present, self.described, self.pictures]
         if self.text is not None:
             arrays += [self.text.states, self.text.pooled]
         return sum(array.nbytes for array in arrays)
@@ -116,6 +116,7 @@ class Evidence:
     channels (Sequence[str]): channels in use; columns of the others stay absent.
     use_images (bool): False leaves all pictures unread.
     strict_images (bool): an unreadable picture is an error, not a warning.
+    fetch_urls (bool): download pictures given by URL.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Evidence:
         channels: Sequence[str],
         use_images: bool,
         strict_images: bool,
+        fetch_urls: bool = False,
     ) -> None:
         self.kb = kb
         self.text_encoder = text_encoder
@@ -137,6 +139,7 @@ class Evidence:
         self.layout = layout
         self.use_images = use_images and clip is not None
         self.strict_images = strict_images
+        self.fetch_urls = fetch_urls
         self.text_set = next((s for s in TEXT_SETS if s in kb.vector_sets), None)
         self.channels = [c for c in layout.channels if c in channels]
         needs = {*channels}
@@ -248,7 +251,7 @@ class Evidence:
 
     def _read(self, ref: ImageRef, mention: Mention) -> tuple[str, bytes] | None:
         try:
-            data = read_bytes(ref)
+            data = read_bytes(ref, fetch_urls=self.fetch_urls)
         except DweError as error:
             self._unreadable(ref, mention, error)
             return None

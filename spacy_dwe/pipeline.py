@@ -50,6 +50,7 @@ top_k = 10
 threshold = 0.0
 use_images = true
 strict_images = false
+fetch_urls = false
 use_gold_ents = true
 overwrite = true
 device = "auto"
@@ -89,6 +90,7 @@ def make_dwe_linker(
     threshold: float,
     use_images: bool,
     strict_images: bool,
+    fetch_urls: bool,
     use_gold_ents: bool,
     overwrite: bool,
     device: str,
@@ -108,6 +110,8 @@ def make_dwe_linker(
     threshold (float): a link needs at least this probability, else NIL.
     use_images (bool): whether to read pictures at all.
     strict_images (bool): make an unreadable picture an error instead of a warning.
+    fetch_urls (bool): download pictures given by URL; linking opens no connection
+        otherwise.
     use_gold_ents (bool): train on the reference's entities; otherwise on those that
         the pipeline's annotating components found.
     overwrite (bool): replace a kb_id that an entity already has.
@@ -128,6 +132,7 @@ def make_dwe_linker(
         threshold=threshold,
         use_images=use_images,
         strict_images=strict_images,
+        fetch_urls=fetch_urls,
         use_gold_ents=use_gold_ents,
         overwrite=overwrite,
         device=device,
@@ -158,6 +163,7 @@ class DweLinker(TrainablePipe):
         threshold: float = 0.0,
         use_images: bool = True,
         strict_images: bool = False,
+        fetch_urls: bool = False,
         use_gold_ents: bool = True,
         overwrite: bool = True,
         device: str = "auto",
@@ -180,6 +186,7 @@ class DweLinker(TrainablePipe):
         self.threshold = threshold
         self.use_images = use_images
         self.strict_images = strict_images
+        self.fetch_urls = fetch_urls
         self.use_gold_ents = use_gold_ents
         self.overwrite = overwrite
         self.device = device
@@ -321,6 +328,7 @@ class DweLinker(TrainablePipe):
             self.n_candidates,
             self.use_images,
             self.strict_images,
+            self.fetch_urls,
             self.generate_candidates,
         )
         if self._evidence is None or self._evidence_settings != settings:
@@ -357,6 +365,7 @@ class DweLinker(TrainablePipe):
             channels=channels,
             use_images=self.use_images,
             strict_images=self.strict_images,
+            fetch_urls=self.fetch_urls,
         )
 
     # Linking

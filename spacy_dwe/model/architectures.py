@@ -120,7 +120,7 @@ class NetworkShim(Shim):
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step the torch optimizer by the numbers of spaCy's."""
-        from ..training.optimizer import TorchOptimizer
+        from .optimizer import TorchOptimizer
 
         if self._optimizer is None:
             self._optimizer = TorchOptimizer(
