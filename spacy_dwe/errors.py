@@ -216,6 +216,10 @@ class Errors:
         "[DWE-E520] The corpus has no path: pass --paths.train and --paths.dev, or set "
         "them in the config"
     )
+    E521 = (
+        "[DWE-E521] The KnowledgeBase has no path: pass --paths.kb, set it in the "
+        "config, or set the variable DWE_KB"
+    )
 
 
 class Warnings:

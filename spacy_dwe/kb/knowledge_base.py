@@ -257,7 +257,8 @@ class DweKnowledgeBase(KnowledgeBase):
         """Open the KB that a file written by `to_disk` refers to."""
         path = Path(path)
         reference = json.loads(path.read_text(encoding="utf-8"))["kb"]
-        self._reopen(path.resolve().parent.parent / kb_path(reference))
+        saved = path.resolve().parent.parent / reference
+        self._reopen(Path(kb_path(str(saved))))
         return self
 
     def to_bytes(self, **kwargs: Any) -> bytes:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from spacy.vocab import Vocab
 
+from ..errors import DweError, Errors
+
 if TYPE_CHECKING:
     from .knowledge_base import DweKnowledgeBase
 
@@ -18,11 +20,12 @@ def kb_path(path: str) -> str:
     return os.environ.get(KB_VARIABLE) or path
 
 
-def kb_from_path(path: str) -> Callable[..., "DweKnowledgeBase"]:
+def kb_from_path(path: str | None) -> Callable[..., "DweKnowledgeBase"]:
     """Open a KB made by `python -m spacy dwe kb build`. It serves dwe_linker's
     `kb_loader`, and `kb_loader` and `generate_empty_kb` of spaCy's entity_linker.
 
-    path (str): the KB's folder; the variable DWE_KB overrides it.
+    path (str | None): the KB's folder; the variable DWE_KB overrides it. None is for
+        configs whose user is to name it: opening it is an error.
     RETURNS (Callable[[Vocab], DweKnowledgeBase]): registered as
         spacy-dwe.KBFromPath.v1.
     """
@@ -30,6 +33,9 @@ def kb_from_path(path: str) -> Callable[..., "DweKnowledgeBase"]:
     def load_kb(vocab: Vocab, entity_vector_length: int = 0) -> "DweKnowledgeBase":
         from .knowledge_base import DweKnowledgeBase
 
-        return DweKnowledgeBase(kb_path(path), vocab)
+        place = kb_path(path or "")
+        if not place:
+            raise DweError(Errors.E521)
+        return DweKnowledgeBase(place, vocab)
 
     return load_kb

@@ -24,21 +24,20 @@ def create_corpus(
     spaCy's own reader makes predicted documents from their text and so loses pictures.
     This one keeps `doc._.images` and tokenises so that every mention is a span.
 
-    path (Path | None): a .jsonl, .jsonl.gz or .spacy file, or a directory of them.
+    path (Path | None): a .jsonl, .jsonl.gz or .spacy file, or a directory of them. None
+        is for configs whose user is to name it: reading is then an error.
     image_root (Path | None): where relative picture paths of a .jsonl start; the
         directory of the file if None.
     limit (int): read at most so many documents, 0 = all.
     RETURNS (Reader): a function from a pipeline to examples, whose predicted documents
         have tokens and pictures, and no annotations.
-    RAISES (DweError): the file is missing, or holds no document.
+    RAISES (DweError): when read, if the file is missing, or holds no document.
     """
-    if path is None:
-        raise DweError(Errors.E520)
-    return _Corpus(Path(path), image_root, limit)
+    return _Corpus(path, image_root, limit)
 
 
 class _Corpus:
-    def __init__(self, path: Path, image_root: Path | None, limit: int) -> None:
+    def __init__(self, path: Path | None, image_root: Path | None, limit: int) -> None:
         self.path = path
         self.image_root = image_root
         self.limit = limit
@@ -54,15 +53,18 @@ class _Corpus:
             raise DweError(Errors.E004.format(path=self.path, what="documents"))
 
     def _documents(self, nlp: "Language") -> Iterator[Doc]:
-        for file in self._files():
+        if self.path is None:
+            raise DweError(Errors.E520)
+        for file in _files(self.path):
             yield from labelled_docs(nlp, file, self.image_root)
 
-    def _files(self) -> list[Path]:
-        if not self.path.exists():
-            raise DweError(Errors.E001.format(path=self.path))
-        if not self.path.is_dir():
-            return [self.path]
-        return sorted(p for p in self.path.iterdir() if p.name.endswith(SUFFIXES))
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise DweError(Errors.E001.format(path=path))
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES))
 
 
 def _unannotated(reference: Doc) -> Doc:
