@@ -33,7 +33,7 @@ def create_corpus(
         have tokens and pictures, and no annotations.
     RAISES (DweError): when read, if the file is missing, or holds no document.
     """
-    return _Corpus(path, image_root, limit)
+    return _Corpus(None if path is None else Path(path), image_root, limit)
 
 
 class _Corpus:
