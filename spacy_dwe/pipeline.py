@@ -615,7 +615,8 @@ class DweLinker(TrainablePipe):
         self._kb_path = Path(here) if here else (pipeline or Path()) / state["kb"]
 
     def _load_weights(self, data: bytes) -> None:
-        self.network_shim.from_bytes(data, device=self._device())
+        device = self._device() if data else "cpu"
+        self.network_shim.from_bytes(data, device=device)
         self._evidence = None
 
 
