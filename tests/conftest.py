@@ -86,24 +86,24 @@ def two_encoder_kb(world, clip, bert):
     return build_kb(described_entities(), path, text_encoder=bert, clip=clip).path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nlp(kb):
-    """A pipeline with an untrained linker."""
+    """A pipeline with an untrained linker. Tests only use it."""
     return linking_pipeline(kb)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pipeline():
     """Make a blank pipeline with a linker on a KB."""
     return linking_pipeline
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def document(nlp):
     """Make a document in which names are entities."""
 
     def make(text, *images, vocab=None):
-        doc = spacy.blank("en", vocab=vocab or nlp.vocab).make_doc(text)
+        doc = spacy.blank("xx", vocab=vocab or nlp.vocab).make_doc(text)
         doc.ents = [
             Span(doc, token.i, token.i + 1, label="PLACE")
             for token in doc

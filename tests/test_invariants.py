@@ -23,10 +23,8 @@ TOLERANCE = 1e-5
 
 
 @pytest.fixture(params=["untrained", "trained"])
-def any_nlp(request, kb):
-    if request.param == "trained":
-        return request.getfixturevalue("trained")
-    return linking_pipeline(kb)
+def any_nlp(request, nlp):
+    return nlp if request.param == "untrained" else request.getfixturevalue("trained")
 
 
 @pytest.fixture
@@ -81,7 +79,7 @@ def test_batch_size_and_order_change_nothing(any_nlp, documents):
 
 def unremembering(nlp):
     """The same pipeline, in which nothing is encoded yet."""
-    return spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    return spacy.blank("xx").from_config(nlp.config).from_bytes(nlp.to_bytes())
 
 
 WORKERS = """
@@ -136,10 +134,11 @@ def image_file(path, kind):
 @pytest.mark.parametrize(
     "kind", ["missing", "folder", "empty", "no picture", "cut off"]
 )
-def test_an_unreadable_picture_is_no_picture(kb, pipeline, document, tmp_path, kind):
+def test_an_unreadable_picture_is_no_picture(
+    kb, nlp, pipeline, document, tmp_path, kind
+):
     path = image_file(tmp_path / "broken.png", kind)
-    nlp = pipeline(kb)
-    doc = document("Georgia won.", str(path), vocab=nlp.vocab)
+    doc = document("Georgia won.", str(path))
     with pytest.warns(UserWarning, match=r"W001.*broken\.png of document \"Georgia"):
         linked = nlp(doc)
     assert_close(scores([linked]), scores([nlp(document("Georgia won."))]))

@@ -15,7 +15,7 @@ LOADER = {"@misc": "spacy-dwe.KBFromPath.v1"}
 
 @pytest.fixture
 def blank():
-    return spacy.blank("en")
+    return spacy.blank("xx")
 
 
 def linked(doc):
@@ -38,7 +38,7 @@ def test_the_default_config_is_complete(blank):
     assert config["factory"] == "dwe_linker"
     assert config["channels"] == ["name", "prior", "facts", "text", "image", "dwe"]
     assert config["model"]["@architectures"] == "spacy-dwe.DWE.v1"
-    again = spacy.blank("en").from_config(blank.config)
+    again = spacy.blank("xx").from_config(blank.config)
     assert again.config.to_str() == blank.config.to_str()
     assert blank.config["training"]["score_weights"]["nel_top1"] == 1.0
 
@@ -49,19 +49,19 @@ def test_a_kb_comes_by_path_object_or_loader(blank, kb):
     linker.load_kb(kb)
     assert linker.kb.path == kb
     for given in (str(kb), kb, DweKnowledgeBase(kb), kb_from_path(str(kb))):
-        linker = spacy.blank("en").add_pipe("dwe_linker")
+        linker = spacy.blank("xx").add_pipe("dwe_linker")
         linker.set_kb(given)
         assert len(linker.kb) == 20
 
 
 def test_a_kb_comes_by_config(document, kb):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     linker = nlp.add_pipe("dwe_linker", config={"kb": str(kb)})
     assert len(linker.kb) == 20
 
 
 def test_a_kb_comes_by_the_initialize_block(kb, examples):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     linker = nlp.add_pipe("dwe_linker", config={"device": "cpu"})
     block = {"kb_loader": {**LOADER, "path": str(kb)}}
     nlp.config["initialize"]["components"]["dwe_linker"] = block
@@ -110,7 +110,8 @@ def test_a_device_that_is_not_there_is_named(kb, pipeline, document):
         nlp(document("Georgia won.", vocab=nlp.vocab))
 
 
-def test_channels_can_be_switched_off_later(nlp, document, picture):
+def test_channels_can_be_switched_off_later(kb, pipeline, document, picture):
+    nlp = pipeline(kb)
     linker = nlp.get_pipe("dwe_linker")
     doc = document("Georgia won.", picture("red"))
     assert linked(nlp(doc)) == ["Georgia-red"]
@@ -120,7 +121,8 @@ def test_channels_can_be_switched_off_later(nlp, document, picture):
     assert set(ent._.kb_candidates[0].scores) == {"name", "prior"}
 
 
-def test_pictures_can_be_switched_off_later(nlp, document, picture):
+def test_pictures_can_be_switched_off_later(kb, pipeline, document, picture):
+    nlp = pipeline(kb)
     linker = nlp.get_pipe("dwe_linker")
     doc = document("Georgia won.", picture("red"))
     assert linked(nlp(doc)) == ["Georgia-red"]
@@ -141,7 +143,7 @@ def test_a_kb_of_another_encoder_is_refused(kb, tmp_path, document, picture):
 
 def make_linker(**encoders):
     """By way of a config block, which is how an encoder gets into a pipeline."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     blocks = {name: encoder.spec for name, encoder in encoders.items()}
     return nlp.add_pipe("dwe_linker", config={"device": "cpu", **blocks})
 

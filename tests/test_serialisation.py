@@ -52,7 +52,7 @@ def by_disk(nlp, folder):
 
 
 def by_bytes(nlp, folder):
-    return spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    return spacy.blank("xx").from_config(nlp.config).from_bytes(nlp.to_bytes())
 
 
 def by_pickle(nlp, folder):
@@ -163,7 +163,7 @@ def test_the_variable_says_where_the_kb_is(
     monkeypatch.chdir(names_kb.parent)
     monkeypatch.setenv("DWE_KB", names_kb.name if relative else str(names_kb))
     assert kb_of(spacy.load(tmp_path / "pipeline")) == names_kb
-    again = spacy.blank("en").from_config(nlp.config).from_bytes(data)
+    again = spacy.blank("xx").from_config(nlp.config).from_bytes(data)
     assert kb_of(again) == names_kb
 
 
@@ -176,7 +176,7 @@ def test_the_config_says_where_the_kb_is(nlp, kb, names_kb, tmp_path):
 
 
 def test_a_kb_loaded_in_place_of_the_configured_one_stays(kb, names_kb, tmp_path):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     linker = nlp.add_pipe("dwe_linker", config={"kb": str(kb)})
     linker.load_kb(names_kb)
     assert kb_of(by_disk(nlp, tmp_path)) == names_kb
@@ -185,7 +185,7 @@ def test_a_kb_loaded_in_place_of_the_configured_one_stays(kb, names_kb, tmp_path
 
 def test_a_relative_kb_of_the_config_is_found_from_anywhere(kb, tmp_path, monkeypatch):
     monkeypatch.chdir(kb.parent)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("dwe_linker", config={"kb": kb.name})
     nlp.to_disk(tmp_path / "pipeline")
     monkeypatch.chdir(tmp_path)

@@ -42,7 +42,7 @@ def described_entities():
 
 
 def linking_pipeline(kb, **config):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("dwe_linker", config={"device": "cpu", **config}).load_kb(kb)
     return nlp
 
