@@ -195,7 +195,7 @@ class DweLinker(TrainablePipe):
         self._clip = clip
         self._text_encoder = text_encoder
         self._kb: DweKnowledgeBase | None = None
-        self._kb_path: Path | None = Path(kb) if kb else None
+        self._kb_path: Path | None = _absolute(kb) if kb else None
         self._configured_kb = kb
         self._encoders: Encoders | None = None
         self._evidence: Evidence | None = None
@@ -599,10 +599,12 @@ class DweLinker(TrainablePipe):
             "kb": kb.as_posix() if kb else None,
             "configured_kb": self._configured_kb,
             "trained_sets": self._trained_sets,
+            "nil_is_labelled": self._nil_is_labelled,
         }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
         self._trained_sets = state["trained_sets"]
+        self._nil_is_labelled = state["nil_is_labelled"]
         if self._configured_kb != state["configured_kb"]:
             # The config was changed since, and so names the KB to use.
             return
@@ -612,12 +614,17 @@ class DweLinker(TrainablePipe):
         self._kb = None
         self._encoders = None
         self._evidence = None
-        self._kb_path = Path(here) if here else (pipeline or Path()) / state["kb"]
+        self._kb_path = _absolute(here or (pipeline or Path()) / state["kb"])
 
     def _load_weights(self, data: bytes) -> None:
         device = self._device() if data else "cpu"
         self.network_shim.from_bytes(data, device=device)
         self._evidence = None
+
+
+def _absolute(path: str | Path) -> Path:
+    """The KB is opened later, when the current folder may be another."""
+    return Path(path).expanduser().absolute()
 
 
 def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:

@@ -82,6 +82,17 @@ def unremembering(nlp):
     return spacy.blank("xx").from_config(nlp.config).from_bytes(nlp.to_bytes())
 
 
+def test_many_mentions_are_linked_as_few_are(names_kb, pipeline, document):
+    """More than are scored at a time."""
+    nlp = pipeline(names_kb, channels=["name", "prior", "facts"])
+    text = " and ".join(NAMES * 60)
+    doc = nlp(document(text, vocab=nlp.vocab))
+    (few,) = scores([nlp(document(" and ".join(NAMES), vocab=nlp.vocab))]).values()
+    (many,) = scores([doc]).values()
+    assert len(many) == 600
+    assert many == few * 60
+
+
 WORKERS = """
 import open_clip, spacy, sys
 from spacy.tokens import DocBin

@@ -187,9 +187,19 @@ def test_a_relative_kb_of_the_config_is_found_from_anywhere(kb, tmp_path, monkey
     monkeypatch.chdir(kb.parent)
     nlp = spacy.blank("xx")
     nlp.add_pipe("dwe_linker", config={"kb": kb.name})
-    nlp.to_disk(tmp_path / "pipeline")
     monkeypatch.chdir(tmp_path)
-    assert kb_of(spacy.load(tmp_path / "pipeline")) == kb
+    nlp.to_disk("pipeline")
+    again = spacy.load("pipeline")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert kb_of(again) == kb_of(nlp) == kb
+
+
+def test_a_trained_linker_moves_to_another_pipeline(trained, links):
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("sentencizer")
+    nlp.add_pipe("dwe_linker", source=trained)
+    assert_same(links(nlp), links(trained))
 
 
 def test_weights_of_another_encoder_are_refused(

@@ -10,6 +10,7 @@ from thinc.api import SGD, Adam
 from tiny_world import NAMES, PLACES, SMALL_MODEL, linking_pipeline, train
 
 from spacy_dwe.errors import DweError
+from spacy_dwe.mentions import mentions_of
 from spacy_dwe.training.labels import labelled_mentions
 
 STILL = {"channel_dropout": 0.0, "nil_dropout": 0.0}
@@ -107,6 +108,22 @@ def test_a_kb_without_vectors_trains_by_names(names_kb, examples):
     channels = ["name", "prior", "facts"]
     nlp = train(linking_pipeline(names_kb, channels=channels), examples, steps=2)
     assert top1(nlp, examples(nlp)) == pytest.approx(0.5)
+
+
+def test_scoring_reads_the_sentences_that_linking_reads(described_kb, monkeypatch):
+    nlp = linking_pipeline(described_kb, model=SMALL_MODEL)
+    nlp.add_pipe("sentencizer", first=True)
+    linker = nlp.get_pipe("dwe_linker")
+    score, contexts = linker.score_mentions, []
+
+    def noting(docs):
+        contexts.extend(mention.context for mention in mentions_of(docs))
+        return score(docs)
+
+    monkeypatch.setattr(linker, "score_mentions", noting)
+    text = "Rain fell. Georgia won. More rain fell."
+    nlp.evaluate([example(nlp, text, ("Georgia", "Georgia-red"))])
+    assert contexts == ["Georgia won."]
 
 
 # Steps

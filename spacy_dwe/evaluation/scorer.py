@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..tokens import NIL, has_images, replace_images
@@ -59,6 +60,7 @@ def score_links(
             doc, labels = gold_mentions(example.reference, str(index))
             if has_images(example.predicted):
                 replace_images(doc, example.predicted)
+            _take_sentences(doc, example.predicted)
             docs.append(doc)
             golds.extend(labels)
         scored = linker.score_mentions(docs)
@@ -74,6 +76,16 @@ def score_links(
             if outcome.predicted is not None
         }
     return scores | _micro(examples, of_gold_mentions)
+
+
+def _take_sentences(doc: Doc, predicted: Doc) -> None:
+    """Sentences as the pipeline found them, which are the contexts it links in, where
+    the labels say nothing of sentences."""
+    found = predicted.has_annotation("SENT_START")
+    if found and not doc.has_annotation("SENT_START"):
+        starts = {token.idx for token in predicted if token.is_sent_start}
+        for token in doc:
+            token.is_sent_start = token.idx in starts
 
 
 Link = tuple[int, int, int]
