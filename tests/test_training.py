@@ -1,13 +1,18 @@
 """Training the component, without files or commands."""
 
-import numpy as np
 import pytest
 import spacy
 import torch
-from spacy.tokens import Doc, Span
-from spacy.training import Example
+from spacy.tokens import Doc
 from thinc.api import SGD, Adam
-from tiny_world import NAMES, PLACES, SMALL_MODEL, linking_pipeline, train
+from tiny_world import (
+    NAMES,
+    PLACES,
+    SMALL_MODEL,
+    example,
+    linking_pipeline,
+    train,
+)
 
 from spacy_dwe.errors import DweError
 from spacy_dwe.mentions import mentions_of
@@ -27,20 +32,6 @@ def weights(nlp):
 
 def changed(before, after):
     return {name for name in before if not torch.equal(before[name], after[name])}
-
-
-def example(nlp, text, *labels, picture=None):
-    """Labels are (name in the text, kb_id)."""
-    doc = nlp.make_doc(text)
-    if picture:
-        doc._.images = picture
-    reference = nlp.make_doc(text)
-    spans = [(text.index(name), name, kb_id) for name, kb_id in labels]
-    reference.ents = [
-        reference.char_span(start, start + len(name), label="PLACE", kb_id=kb_id)
-        for start, name, kb_id in spans
-    ]
-    return Example(doc, reference)
 
 
 def test_it_learns_what_only_pictures_tell(described_kb, trained, examples):
@@ -251,37 +242,6 @@ def test_the_network_needs_vectors_to_compare_with(names_kb, pipeline, examples)
     nlp = pipeline(names_kb)
     with pytest.raises(DweError, match=r"E506.*names\.kb.*--clip"):
         nlp.initialize(lambda: examples(nlp))
-
-
-def test_tokens_may_differ_from_the_labels(still, picture):
-    text = "GeorgiaGuinea won."
-    predicted = still.make_doc(text)
-    predicted._.images = picture("red")
-    reference = Doc(still.vocab, ["Georgia", "Guinea", "won."], [False, True, False])
-    reference.ents = [
-        Span(reference, 0, 1, "PLACE", kb_id="Georgia-red"),
-        Span(reference, 1, 2, "PLACE", kb_id="Guinea-red"),
-    ]
-    pair = Example(predicted, reference)
-    mentions, golds = labelled_mentions([pair], use_gold_ents=True)
-    assert [(m.text, m.context, m.context_start) for m in mentions] == [
-        ("Georgia", text, 0),
-        ("Guinea", text, 7),
-    ]
-    assert golds == ["Georgia-red", "Guinea-red"]
-    assert np.isfinite(still.update([pair], sgd=Adam(0.01))["dwe_linker"])
-
-
-def test_pictures_come_from_either_document(still, picture):
-    for side in ("predicted", "reference"):
-        made = example(still, "Georgia won.", ("Georgia", "Georgia-red"))
-        doc = getattr(made, side)
-        doc._.images = picture("blue")
-        (mention,), _ = labelled_mentions([made], use_gold_ents=True)
-        assert [ref.path for ref in mention.images] == [picture("blue")]
-        doc[0:1]._.images = picture("red")
-        (mention,), _ = labelled_mentions([made], use_gold_ents=True)
-        assert [ref.path for ref in mention.images] == [picture("red")]
 
 
 @pytest.fixture

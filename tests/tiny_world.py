@@ -4,6 +4,7 @@ Nothing but a picture tells the two namesakes apart; ids are such as "Georgia-re
 """
 
 import spacy
+from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from spacy_dwe.kb.entity import Entity
@@ -56,3 +57,17 @@ def train(nlp, examples, steps=70, rate=3e-3, seed=0):
     for _ in range(steps):
         nlp.update(made, sgd=optimizer)
     return nlp
+
+
+def example(nlp, text, *labels, picture=None):
+    """Labels are (name in the text, kb_id)."""
+    doc = nlp.make_doc(text)
+    if picture:
+        doc._.images = picture
+    reference = nlp.make_doc(text)
+    spans = [(text.index(name), name, kb_id) for name, kb_id in labels]
+    reference.ents = [
+        reference.char_span(start, start + len(name), label="PLACE", kb_id=kb_id)
+        for start, name, kb_id in spans
+    ]
+    return Example(doc, reference)
