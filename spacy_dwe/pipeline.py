@@ -1,6 +1,5 @@
 """The `dwe_linker` component: doc.ents and doc._.images in, ent.kb_id_ out."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -16,7 +15,7 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from .errors import DweError, Errors
-from .kb.loaders import KB_VARIABLE
+from .kb.loaders import kb_path, reference_to
 from .linking import annotate, rank_candidates
 from .mentions import Mention, mentions_of
 from .model.architectures import NetworkShim
@@ -591,12 +590,13 @@ class DweLinker(TrainablePipe):
         return self
 
     def _state(self, pipeline: Path | None) -> dict[str, Any]:
-        kb = None if self._kb_path is None else self._kb_path.resolve()
-        inside = pipeline is not None and kb and kb.is_relative_to(pipeline.resolve())
-        if kb and inside and pipeline is not None:
-            kb = kb.relative_to(pipeline.resolve())
+        kb = None
+        if self._kb_path is not None and pipeline is not None:
+            kb = reference_to(self._kb_path, pipeline)
+        elif self._kb_path is not None:
+            kb = str(self._kb_path.resolve())
         return {
-            "kb": kb.as_posix() if kb else None,
+            "kb": kb,
             "configured_kb": self._configured_kb,
             "trained_sets": self._trained_sets,
             "nil_is_labelled": self._nil_is_labelled,
@@ -608,8 +608,8 @@ class DweLinker(TrainablePipe):
         if self._configured_kb != state["configured_kb"]:
             # The config was changed since, and so names the KB to use.
             return
-        here = os.environ.get(KB_VARIABLE) or None
-        if here is None and state["kb"] is None:
+        here = kb_path("")
+        if not here and state["kb"] is None:
             return
         self._kb = None
         self._encoders = None

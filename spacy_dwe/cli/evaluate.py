@@ -7,7 +7,13 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import BAR_DELAY, warning_lines
-from .pipelines import load_linking_pipeline, parse_channels, parse_overrides
+from .pipelines import (
+    ChannelsOption,
+    KBOption,
+    load_linking_pipeline,
+    parse_channels,
+    parse_overrides,
+)
 
 COLUMNS = {
     "n": "n",
@@ -33,17 +39,8 @@ def evaluate_cli(
         Path | None,
         typer.Option("--output", "-o", help="Write the metrics here (JSON)"),
     ] = None,
-    kb: Annotated[
-        Path | None,
-        typer.Option("--kb", help="KnowledgeBase to use instead of the pipeline's own"),
-    ] = None,
-    channels: Annotated[
-        str | None,
-        typer.Option(
-            "--channels",
-            help="Evidence to use, such as name,prior,facts,text,image,dwe",
-        ),
-    ] = None,
+    kb: KBOption = None,
+    channels: ChannelsOption = None,
     candidates: Annotated[
         str | None,
         typer.Option(

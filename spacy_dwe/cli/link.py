@@ -10,7 +10,13 @@ import typer
 
 from ..errors import DweError, Errors, Warnings
 from .errors import BAR_DELAY, warning_lines
-from .pipelines import load_linking_pipeline, parse_channels, parse_overrides
+from .pipelines import (
+    ChannelsOption,
+    KBOption,
+    load_linking_pipeline,
+    parse_channels,
+    parse_overrides,
+)
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -29,17 +35,8 @@ def link_cli(
     ],
     data: Annotated[Path, typer.Argument(help="Documents (.jsonl, .jsonl.gz)")],
     output: Annotated[Path, typer.Argument(help="Where to write the links (.jsonl)")],
-    kb: Annotated[
-        Path | None,
-        typer.Option("--kb", help="KnowledgeBase to use instead of the pipeline's own"),
-    ] = None,
-    channels: Annotated[
-        str | None,
-        typer.Option(
-            "--channels",
-            help="Evidence to use, such as name,prior,facts,text,image,dwe",
-        ),
-    ] = None,
+    kb: KBOption = None,
+    channels: ChannelsOption = None,
     image_root: Annotated[
         Path | None,
         typer.Option(

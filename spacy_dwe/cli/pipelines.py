@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
 
 from ..errors import DweError, Errors
 
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
 FACTORY = "dwe_linker"
 BLANK = "blank:"
 COMPONENTS = "components."
+
+KBOption = Annotated[
+    Path | None,
+    typer.Option("--kb", help="KnowledgeBase to use instead of the pipeline's own"),
+]
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--channels", help="Evidence to use, such as name,prior,facts,text,image,dwe"
+    ),
+]
 
 
 def load_linking_pipeline(

@@ -17,7 +17,7 @@ from . import features
 from .candidates import Candidates
 from .entity import Entity
 from .lexical import Lexicon
-from .loaders import kb_path
+from .loaders import kb_path, reference_to
 from .normalisation import normalise, text_hashes
 from .store import EntityStore
 from .vectors import VectorSet
@@ -314,12 +314,6 @@ class DweKnowledgeBase(KnowledgeBase):
     def _reopen(self, path: Path) -> None:
         self._open(path)
         KnowledgeBase.__init__(self, self.vocab, self._vector_length())
-
-
-def reference_to(kb: Path, base: Path) -> str:
-    """RETURNS (str): path of a KB, relative to `base` if it lies inside."""
-    kb, base = kb.resolve(), base.resolve()
-    return kb.relative_to(base).as_posix() if kb.is_relative_to(base) else str(kb)
 
 
 def _check_format(path: Path) -> None:

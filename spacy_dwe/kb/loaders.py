@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spacy.vocab import Vocab
@@ -18,6 +19,12 @@ KB_VARIABLE = "DWE_KB"
 def kb_path(path: str) -> str:
     """RETURNS (str): the path to open: that of the variable DWE_KB where it is set."""
     return os.environ.get(KB_VARIABLE) or path
+
+
+def reference_to(kb: Path, base: Path) -> str:
+    """RETURNS (str): path of a KB, relative to `base` if it lies inside."""
+    kb, base = kb.resolve(), base.resolve()
+    return kb.relative_to(base).as_posix() if kb.is_relative_to(base) else str(kb)
 
 
 def kb_from_path(path: str | None) -> Callable[..., "DweKnowledgeBase"]:
