@@ -16,7 +16,7 @@ from .entity import Entity
 from .knowledge_base import FORMAT, META_FILE, NAMES_FOLDER, DweKnowledgeBase
 from .lexical import LexiconBuilder
 from .names import FOLDER as INDEX_FOLDER
-from .names import write_names
+from .names import NamesWriter
 from .store import FILE_NAME, StoreWriter, Version, is_locked
 from .vectors import FOLDER as VECTORS_FOLDER
 
@@ -128,7 +128,9 @@ class _Draft:
 
     def _write_names(self, builder: LexiconBuilder) -> dict[str, Any]:
         folder = self.path / NAMES_FOLDER / self.generation
-        write_names(folder / INDEX_FOLDER, builder.keys)
+        names = NamesWriter(folder / INDEX_FOLDER)
+        names.add(0, builder.keys)
+        names.commit()
         lexicon = builder.build()
         lexicon.save(folder)
         return {

@@ -43,27 +43,46 @@ class NameIndex(Protocol):
         ...
 
 
-def write_names(folder: Path, keys: Iterable[str]) -> None:
-    """Index normalised names; the n-th one gets number n.
+class NamesWriter:
+    """Changes an index in place, or makes one. Nothing counts before `commit`."""
 
-    folder (Path): where the index goes; it does not exist yet.
-    """
-    folder.mkdir(parents=True)
-    index = tantivy.Index(_schema(), path=str(folder))
-    # One thread: the same names give the same index, hence the same order of ties.
-    writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
-    for number, key in enumerate(keys):
-        document = tantivy.Document()
-        document.add_text(_WORDS, key)
-        short = initials(key.split())
-        if len(short) in INITIALS:
-            document.add_text(_INITIALS, short)
-        document.add_unsigned(_NUMBER, number)
-        writer.add_document(document)
-    writer.commit()
-    writer.wait_merging_threads()
-    for lock in folder.glob(".tantivy-*.lock"):
-        lock.unlink()
+    def __init__(self, folder: Path) -> None:
+        """folder (Path): the index; made if there is none."""
+        self._folder = folder
+        self._schema = _schema()
+        if folder.is_dir():
+            index = tantivy.Index.open(str(folder))
+        else:
+            folder.mkdir(parents=True)
+            index = tantivy.Index(self._schema, path=str(folder))
+        # One thread: the same names give the same index, hence the same order of ties.
+        self._writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+
+    def add(self, first: int, keys: Iterable[str]) -> None:
+        """Index normalised names.
+
+        first (int): number of the first one; the others follow.
+        """
+        for number, key in enumerate(keys, start=first):
+            document = tantivy.Document()
+            document.add_text(_WORDS, key)
+            short = initials(key.split())
+            if len(short) in INITIALS:
+                document.add_text(_INITIALS, short)
+            document.add_unsigned(_NUMBER, number)
+            self._writer.add_document(document)
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Take names out of the index."""
+        for number in numbers:
+            self._writer.delete_documents_by_term(_NUMBER, number)
+
+    def commit(self) -> None:
+        """Complete the index; it cannot be written to after that."""
+        self._writer.commit()
+        self._writer.wait_merging_threads()
+        for lock in self._folder.glob(".tantivy-*.lock"):
+            lock.unlink()
 
 
 class TantivyNames:
@@ -130,7 +149,8 @@ def _schema() -> Any:
         builder.add_text_field(
             field, tokenizer_name="whitespace", index_option=_FREQUENCIES
         )
-    builder.add_unsigned_field(_NUMBER, fast=True)
+    # Indexed, so that a name can be removed by its number.
+    builder.add_unsigned_field(_NUMBER, fast=True, indexed=True)
     return builder.build()
 
 
