@@ -72,10 +72,12 @@ class NamesWriter:
             document.add_unsigned(_NUMBER, number)
             self._writer.add_document(document)
 
-    def remove(self, numbers: Iterable[int]) -> None:
+    def remove(self, numbers: Sequence[int]) -> None:
         """Take names out of the index."""
-        for number in numbers:
-            self._writer.delete_documents_by_term(_NUMBER, number)
+        if numbers:
+            # Deleting by term instead takes numbers for signed and finds none.
+            query = tantivy.Query.term_set_query(self._schema, _NUMBER, list(numbers))
+            self._writer.delete_documents_by_query(query)
 
     def commit(self) -> None:
         """Complete the index; it cannot be written to after that."""
@@ -91,7 +93,7 @@ class TantivyNames:
 
     def __init__(self, kb: Path, folder: str) -> None:
         """kb (Path): the KB's folder.
-        folder (str): where `write_names` put the index, below it.
+        folder (str): where `NamesWriter` put the index, below it.
         """
         if not (kb / folder).is_dir():
             raise DweError(Errors.E104.format(path=kb, file=folder))
