@@ -48,6 +48,24 @@ class Errors:
         "[DWE-E113] The encoder {fingerprint} of {name} gives {problem}: its weights "
         "are damaged, or it is no encoder for this"
     )
+    E114 = (
+        "[DWE-E114] The KnowledgeBase {path} is being changed by another process: wait "
+        "until it has finished"
+    )
+    E115 = (
+        "[DWE-E115] Nothing would be left of the KnowledgeBase {path}: delete its "
+        "folder instead"
+    )
+    E116 = (
+        "[DWE-E116] {path} has an entity {id!r} already: use `kb update` "
+        '(on_conflict="replace") to change it, or "keep" to leave it as it is'
+    )
+    E180 = "[DWE-E180] Nothing to remove: name ids, or a file of them with --from"
+    E181 = "[DWE-E181] Nothing to encode with: pass --text-encoder, --clip, or both"
+    E182 = (
+        "[DWE-E182] {path} has {n} problems: `python -m spacy dwe kb rebuild` makes "
+        "all but entities.sqlite again"
+    )
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (
         "[DWE-E401] The linker of {pipeline} has no KnowledgeBase: pass one with "

@@ -1,4 +1,4 @@
-"""`python -m spacy dwe kb …`: build a KnowledgeBase and look into it."""
+"""`python -m spacy dwe kb …`: build a KnowledgeBase, look into it, change it."""
 
 import json
 from pathlib import Path
@@ -8,62 +8,52 @@ import numpy as np
 import typer
 
 from ..errors import DweError, Errors
-from .errors import clear_errors, warning_lines
+from .errors import BAR_DELAY, clear_errors, warning_lines
+from .kb_change import (
+    add_cli,
+    encode_cli,
+    merge_cli,
+    rebuild_cli,
+    remove_cli,
+    update_cli,
+)
+from .kb_options import (
+    ClipOption,
+    ClipWeightsOption,
+    DeviceOption,
+    ImageRootOption,
+    KBArgument,
+    TextEncoderOption,
+    chosen_encoders,
+)
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
 
 kb_cli = typer.Typer(
     name="kb",
-    help="Build a KnowledgeBase and look into it",
+    help="Build KnowledgeBases, look into them and change them",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
 
-_LOCAL_DIR = "local-dir:"
 _DESCRIPTION_WIDTH = 60
 _SEARCHED = 100
 """Entities, at least, among which the best are looked for, as the linker does."""
 
 
-@kb_cli.command("build", no_args_is_help=True)
-@clear_errors
 def build_cli(
     entities: Annotated[
         Path,
         typer.Argument(help="Entities, one JSON object a line (.jsonl, .jsonl.gz)"),
     ],
     out: Annotated[Path, typer.Argument(help="Folder of the new KnowledgeBase")],
-    text_encoder: Annotated[
-        str | None,
-        typer.Option(
-            "--text-encoder",
-            help="Sentence encoder for descriptions: folder, or name on the hub",
-        ),
-    ] = None,
-    clip: Annotated[
-        str | None,
-        typer.Option(
-            "--clip",
-            help="CLIP model for descriptions and pictures: open_clip's name for it, "
-            "or local-dir:PATH",
-        ),
-    ] = None,
-    clip_weights: Annotated[
-        str | None,
-        typer.Option("--clip-weights", help="open_clip's pretrained tag, or a file"),
-    ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root",
-            help="Where relative pictures start; else beside the entities",
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1")
-    ] = "auto",
+    text_encoder: TextEncoderOption = None,
+    clip: ClipOption = None,
+    clip_weights: ClipWeightsOption = None,
+    image_root: ImageRootOption = None,
+    device: DeviceOption = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the KnowledgeBase at OUT")
     ] = False,
@@ -73,24 +63,15 @@ def build_cli(
     Only "id" and "title" are required of an entity; "description", "aliases" (each a
     string or {"alias", "prior"}), "prior", "images" and "url" make linking better.
     Without encoders the name, prior and facts channels work. The KnowledgeBase appears
-    when it is complete; OUT is never half written.
+    when it is complete; OUT is never half written. Vectors are made once: a build that
+    was stopped, or is made again with --overwrite, encodes what is new.
     """
     from wasabi import Printer
 
-    from ..encoders.registry import clip_encoder
-    from ..encoders.registry import text_encoder as make_text_encoder
     from ..kb.build import build_kb
     from ..kb.io import count_lines, read_entities
 
-    text = None
-    if text_encoder is not None:
-        text = make_text_encoder(_absolute(text_encoder), device=device)
-    both = None
-    if clip is not None:
-        weights = _absolute(clip_weights) if clip_weights else None
-        both = clip_encoder(_absolute_model(clip), weights, device=device)
-    elif clip_weights:
-        raise DweError(Errors.E420.format(option="--clip-weights", needed="--clip"))
+    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
         kb = build_kb(
             read_entities(entities),
@@ -105,10 +86,8 @@ def build_cli(
     Printer().good(f"{kb.path}: {len(kb):,} entities, {kb.meta['names']:,} names")
 
 
-@kb_cli.command("info", no_args_is_help=True)
-@clear_errors
 def info_cli(
-    path: Annotated[Path, typer.Argument(help="Folder of the KnowledgeBase")],
+    path: KBArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Show what a KnowledgeBase holds and which encoders made its vectors."""
@@ -132,10 +111,8 @@ def info_cli(
         typer.echo(table(rows, header=header, divider=True))
 
 
-@kb_cli.command("search", no_args_is_help=True)
-@clear_errors
 def search_cli(
-    path: Annotated[Path, typer.Argument(help="Folder of the KnowledgeBase")],
+    path: KBArgument,
     query: Annotated[list[str], typer.Argument(help="A name; several words are one")],
     n: Annotated[int, typer.Option("-n", min=1, help="Entities to show")] = 10,
 ) -> None:
@@ -151,6 +128,40 @@ def search_cli(
         return
     header = ("id", "title", "match", "prior", "description")
     typer.echo(table(rows, header=header, divider=True))
+
+
+def export_cli(
+    path: KBArgument,
+    out: Annotated[Path, typer.Argument(help="entities.jsonl, or entities.jsonl.gz")],
+) -> None:
+    """Write the entities of a KnowledgeBase back to a file, without loss."""
+    from tqdm import tqdm
+    from wasabi import Printer
+
+    from ..kb.io import write_entities
+    from ..kb.knowledge_base import DweKnowledgeBase
+
+    kb = DweKnowledgeBase(path)
+    write_entities(out, tqdm(kb, total=len(kb), unit=" entities", delay=BAR_DELAY))
+    Printer().good(f"Wrote {len(kb):,} entities to {out}")
+
+
+def verify_cli(path: KBArgument) -> None:
+    """Read all of a KnowledgeBase and look for damage.
+
+    Exit status 1 if there is any, a line each.
+    """
+    from wasabi import Printer
+
+    from ..kb.verify import kb_problems
+
+    n_problems = 0
+    for problem in kb_problems(path, show_progress=True):
+        n_problems += 1
+        typer.echo(problem)
+    if n_problems:
+        raise DweError(Errors.E182.format(path=path, n=n_problems))
+    Printer().good(f"{path} is sound")
 
 
 def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
@@ -198,15 +209,17 @@ def _shortened(text: str) -> str:
     return line[: _DESCRIPTION_WIDTH - 1] + "…"
 
 
-def _absolute(name: str) -> str:
-    """The KB remembers its encoders: a path must hold from any folder. What names no
-    file is a model's name."""
-    path = Path(name).expanduser()
-    return str(path.absolute()) if path.exists() else name
-
-
-def _absolute_model(name: str) -> str:
-    """As `_absolute`, for open_clip's names of models."""
-    if not name.startswith(_LOCAL_DIR):
-        return name
-    return _LOCAL_DIR + _absolute(name.removeprefix(_LOCAL_DIR))
+for name, command in (
+    ("build", build_cli),
+    ("info", info_cli),
+    ("search", search_cli),
+    ("add", add_cli),
+    ("update", update_cli),
+    ("remove", remove_cli),
+    ("merge", merge_cli),
+    ("encode", encode_cli),
+    ("rebuild", rebuild_cli),
+    ("verify", verify_cli),
+    ("export", export_cli),
+):
+    kb_cli.command(name, no_args_is_help=True)(clear_errors(command))

@@ -93,6 +93,10 @@ class ArrayWriter:
         os.fsync(self._file.fileno())
         self._file.close()
 
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
+
     def _write_header(self) -> None:
         # NumPy pads the header so that the first axis can grow in place.
         self._file.seek(0)
@@ -115,4 +119,4 @@ class ArrayWriter:
         if kind is None:
             self.close()
         else:
-            self._file.close()
+            self.abandon()

@@ -1,30 +1,30 @@
 """Building a KnowledgeBase: all of it appears at once, or nothing does."""
 
 import glob
-import json
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sized
-from itertools import islice
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm import tqdm
 
 from ..errors import DweError, Errors
 from .entity import Entity
-from .knowledge_base import FORMAT, META_FILE, NAMES_FOLDER, DweKnowledgeBase
-from .lexical import LexiconBuilder
-from .names import FOLDER as INDEX_FOLDER
-from .names import NamesWriter
-from .store import FILE_NAME, StoreWriter, Version, is_locked
+from .generation import FOLDER as NAMES_FOLDER
+from .generation import GenerationWriter
+from .knowledge_base import DweKnowledgeBase
+from .lock import is_locked, writer_lock
+from .manifest import file_records
+from .revision import BATCH, Revision, batches, write_meta
+from .store import FILE_NAME, FORMAT, META_FILE, StoreWriter, Version
 from .vectors import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
     from ..encoders.base import TextEncoder
-    from .encode import TextAndImageEncoder
+    from .encode import Recipe, TextAndImageEncoder
 
-_BATCH = 512
 _BAR_DELAY = 0.5
 """Seconds before the progress bar shows; a mistake in the first lines comes sooner."""
 
@@ -43,6 +43,9 @@ def build_kb(
     """Build a KB from entities. It is made in a folder beside `out` and put in place
     when it is complete.
 
+    Vectors are known by what they were made from: those that the KB at `out` has, or
+    that a build of it had made when it was stopped, are taken over.
+
     entities (Iterable[Entity]): the entities, read once; ids are distinct.
     out (str | Path): the KB's folder.
     text_encoder (TextEncoder | None): makes the vectors of description@text.
@@ -53,13 +56,44 @@ def build_kb(
     overwrite (bool): replace a KB that is there. Readers keep the old one until they
         open it again.
     total (int | None): how many entities there are, for the progress bar.
-    show_progress (bool): show a progress bar on stderr.
+    show_progress (bool): show progress bars on stderr.
     RETURNS (DweKnowledgeBase): the new KB, opened.
+    RAISES (DweError): an id occurs twice, there are no entities, or `out` cannot be
+        written.
     """
-    out = Path(out).expanduser().absolute()
-    _check_output(out, overwrite)
+    from .encode import recipes_for
+
     if total is None and isinstance(entities, Sized):
         total = len(entities)
+    root = Path(image_root or ".").expanduser().absolute()
+    return build_from(
+        entities,
+        Path(out).expanduser().absolute(),
+        recipes=recipes_for(text_encoder, clip, root),
+        image_root=root,
+        overwrite=overwrite,
+        total=total,
+        show_progress=show_progress,
+    )
+
+
+def build_from(
+    entities: Iterable[Entity],
+    out: Path,
+    *,
+    recipes: "Sequence[Recipe]",
+    image_root: Path,
+    overwrite: bool,
+    total: int | None,
+    show_progress: bool,
+    take_over: bool = True,
+) -> DweKnowledgeBase:
+    """Build a KB, see `build_kb`.
+
+    recipes (Sequence[Recipe]): how its vectors are made.
+    take_over (bool): use vectors that the KB at `out` has.
+    """
+    _check_output(out, overwrite)
     generation = secrets.token_hex(4)
     draft = out.parent / f".{out.name}.{generation}.draft"
     try:
@@ -69,121 +103,113 @@ def build_kb(
         raise DweError(
             Errors.E006.format(path=out, reason=error.strerror or error)
         ) from None
-    _remove_abandoned(out)
+    abandoned = _abandoned(out)
     try:
-        with tqdm(
-            total=total, unit=" entities", delay=_BAR_DELAY, disable=not show_progress
-        ) as progress:
-            _Draft(draft, generation, text_encoder, clip, image_root).write(
-                entities, out, progress
-            )
-        _publish(draft, out, generation)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        with writer_lock(draft):
+            with tqdm(
+                total=total,
+                unit=" entities",
+                delay=_BAR_DELAY,
+                disable=not show_progress,
+            ) as progress:
+                _write(entities, draft, out, image_root, generation, progress)
+            if recipes:
+                donors = [*abandoned, *([out] if take_over and out.exists() else [])]
+                with Revision(draft, lock=False) as revision:
+                    revision.publish(
+                        recipes, donors=donors, show_progress=show_progress
+                    )
+            _publish(draft, out)
+    except BaseException:
+        # Vectors are dear: those of a build that was stopped serve the next one.
+        if not _holds_vectors(draft):
+            shutil.rmtree(draft, ignore_errors=True)
+        raise
+    for folder in (draft, *abandoned):
+        shutil.rmtree(folder, ignore_errors=True)
     return DweKnowledgeBase(out)
 
 
-class _Draft:
-    """A KB in the making."""
-
-    def __init__(
-        self,
-        path: Path,
-        generation: str,
-        text_encoder: "TextEncoder | None",
-        clip: "TextAndImageEncoder | None",
-        image_root: str | Path | None,
-    ) -> None:
-        self.path, self.generation = path, generation
-        self.vectors = None
-        if text_encoder is not None or clip is not None:
-            from .encode import VectorBuilder
-
-            self.vectors = VectorBuilder(
-                path,
-                generation,
-                text_encoder=text_encoder,
-                clip=clip,
-                image_root=Path(image_root or "."),
-            )
-
-    def write(self, entities: Iterable[Entity], out: Path, progress: Any) -> None:
-        lexicon = LexiconBuilder()
-        ids: set[str] = set()
-        with StoreWriter(self.path) as store:
-            for batch in _batches(entities, _BATCH):
-                _check_distinct(batch, ids)
+def _write(
+    entities: Iterable[Entity],
+    draft: Path,
+    out: Path,
+    image_root: Path,
+    name: str,
+    progress: Any,
+) -> None:
+    """Write a KB without vectors."""
+    with StoreWriter(draft, create=True) as store:
+        generation = GenerationWriter(draft, name)
+        try:
+            for batch in batches(entities, BATCH):
                 store.add(batch, version=1)
-                lexicon.add(batch)
-                if self.vectors is not None:
-                    self.vectors.add(batch)
+                generation.add(batch)
                 progress.update(len(batch))
-            if not ids:
+            if not store.n_rows:
                 raise DweError(Errors.E111.format(path=out))
-            meta = self._write_names(lexicon)
-            meta["vectors"] = {} if self.vectors is None else self.vectors.finish()
-            store.commit(Version(1, self.generation, meta))
-        text = json.dumps(meta, indent=2, ensure_ascii=False)
-        (self.path / META_FILE).write_text(text + "\n", encoding="utf-8")
-
-    def _write_names(self, builder: LexiconBuilder) -> dict[str, Any]:
-        folder = self.path / NAMES_FOLDER / self.generation
-        names = NamesWriter(folder / INDEX_FOLDER)
-        names.add(0, builder.keys)
-        names.commit()
-        lexicon = builder.build()
-        lexicon.save(folder)
-        return {
+            store.index()
+            none = np.zeros(0, dtype=np.int32)
+            counts = generation.finish(none, none, store.rows_by_id())
+        except BaseException:
+            generation.discard()
+            raise
+        meta = {
             "format": FORMAT,
             "version": 1,
-            "entities": lexicon.n_rows,
-            "rows": lexicon.n_rows,
-            "names": len(builder.keys),
-            "descriptions": lexicon.n_described,
-            "priors": lexicon.has_priors,
+            **(counts or {}),
+            "counted_rows": store.n_rows,
+            "image_root": str(image_root),
+            "vectors": {},
         }
+        store.commit(Version(1, name, meta), file_records(draft, name, {}))
+    write_meta(draft, meta)
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
-    if not (out / META_FILE).is_file() or not (out / FILE_NAME).is_file():
+    if not (out / FILE_NAME).is_file():
         raise DweError(Errors.E110.format(path=out))
     if not overwrite:
         raise DweError(Errors.E109.format(path=out))
 
 
-def _remove_abandoned(out: Path) -> None:
-    """Remove what builds of the same KB left when they were killed. A build that is
-    alive holds the lock of its database."""
-    for draft in out.parent.glob(f".{glob.escape(out.name)}.*.draft"):
-        if (draft / FILE_NAME).is_file() and not is_locked(draft):
-            shutil.rmtree(draft, ignore_errors=True)
+def _abandoned(out: Path) -> list[Path]:
+    """RETURNS (list[Path]): drafts of the same KB whose builds were stopped. A build
+    that is alive holds the lock of its draft."""
+    drafts = out.parent.glob(f".{glob.escape(out.name)}.*.draft")
+    return [
+        draft
+        for draft in sorted(drafts)
+        if (draft / FILE_NAME).is_file() and not is_locked(draft)
+    ]
 
 
-def _check_distinct(entities: list[Entity], known: set[str]) -> None:
-    for entity in entities:
-        if entity.id in known:
-            raise DweError(Errors.E112.format(id=entity.id))
-        known.add(entity.id)
+def _holds_vectors(draft: Path) -> bool:
+    folder = draft / VECTORS_FOLDER
+    return any(file.stat().st_size > 128 for file in folder.glob("*.keys.npy"))
 
 
-def _publish(draft: Path, out: Path, generation: str) -> None:
+def _publish(draft: Path, out: Path) -> None:
     if not out.exists():
         draft.rename(out)
         return
-    # The new files lie beside the old ones until SQLite's file, which names those that
-    # count, is replaced: a kill before leaves the old KB, a kill after the new one.
-    for folder in (NAMES_FOLDER, VECTORS_FOLDER):
-        (out / folder).mkdir(exist_ok=True)
-        for item in sorted((draft / folder).glob("*")):
-            item.rename(out / folder / item.name)
-    (draft / FILE_NAME).replace(out / FILE_NAME)
-    (draft / META_FILE).replace(out / META_FILE)
-    for folder in (NAMES_FOLDER, VECTORS_FOLDER):
-        for item in (out / folder).iterdir():
-            if generation not in item.name:
-                _remove(item)
+    with writer_lock(out):
+        # The new files lie beside the old ones until SQLite's file, which names those
+        # that count, is replaced: a kill before leaves the old KB, one after the new.
+        new = []
+        for folder in (NAMES_FOLDER, VECTORS_FOLDER):
+            (out / folder).mkdir(exist_ok=True)
+            for item in sorted((draft / folder).glob("*")):
+                item.rename(out / folder / item.name)
+                new.append(out / folder / item.name)
+        (draft / FILE_NAME).replace(out / FILE_NAME)
+        (draft / META_FILE).replace(out / META_FILE)
+        for folder in (NAMES_FOLDER, VECTORS_FOLDER):
+            for item in (out / folder).iterdir():
+                if item not in new:
+                    _remove(item)
 
 
 def _remove(path: Path) -> None:
@@ -191,9 +217,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink()
-
-
-def _batches(entities: Iterable[Entity], size: int) -> Iterator[list[Entity]]:
-    iterator = iter(entities)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -14,10 +14,19 @@ class Alias:
 
     alias (str): the name.
     prior (float | None): probability that this name means this entity.
+    extra (Mapping[str, Any]): keys of its JSON object that mean nothing here.
     """
 
     alias: str
     prior: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def to_json(self) -> str | dict[str, Any]:
+        """RETURNS (str | dict[str, Any]): the name, or an object if there is more."""
+        prior = {} if self.prior is None else {"prior": self.prior}
+        if not prior and not self.extra:
+            return self.alias
+        return {"alias": self.alias, **prior, **self.extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,7 @@ class Entity:
         if self.description:
             data["description"] = self.description
         if self.aliases:
-            data["aliases"] = [
-                alias.alias
-                if alias.prior is None
-                else {"alias": alias.alias, "prior": alias.prior}
-                for alias in self.aliases
-            ]
+            data["aliases"] = [alias.to_json() for alias in self.aliases]
         if self.prior is not None:
             data["prior"] = self.prior
         if self.images:
@@ -126,8 +130,9 @@ def _aliases(value: Any, source: str) -> tuple[Alias, ...]:
         raise _malformed(source, f'"aliases" must be a list, not {_kind(value)}')
     aliases = []
     for item in value:
-        name, prior = item, None
+        name, prior, extra = item, None, {}
         if isinstance(item, dict):
+            extra = {key: v for key, v in item.items() if key not in ("alias", "prior")}
             name = item.get("alias")
             prior = _prior(item.get("prior"), '"prior" of an alias', source)
         if not isinstance(name, str) or not name.strip():
@@ -135,7 +140,7 @@ def _aliases(value: Any, source: str) -> tuple[Alias, ...]:
                 source,
                 'an alias must be a non-empty string or {"alias": string, "prior": …}',
             )
-        aliases.append(Alias(name, prior))
+        aliases.append(Alias(name, prior, extra))
     return tuple(aliases)
 
 

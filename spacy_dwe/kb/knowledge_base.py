@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,12 @@ from ..errors import DweError, Errors
 from . import features
 from .candidates import Candidates
 from .entity import Entity
+from .generation import FOLDER as NAMES_FOLDER
 from .lexical import Lexicon
 from .loaders import kb_path, reference_to
 from .normalisation import normalise, text_hashes
-from .store import EntityStore
+from .store import FORMAT, META_FILE, EntityStore
 from .vectors import VectorSet
-
-META_FILE = "meta.json"
-NAMES_FOLDER = "names"
-FORMAT = 1
-"""Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
 
 _OVERFETCH = 4
 """Names read for each candidate that is wanted, at most, before looking further."""
@@ -48,34 +43,52 @@ class DweKnowledgeBase(KnowledgeBase):
         if not (self.path / META_FILE).is_file():
             found = Errors.E103 if self.path.exists() else Errors.E001
             raise DweError(found.format(path=self.path))
-        _check_format(self.path)
+        check_format(self.path)
         self._store = EntityStore(self.path)
+        while True:
+            try:
+                self._map_files()
+                return
+            except DweError:
+                # A writer may have removed files since the version was read.
+                newer = EntityStore(self.path)
+                if newer.version == self._store.version:
+                    raise
+                self._store = newer
+
+    def _map_files(self) -> None:
+        from .names import FOLDER, TantivyNames
+
         self.meta: dict[str, Any] = self._store.version.meta
         folder = f"{NAMES_FOLDER}/{self._store.version.generation}"
-        self._lexicon = Lexicon.open(self.path, folder)
-        if self._lexicon.n_rows < self.n_rows:
-            reason = "it holds fewer entities than entities.sqlite"
-            raise DweError(
-                Errors.E105.format(path=self.path, file=folder, reason=reason)
-            )
+        self._lexicon = Lexicon.open(self.path, folder, self.n_rows)
+        # Opened now, not at the first search: by then a writer may have removed it.
+        self._names = TantivyNames(self.path, f"{folder}/{FOLDER}")
         self.vector_sets: dict[str, VectorSet] = {
             name: VectorSet.open(self.path, name, meta)
             for name, meta in self.meta["vectors"].items()
         }
-        self.__dict__.pop("_names", None)
-
-    @cached_property
-    def _names(self) -> Any:
-        from .names import FOLDER, TantivyNames
-
-        generation = self._store.version.generation
-        return TantivyNames(self.path, f"{NAMES_FOLDER}/{generation}/{FOLDER}")
 
     def __len__(self) -> int:
         return int(self.meta["entities"])
 
     def __repr__(self) -> str:
         return f"DweKnowledgeBase({str(self.path)!r}, entities={len(self)})"
+
+    @property
+    def store(self) -> EntityStore:
+        """RETURNS (EntityStore): entities and versions, as they are on disk."""
+        return self._store
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """RETURNS (Lexicon): what names and facts are compared by."""
+        return self._lexicon
+
+    @property
+    def n_indexed(self) -> int:
+        """RETURNS (int): names that the search index holds."""
+        return len(self._names)
 
     @property
     def n_rows(self) -> int:
@@ -316,17 +329,20 @@ class DweKnowledgeBase(KnowledgeBase):
         KnowledgeBase.__init__(self, self.vocab, self._vector_length())
 
 
-def _check_format(path: Path) -> None:
+def check_format(path: Path) -> None:
+    """RAISES (DweError): a KB was made by a newer spacy-dwe, or is damaged."""
     try:
         meta = json.loads((path / META_FILE).read_text(encoding="utf-8"))
-        number = meta["format"]
+        is_newer = meta["format"] > FORMAT
     except (ValueError, KeyError, TypeError):
         reason = "it is no JSON object with a format version"
         raise DweError(
             Errors.E105.format(path=path, file=META_FILE, reason=reason)
         ) from None
-    if number != FORMAT:
-        raise DweError(Errors.E108.format(path=path, found=number, known=FORMAT))
+    if is_newer:
+        raise DweError(
+            Errors.E108.format(path=path, found=meta["format"], known=FORMAT)
+        )
 
 
 def _ints(rows: Sequence[int] | np.ndarray) -> list[int]:

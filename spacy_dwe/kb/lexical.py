@@ -5,30 +5,20 @@ them; all are memory-mapped, so opening costs nothing and processes share the pa
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from .arrays import map_array
-from .entity import Entity
-from .normalisation import (
-    BUCKETS,
-    gram_buckets,
-    initials,
-    normalise,
-    text_hash,
-    text_hashes,
-    word_buckets,
-)
+from .normalisation import initials, normalise, text_hash
 
 YEARS = range(1000, 2100)
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|20\d{2})(?!\d)")
 FACT_WORDS = 48
 """Words kept of a description; bounds what a pair costs, whatever its length."""
-_CHUNK = 4096
 _NO_INITIALS = np.uint64(0)
 
 
@@ -37,12 +27,13 @@ class Lexicon:
     """The arrays of one index generation. N entities (rows), M names.
 
     Names: an entity's title comes first, then its distinct aliases.
-    entity_names: entity r has names `entity_names[r]:entity_names[r + 1]`. (N + 1,)
+    entity_names: entity r has names `entity_names[r]:entity_names[r + 1]`; a removed
+        one may have none. (N + 1,)
     name_entity: the entity of each name. (M,) int32
     name_hash: hash of the normalised name. (M,) uint64
     name_initials: hash of the initials, 0 for a single word. (M,) uint64
     name_prior: NaN where there is none. (M,) float32
-    sorted_hash, sorted_name: `name_hash` in order, and whose it is. (M,)
+    sorted_hash, sorted_name: `name_hash` of the live names in order, and the name.
     grams, gram_offsets: character n-grams of each name. uint32, (M + 1,) int64
     gram_norm: length of the name's weighted n-gram vector. (M,) float32
     gram_weight: rarity of each n-gram. (BUCKETS,) float32
@@ -87,137 +78,70 @@ class Lexicon:
     sort_key: np.ndarray
 
     @classmethod
-    def open(cls, kb: Path, folder: str) -> Self:
+    def open(cls, kb: Path, folder: str, n_rows: int) -> Self:
         """Map the arrays of a generation into memory.
 
         kb (Path): the KB's folder.
         folder (str): the generation's, below it.
+        n_rows (int): rows of the version that is read; the files may have grown since.
         RETURNS (Lexicon): the arrays.
+        RAISES (DweError): one is missing or damaged.
         """
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: map_array(kb, f"{folder}/{name}.npy") for name in names})
+        arrays: dict[str, np.ndarray] = {}
+        for axis, names in AXES.items():
+            # What an axis measures is the last entry of offsets that came before it.
+            length = _length(arrays, axis, n_rows)
+            for name in names:
+                arrays[name] = map_array(kb, f"{folder}/{name}.npy", length)
+        return cls(**arrays)
 
     @property
     def n_rows(self) -> int:
         return len(self.entity_prior)
 
     @property
-    def n_described(self) -> int:
-        return int(np.count_nonzero(self.description_length))
+    def n_names(self) -> int:
+        return len(self.name_hash)
 
     @property
     def has_priors(self) -> bool:
         given = (self.entity_prior, self.name_prior)
         return any(bool((~np.isnan(priors)).any()) for priors in given)
 
-    def save(self, folder: Path) -> None:
-        """Write one file an array."""
-        for field in fields(self):
-            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
+
+AXES: dict[str, tuple[str, ...]] = {
+    "row offsets": ("entity_names", "year_offsets"),
+    "rows": (
+        *("title_hash", "entity_prior", "facts", "description_length"),
+        *("sitelinks", "sort_key"),
+    ),
+    "name offsets": ("gram_offsets", "word_offsets"),
+    "names": (
+        *("name_entity", "name_hash", "name_initials", "name_prior"),
+        *("gram_norm", "name_ends"),
+    ),
+    "grams": ("grams",),
+    "words": ("words",),
+    "years": ("years",),
+    "whole": (
+        *("sorted_hash", "sorted_name"),
+        *("gram_weight", "word_rarity", "fact_rarity"),
+    ),
+}
+"""The arrays by what their first axis counts."""
 
 
-class LexiconBuilder:
-    """Collects entities, in the order of their rows, for `build`."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-        self._ids: list[str] = []
-        self._parts: dict[str, list[np.ndarray]] = {}
-        self._counts: dict[str, list[np.ndarray]] = {}
-
-    def add(self, entities: Sequence[Entity]) -> None:
-        """Append entities, a row each."""
-        for start in range(0, len(entities), _CHUNK):
-            chunk = entities[start : start + _CHUNK]
-            keys = self._add_names(chunk)
-            self._add_facts(chunk, keys)
-            self._ids += [entity.id for entity in chunk]
-
-    def build(self) -> Lexicon:
-        """RETURNS (Lexicon): the arrays, in memory."""
-        array = {name: np.concatenate(parts) for name, parts in self._parts.items()}
-        offsets = {name: _offsets(parts) for name, parts in self._counts.items()}
-        n_rows, n_names = len(self._ids), len(self.keys)
-        gram_weight = 1 + np.log(
-            (1 + n_names) / (1 + _frequency(array["grams"], BUCKETS))
-        )
-        squares = np.square(gram_weight)[array["grams"]]
-        order = np.argsort(array["name_hash"], kind="stable")
-        sort_key = np.empty(n_rows, dtype=np.int32)
-        sort_key[sorted(range(n_rows), key=self._ids.__getitem__)] = np.arange(n_rows)
-        described = int(np.count_nonzero(array["description_length"]))
-        fact_rarity = _rarity(_frequency(array["facts"], BUCKETS), described)
-        array["facts"] = _rarest(array["facts"], offsets["facts"], fact_rarity)
-        return Lexicon(
-            **array,
-            entity_names=offsets["names"],
-            name_entity=np.repeat(
-                np.arange(n_rows, dtype=np.int32), np.diff(offsets["names"])
-            ),
-            sorted_hash=array["name_hash"][order],
-            sorted_name=order.astype(np.int32),
-            gram_offsets=offsets["grams"],
-            gram_norm=np.sqrt(np.add.reduceat(squares, offsets["grams"][:-1])).astype(
-                np.float32
-            ),
-            gram_weight=gram_weight.astype(np.float32),
-            word_offsets=offsets["words"],
-            word_rarity=_rarity(_frequency(array["words"], BUCKETS), n_names),
-            fact_rarity=np.append(fact_rarity, np.float32(0)),
-            year_offsets=offsets["years"],
-            sort_key=sort_key,
-        )
-
-    def _add_names(self, entities: Sequence[Entity]) -> list[set[str]]:
-        per_entity = [_names(entity) for entity in entities]
-        keys = [key for own in per_entity for key, _ in own]
-        priors = [prior for own in per_entity for _, prior in own]
-        split = [key.split() for key in keys]
-        distinct = [list(dict.fromkeys(words)) for words in split]
-        grams, gram_offsets = gram_buckets(keys)
-        self.keys += keys
-        self._put("name_hash", text_hashes(keys))
-        self._put("title_hash", text_hashes([e.title.strip() for e in entities]))
-        self._put(
-            "name_initials",
-            np.array([initials_hash(words) for words in split], dtype=np.uint64),
-        )
-        self._put("name_prior", np.array(priors, dtype=np.float32))
-        self._put("grams", grams)
-        self._put("words", word_buckets([w for words in distinct for w in words]))
-        ends = word_buckets([w for words in split for w in (words[0], words[-1])])
-        self._put("name_ends", ends.reshape(-1, 2))
-        self._count("names", [len(own) for own in per_entity])
-        self._count("grams", np.diff(gram_offsets))
-        self._count("words", [len(words) for words in distinct])
-        return [{word for key, _ in own for word in key.split()} for own in per_entity]
-
-    def _add_facts(self, entities: Sequence[Entity], own_words: list[set[str]]) -> None:
-        words = [
-            list(
-                dict.fromkeys(
-                    w for w in description_words(e.description) if w not in own
-                )
-            )
-            for e, own in zip(entities, own_words)
-        ]
-        years = [years_in(entity.description) for entity in entities]
-        lengths = [len(entity.description.strip()) for entity in entities]
-        self._put("facts", word_buckets([w for line in words for w in line]))
-        self._put("years", np.array([y for line in years for y in line], np.int16))
-        self._put("description_length", np.array(lengths, dtype=np.int32))
-        self._put("sitelinks", np.array([_sitelinks(e) for e in entities], np.float32))
-        priors = [np.nan if e.prior is None else e.prior for e in entities]
-        self._put("entity_prior", np.array(priors, dtype=np.float32))
-        self._count("facts", [len(line) for line in words])
-        self._count("years", [len(line) for line in years])
-
-    def _put(self, name: str, values: np.ndarray) -> None:
-        self._parts.setdefault(name, []).append(values)
-
-    def _count(self, name: str, counts: Iterable[int] | np.ndarray) -> None:
-        values = np.fromiter(counts, dtype=np.int64)
-        self._counts.setdefault(name, []).append(values)
+def _length(arrays: dict[str, np.ndarray], axis: str, n_rows: int) -> int | None:
+    if axis == "rows":
+        return n_rows
+    if axis == "row offsets":
+        return n_rows + 1
+    if axis == "whole":
+        return None
+    if axis in ("grams", "words", "years"):
+        return int(arrays[f"{axis[:-1]}_offsets"][-1])
+    n_names = int(arrays["entity_names"][-1])
+    return n_names + 1 if axis == "name offsets" else n_names
 
 
 def years_in(text: str) -> list[int]:
@@ -235,51 +159,3 @@ def initials_hash(words: Sequence[str]) -> int:
     """RETURNS (int): hash of the initials of several words, 0 for a single one."""
     letters = initials(words)
     return text_hash(letters) if letters else int(_NO_INITIALS)
-
-
-def _names(entity: Entity) -> list[tuple[str, float]]:
-    """RETURNS (list[tuple[str, float]]): the entity's distinct normalised names, the
-    title first, each with the highest prior that an equal alias gives it."""
-    names = {normalise(entity.title): np.nan}
-    for alias in entity.aliases:
-        prior = np.nan if alias.prior is None else alias.prior
-        key = normalise(alias.alias)
-        names[key] = np.fmax(names.get(key, np.nan), prior)
-    return list(names.items())
-
-
-def _sitelinks(entity: Entity) -> float:
-    value = entity.extra.get("sitelinks")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return float("nan")
-    return float(value)
-
-
-def _frequency(buckets: np.ndarray, n_buckets: int) -> np.ndarray:
-    return np.bincount(buckets, minlength=n_buckets)
-
-
-def _rarity(frequency: np.ndarray, total: int) -> np.ndarray:
-    scale = np.log(total + 1) or 1.0
-    return np.clip(1 - np.log(frequency + 1) / scale, 0, 1).astype(np.float32)
-
-
-def _rarest(words: np.ndarray, offsets: np.ndarray, rarity: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): the rarest FACT_WORDS words of each row, in an array just
-    wide enough. Shape: (n_rows, width), int32"""
-    counts = np.diff(offsets)
-    owner = np.repeat(np.arange(len(counts)), counts)
-    words = words[np.lexsort((words, -rarity[words], owner))]
-    place = np.arange(len(words)) - offsets[owner]
-    width = min(int(counts.max(initial=0)), FACT_WORDS)
-    out = np.full((len(counts), width), BUCKETS, dtype=np.int32)
-    kept = place < width
-    out[owner[kept], place[kept]] = words[kept]
-    return out
-
-
-def _offsets(counts: list[np.ndarray]) -> np.ndarray:
-    lengths = np.concatenate(counts)
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets

@@ -83,6 +83,15 @@ class NamesWriter:
         """Complete the index; it cannot be written to after that."""
         self._writer.commit()
         self._writer.wait_merging_threads()
+        self._unlock()
+
+    def close(self) -> None:
+        """Give up what was not committed."""
+        self._writer.rollback()
+        self._writer.wait_merging_threads()
+        self._unlock()
+
+    def _unlock(self) -> None:
         for lock in self._folder.glob(".tantivy-*.lock"):
             lock.unlink()
 
@@ -107,6 +116,9 @@ class TantivyNames:
                 Errors.E105.format(path=kb, file=folder, reason=error)
             ) from None
         self._schema = _schema()
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
 
     def search(self, keys: Sequence[str], n: int) -> list[list[int]]:
         return [self._search(key.split()[:MAX_WORDS], n) for key in keys]

@@ -246,8 +246,8 @@ def test_a_broken_meta_file(kb, tmp_path, meta):
 def test_a_newer_format_is_refused(kb, tmp_path):
     folder = shutil.copytree(kb.path, tmp_path / "kb")
     meta = (folder / "meta.json").read_text()
-    (folder / "meta.json").write_text(meta.replace('"format": 1', '"format": 2'))
-    with pytest.raises(DweError, match=r"has format 2.*upgrade spacy-dwe"):
+    (folder / "meta.json").write_text(meta.replace('"format": 2', '"format": 3'))
+    with pytest.raises(DweError, match=r"has format 3.*upgrade spacy-dwe"):
         DweKnowledgeBase(folder)
 
 

@@ -1,0 +1,244 @@
+"""`python -m spacy dwe kb add|update|remove|merge|encode|rebuild`: a KB that lives."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import DweError, Errors
+from .errors import warning_lines
+from .kb_options import (
+    ClipOption,
+    ClipWeightsOption,
+    DeviceOption,
+    ImageRootOption,
+    KBArgument,
+    TextEncoderOption,
+    chosen_encoders,
+)
+
+if TYPE_CHECKING:
+    from ..kb.update import Changes, Conflict
+
+EntitiesArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ENTITIES", help="One JSON object a line (.jsonl, .jsonl.gz)"
+    ),
+]
+
+
+def add_cli(
+    path: KBArgument,
+    entities: EntitiesArgument,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave entities that are there as they are")
+    ] = False,
+    text_encoder: TextEncoderOption = None,
+    clip: ClipOption = None,
+    clip_weights: ClipWeightsOption = None,
+    image_root: ImageRootOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Add entities to a KnowledgeBase.
+
+    An id that is there already stops the command, and nothing is changed. The KB can
+    be read all the while; readers see the new entities when they open it again. The
+    encoders are those that the KB remembers: name them only if they have moved.
+    """
+    encoders = chosen_encoders(text_encoder, clip, clip_weights, device)
+    conflict: Conflict = "keep" if keep else "error"
+    _add(path, entities, conflict, encoders, image_root, device)
+
+
+def update_cli(
+    path: KBArgument,
+    entities: EntitiesArgument,
+    text_encoder: TextEncoderOption = None,
+    clip: ClipOption = None,
+    clip_weights: ClipWeightsOption = None,
+    image_root: ImageRootOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Replace entities of a KnowledgeBase, and add those that it has not.
+
+    Each entity of the file replaces the one with its id as a whole. Only entities whose
+    text or pictures are new are encoded.
+    """
+    encoders = chosen_encoders(text_encoder, clip, clip_weights, device)
+    _add(path, entities, "replace", encoders, image_root, device)
+
+
+def remove_cli(
+    path: KBArgument,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID...", help="Ids of entities")
+    ] = None,
+    from_file: Annotated[
+        Path | None, typer.Option("--from", help="File with an id a line")
+    ] = None,
+) -> None:
+    """Remove entities from a KnowledgeBase by id."""
+    from ..kb.update import remove_entities
+
+    names = list(ids or [])
+    if from_file is not None:
+        names += _lines(from_file)
+    if not names:
+        raise DweError(Errors.E180)
+    _tell(path, remove_entities(path, names))
+
+
+def merge_cli(
+    path: KBArgument,
+    others: Annotated[
+        list[Path], typer.Argument(metavar="OTHER...", help="KnowledgeBases to add")
+    ],
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            "--on-conflict",
+            help="Where both have an id: error, keep (KB's own) or replace",
+        ),
+    ] = "error",
+    text_encoder: TextEncoderOption = None,
+    clip: ClipOption = None,
+    clip_weights: ClipWeightsOption = None,
+    image_root: ImageRootOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Add the entities of other KnowledgeBases to one. Vectors of the same encoder are
+    taken over."""
+    from ..kb.update import CONFLICTS, merge_kbs
+
+    if on_conflict not in CONFLICTS:
+        raise DweError(
+            Errors.E413.format(
+                what="--on-conflict", value=on_conflict, choices=", ".join(CONFLICTS)
+            )
+        )
+    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
+    with warning_lines():
+        changes = merge_kbs(
+            path,
+            others,
+            on_conflict=CONFLICTS[on_conflict],
+            text_encoder=text,
+            clip=both,
+            image_root=image_root,
+            device=device,
+            show_progress=True,
+        )
+    _tell(path, changes)
+
+
+def encode_cli(
+    path: KBArgument,
+    text_encoder: TextEncoderOption = None,
+    clip: ClipOption = None,
+    clip_weights: ClipWeightsOption = None,
+    image_root: ImageRootOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Give a KnowledgeBase vectors, or replace those of another encoder.
+
+    It can be stopped at any time: the same command continues where it was.
+    """
+    from wasabi import Printer
+
+    from ..kb.knowledge_base import DweKnowledgeBase
+    from ..kb.update import encode_kb
+
+    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
+    if text is None and both is None:
+        raise DweError(Errors.E181)
+    with warning_lines():
+        encode_kb(
+            path,
+            text_encoder=text,
+            clip=both,
+            image_root=image_root,
+            show_progress=True,
+        )
+    for name, vectors in DweKnowledgeBase(path).vector_sets.items():
+        Printer().good(f"{name}: {len(vectors.array):,} vectors of {vectors.dim}")
+
+
+def rebuild_cli(
+    path: KBArgument,
+    encode_again: Annotated[
+        bool, typer.Option("--encode-again", help="Trust no vector that is there")
+    ] = False,
+    no_vectors: Annotated[
+        bool, typer.Option("--no-vectors", help="Go without vectors")
+    ] = False,
+    text_encoder: TextEncoderOption = None,
+    clip: ClipOption = None,
+    clip_weights: ClipWeightsOption = None,
+    image_root: ImageRootOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Make the indexes and vectors of a KnowledgeBase again from its entities.
+
+    It repairs a KB whose entities.sqlite is whole, drops what removed entities left
+    behind, and keeps the vectors that are sound.
+    """
+    from wasabi import Printer
+
+    from ..kb.update import rebuild_kb
+
+    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
+    with warning_lines():
+        kb = rebuild_kb(
+            path,
+            text_encoder=text,
+            clip=both,
+            image_root=image_root,
+            device=device,
+            vectors="drop" if no_vectors else "encode" if encode_again else "reuse",
+            show_progress=True,
+        )
+    Printer().good(f"{kb.path}: {len(kb):,} entities, {kb.meta['names']:,} names")
+
+
+def _add(
+    path: Path,
+    entities: Path,
+    on_conflict: "Conflict",
+    encoders: tuple,
+    image_root: Path | None,
+    device: str,
+) -> None:
+    from ..kb.io import count_lines, read_entities
+    from ..kb.update import add_entities
+
+    text, clip = encoders
+    with warning_lines():
+        changes = add_entities(
+            path,
+            read_entities(entities),
+            on_conflict=on_conflict,
+            text_encoder=text,
+            clip=clip,
+            image_root=entities.parent if image_root is None else image_root,
+            device=device,
+            total=count_lines(entities),
+            show_progress=True,
+        )
+    _tell(path, changes)
+
+
+def _tell(path: Path, changes: "Changes") -> None:
+    from dataclasses import asdict
+
+    from wasabi import Printer
+
+    done = [f"{n:,} {what}" for what, n in asdict(changes).items() if n]
+    Printer().good(f"{path}: {', '.join(done) or 'nothing to do'}")
+
+
+def _lines(path: Path) -> list[str]:
+    from ..files import require_file
+
+    text = require_file(path).read_text(encoding="utf-8-sig")
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,260 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_encoders import PatchEncoder, WordEncoder
+
+from spacy_dwe.errors import DweError
+from spacy_dwe.kb import generation
+from spacy_dwe.kb.build import build_kb
+from spacy_dwe.kb.entity import Alias, Entity
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.lock import writer_lock
+from spacy_dwe.kb.update import (
+    Changes,
+    add_entities,
+    encode_kb,
+    merge_kbs,
+    rebuild_kb,
+    remove_entities,
+)
+from spacy_dwe.kb.verify import kb_problems
+
+TBILISI = Entity("Q994", "Tbilisi", "Capital of the country, founded in 455.")
+BATUMI = Entity("Q25475", "Batumi", "Port on the Black Sea.", (Alias("Batum", 0.7),))
+
+
+class CountingEncoder(WordEncoder):
+    def __init__(self, name="words"):
+        super().__init__(name)
+        self.texts = []
+
+    def encode_texts(self, texts, progress=None):
+        self.texts += texts
+        return super().encode_texts(texts, progress)
+
+
+@pytest.fixture(params=["anew", "extended"], autouse=True)
+def way(request, monkeypatch):
+    """A small KB's indexes are made anew at every change, a large one's extended."""
+    if request.param == "extended":
+        monkeypatch.setattr(generation, "ALWAYS_NEW", 0)
+        monkeypatch.setattr(generation, "GROWTH", 10)
+
+
+@pytest.fixture
+def path(tmp_path, entities):
+    return build_kb(entities, tmp_path / "kb", text_encoder=WordEncoder()).path
+
+
+def found(kb, mention):
+    return kb.ids(kb.search([mention]).rows)
+
+
+def test_added_entities_are_found_when_the_kb_is_opened_again(path, entities):
+    reader = DweKnowledgeBase(path)
+    changes = add_entities(path, [BATUMI], text_encoder=WordEncoder())
+    assert changes == Changes(added=1)
+    assert (len(reader), found(reader, "Batumi")) == (len(entities), [])
+    kb = DweKnowledgeBase(path)
+    assert list(kb) == [*entities, BATUMI]
+    assert found(kb, "batum") == ["Q25475"]
+    assert found(kb, "Batumu") == ["Q25475"]
+    assert kb.priors(["Batum"], kb.exact(["Batum"])).tolist() == pytest.approx([0.7])
+    assert kb.sort_keys(kb.rows_of(sorted(kb.get_entity_strings()))).tolist() == [
+        *range(len(kb))
+    ]
+    assert list(kb_problems(path)) == []
+
+
+def test_an_id_that_is_there_stops_it_all(path, entities):
+    before = DweKnowledgeBase(path).meta
+    changed = Entity("Q994", "Tiflis")
+    with pytest.raises(DweError, match="has an entity 'Q994' already"):
+        add_entities(path, [BATUMI, changed], text_encoder=WordEncoder())
+    kb = DweKnowledgeBase(path)
+    assert (kb.meta, list(kb)) == (before, entities)
+    kept = add_entities(
+        path, [BATUMI, changed], on_conflict="keep", text_encoder=WordEncoder()
+    )
+    assert kept == Changes(added=1, kept=1)
+    assert list(DweKnowledgeBase(path)) == [*entities, BATUMI]
+    again = add_entities(path, [BATUMI, entities[0]])
+    assert again == Changes(unchanged=2), "the same entity once more is no conflict"
+
+
+def test_a_replaced_entity_has_its_new_names_alone(path):
+    reader = DweKnowledgeBase(path)
+    tiflis = Entity("Q994", "Tiflis", "Capital of the country, founded in 455.")
+    changes = add_entities(
+        path, [tiflis], on_conflict="replace", text_encoder=WordEncoder()
+    )
+    assert changes == Changes(replaced=1)
+    kb = DweKnowledgeBase(path)
+    assert (found(kb, "Tbilisi"), found(kb, "Tiflis")) == ([], ["Q994"])
+    assert (found(reader, "Tbilisi"), found(reader, "Tiflis")) == (["Q994"], [])
+    assert kb.entities(kb.rows_of(["Q994"])) == [tiflis]
+    assert reader.titles(reader.rows_of(["Q994"]))[0][1] == "Tbilisi"
+    assert list(kb_problems(path)) == []
+
+
+def test_removed_entities_are_found_no_more(path, entities):
+    reader = DweKnowledgeBase(path)
+    assert remove_entities(path, ["Q230", "Q994"]) == Changes(removed=2)
+    kb = DweKnowledgeBase(path)
+    assert [entity.id for entity in kb] == ["Q1428", "Q9696", "Q1490", "Q270"]
+    assert found(kb, "Georgia") == ["Q1428"]
+    assert kb.ids(kb.exact(["georgia"]).rows) == ["Q1428"]
+    assert kb.rows_of(["Q230"]).tolist() == [-1]
+    assert sorted(found(reader, "Georgia")) == ["Q1428", "Q230"]
+    with pytest.raises(DweError, match="No entity 'Q230'"):
+        remove_entities(path, ["Q1490", "Q230"])
+    assert "Q1490" in DweKnowledgeBase(path)
+    with pytest.raises(DweError, match="Nothing would be left"):
+        remove_entities(path, ["Q1428", "Q9696", "Q1490", "Q270"])
+    assert list(kb_problems(path)) == []
+
+
+def test_only_what_is_new_is_encoded(path, entities):
+    encoder = CountingEncoder()
+    renamed = Entity("Q994", "Tbilisi", TBILISI.description, (Alias("Tiflis"),))
+    changes = add_entities(
+        path,
+        [*entities[:2], renamed, BATUMI],
+        on_conflict="replace",
+        text_encoder=encoder,
+    )
+    assert changes == Changes(added=1, replaced=1, unchanged=2)
+    assert encoder.texts == ["Batumi. Port on the Black Sea."]
+    kb = DweKnowledgeBase(path)
+    vectors, present = kb.vector_sets["description@text"].gather(
+        kb.rows_of(["Q994", "Q25475", "Q270"])
+    )
+    assert present.tolist() == [True, True, False]
+    texts = ["Tbilisi. Capital of the country, founded in 455.", encoder.texts[0]]
+    expected = WordEncoder().encode_texts(texts)
+    np.testing.assert_allclose(vectors[:2], expected, atol=1e-3)
+    assert remove_entities(path, ["Q25475"]) == Changes(removed=1)
+    add_entities(path, [BATUMI], text_encoder=encoder)
+    assert len(encoder.texts) == 1, "its vector was still there"
+
+
+def test_another_encoder_is_refused(path):
+    with pytest.raises(DweError, match="E509|E17"):
+        add_entities(path, [BATUMI], text_encoder=WordEncoder("other"))
+    assert "Q25475" not in DweKnowledgeBase(path)
+
+
+def test_pictures_are_read_from_the_folder_of_the_build(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for name, colour in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "pictures" / f"{name}.png")
+    path = build_kb(
+        [Entity("Q1", "Red", images=("red.png",))],
+        tmp_path / "kb",
+        clip=PatchEncoder(),
+        image_root=tmp_path / "pictures",
+    ).path
+    add_entities(
+        path, [Entity("Q2", "Blue", images=("blue.png",))], clip=PatchEncoder()
+    )
+    kb = DweKnowledgeBase(path)
+    assert kb.vector_sets["image@clip"].gather([0, 1])[1].all()
+
+
+def test_merging_takes_entities_and_vectors_over(path, tmp_path, entities):
+    other = [BATUMI, Entity("Q994", "Tiflis")]
+    build_kb(other, tmp_path / "other", text_encoder=WordEncoder())
+    with pytest.raises(DweError, match="has an entity 'Q994' already"):
+        merge_kbs(path, [tmp_path / "other"], text_encoder=WordEncoder())
+    encoder = CountingEncoder()
+    changes = merge_kbs(
+        path, [tmp_path / "other"], on_conflict="keep", text_encoder=encoder
+    )
+    assert changes == Changes(added=1, kept=1)
+    assert encoder.texts == []
+    kb = DweKnowledgeBase(path)
+    assert list(kb) == [*entities, BATUMI]
+    assert kb.vector_sets["description@text"].gather(kb.rows_of(["Q25475"]))[1].all()
+
+
+def test_vectors_can_be_given_later_and_by_another_encoder(tmp_path, entities):
+    path = build_kb(entities, tmp_path / "kb").path
+    reader = DweKnowledgeBase(path)
+    encode_kb(path, text_encoder=WordEncoder("first"))
+    encode_kb(path, text_encoder=WordEncoder("second"), clip=PatchEncoder())
+    kb = DweKnowledgeBase(path)
+    assert kb.vector_sets["description@text"].fingerprint == "second"
+    assert {*kb.vector_sets} == {"description@text", "description@clip"}
+    assert reader.vector_sets == {}
+    stems = {file.name.split(".")[0] for file in (path / "vectors").iterdir()}
+    assert stems == {"description-text", "description-clip"}
+    assert len([*(path / "vectors").glob("description-text.*.keys.npy")]) == 1
+    assert list(kb_problems(path)) == []
+
+
+def test_rebuilding_makes_all_but_the_entities_again(path, entities):
+    remove_entities(path, ["Q230"])
+    for file in (path / "names").rglob("*.npy"):
+        file.write_bytes(b"damaged")
+    (path / "meta.json").unlink()
+    with pytest.raises(DweError):
+        DweKnowledgeBase(path)
+    encoder = CountingEncoder()
+    kb = rebuild_kb(path, text_encoder=encoder)
+    assert list(kb) == entities[1:]
+    assert (kb.n_rows, encoder.texts) == (len(entities) - 1, [])
+    assert found(kb, "Tbilisi") == ["Q994"]
+    assert list(kb_problems(path)) == []
+    rebuild_kb(path, text_encoder=encoder, vectors="encode")
+    assert len(encoder.texts) == 4
+    assert rebuild_kb(path, vectors="drop").vector_sets == {}
+
+
+def test_one_writer_at_a_time(path):
+    with writer_lock(path), pytest.raises(DweError, match="being changed by another"):
+        remove_entities(path, ["Q994"])
+    with writer_lock(path), pytest.raises(DweError, match="being changed by another"):
+        build_kb([BATUMI], path, overwrite=True)
+    assert "Q994" in DweKnowledgeBase(path)
+
+
+def test_verify_names_the_file_that_was_altered(path):
+    vectors = next(path.glob("vectors/*.keys.npy")).with_suffix("").with_suffix(".npy")
+    data = bytearray(vectors.read_bytes())
+    data[140] ^= 1
+    vectors.write_bytes(data)
+    assert any(vectors.name in line for line in kb_problems(path))
+
+
+def test_many_small_changes_say_the_same_as_one_build(tmp_path, monkeypatch):
+    def entity(i, edition=0):
+        text = f"The {i}th of its kind in {1900 + i}, {'very ' * edition}rare."
+        return Entity(f"Q{i}", f"Name {i % 7} of {i}", text, (Alias(f"A{i} {edition}"),))
+
+    path = build_kb([entity(i) for i in range(40)], tmp_path / "kb").path
+    for step in range(40, 60):
+        new = [entity(step), entity(step - 40, edition=step)]
+        add_entities(path, new, on_conflict="replace")
+        remove_entities(path, [f"Q{step - 10}"])
+    kb = DweKnowledgeBase(path)
+    assert list(kb_problems(path)) == []
+    fresh = build_kb(sorted(kb, key=lambda e: e.id), tmp_path / "fresh")
+    for mention in ("Name 3", "name 4 of 25", "A12 52", "A31 0", "rare"):
+        assert found(kb, mention) == found(fresh, mention)
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_killed_writer_loses_nothing(tmp_path, kills, way):
+    driver = Path(__file__).with_name("crash_driver.py")
+    run = subprocess.run(
+        [sys.executable, driver, tmp_path, str(kills), "0"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert "nothing lost" in run.stdout, run.stderr
