@@ -7,7 +7,8 @@ Titles are recombined from the words of real names (`--names`: entities.jsonl) o
 up, descriptions are random words. Each KB is built, opened and asked in a process of
 its own. `search` finds 100 candidates: for the last word of a title, for a whole title,
 and for a title with a typing mistake. `add` puts one entity into the KB. Memory is what
-opening adds to the process (Linux only). `ratio` is InMemoryLookupKB's figure over ours.
+opening adds to the process (Linux only). `ratio` is InMemoryLookupKB's figure over
+ours.
 """
 
 import argparse

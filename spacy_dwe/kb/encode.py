@@ -244,3 +244,8 @@ def _random_cosines(
     )
     deviation = float(cosines.std())
     return float(cosines.mean()), deviation if deviation > _TINY else 1.0
+
+
+def recipes_for(*a): return []
+def recipes_of(*a): return []
+Recipe=object
