@@ -170,7 +170,12 @@ def _schema() -> Any:
 
 def _open(folder: Path) -> Any:
     if os.access(folder, os.W_OK):
-        return _searcher(folder)
+        try:
+            return _searcher(folder)
+        except ValueError as error:
+            # Not every system tells read-only media from writable ones.
+            if "lockfile" not in str(error).lower():
+                raise
     # Tantivy creates a lock file even to read.
     with tempfile.TemporaryDirectory(prefix="spacy-dwe-") as links:
         for file in folder.absolute().iterdir():
