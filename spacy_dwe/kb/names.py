@@ -170,16 +170,12 @@ def _schema() -> Any:
 
 def _open(folder: Path) -> Any:
     if os.access(folder, os.W_OK):
-        try:
-            return _searcher(folder)
-        except ValueError as error:
-            # Not every system tells read-only media from writable ones.
-            if "lockfile" not in str(error).lower():
-                raise
-    # Tantivy creates a lock file even to read.
+        return _searcher(folder)
+    # Tantivy writes a lock file even to read, and reading once leaves it behind.
     with tempfile.TemporaryDirectory(prefix="spacy-dwe-") as links:
         for file in folder.absolute().iterdir():
-            (Path(links) / file.name).symlink_to(file)
+            if file.suffix != ".lock":
+                (Path(links) / file.name).symlink_to(file)
         return _searcher(Path(links))
 
 
