@@ -1,11 +1,12 @@
 """Entities from spaCy's own InMemoryLookupKB."""
 
+import mmap
 import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from spacy.kb import InMemoryLookupKB
@@ -21,9 +22,12 @@ and people give counts."""
 
 _CONTENTS = "contents"
 _STRINGS = "strings.json"
-_HEADER = struct.Struct("=qq")
-"""Number of entities, length of a vector."""
+# The file: number of entities, length of a vector; vectors; entities; number of
+# aliases; for each alias its hash and number of candidates, and the candidates.
+_PAIR = struct.Struct("=qq")
+_NUMBER = struct.Struct("=q")
 _ENTITY_BYTES = 16
+_CANDIDATE_BYTES = 12
 _HASH = re.compile(r"\d{2,}")
 
 
@@ -87,7 +91,7 @@ def read_lookup_kb(
     kb = InMemoryLookupKB(strings, entity_vector_length=1)
     try:
         kb.read_contents(contents)
-    except (OSError, ValueError, AssertionError, MemoryError) as error:
+    except (OSError, ValueError, AssertionError) as error:
         raise _unreadable(contents, str(error) or type(error).__name__) from None
     try:
         kb.get_entity_strings()
@@ -192,19 +196,36 @@ def _existing(folders: list[Path]) -> list[Path]:
 
 
 def _check(contents: Path) -> None:
-    """spaCy takes the sizes that a file says for granted, and what is no KB for one."""
+    """spaCy reads past the end of a file that was cut off, and takes what is no KB for
+    a huge one."""
     size = contents.stat().st_size
     with contents.open("rb") as file:
-        head = file.read(_HEADER.size)
-    if head.startswith(b"{"):
-        raise _unreadable(contents, "it refers to a KnowledgeBase of another kind")
-    if len(head) < _HEADER.size:
-        raise _unreadable(contents, "it is cut off")
-    entities, length = _HEADER.unpack(head)
-    if entities < 0 or length < 0:
-        raise _unreadable(contents, "it does not begin as one")
-    if entities * (4 * length + _ENTITY_BYTES) > size - _HEADER.size - 8:
-        raise _unreadable(contents, f"it is too short for {entities:,} entities")
+        if size and _end(file) == size:
+            return
+        file.seek(0)
+        is_reference = file.read(1) == b"{"
+    reason = "it is cut off, or something else"
+    if is_reference:
+        reason = "it refers to a KnowledgeBase of another kind"
+    raise _unreadable(contents, reason)
+
+
+def _end(file: BinaryIO) -> int:
+    """RETURNS (int): where a KB ends by the sizes that it says; -1 if it cannot be."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            entities, length = _PAIR.unpack_from(data)
+            place = _PAIR.size + entities * (4 * length + _ENTITY_BYTES)
+            (aliases,) = _NUMBER.unpack_from(data, place)
+            place += _NUMBER.size
+            for _ in range(aliases):
+                _, candidates = _PAIR.unpack_from(data, place)
+                if candidates < 0:
+                    return -1
+                place += _PAIR.size + candidates * _CANDIDATE_BYTES
+        except (struct.error, OverflowError):
+            return -1
+    return place
 
 
 def _unreadable(path: Path, reason: str) -> DweError:
