@@ -152,6 +152,15 @@ class Errors:
         "[DWE-E158] The component {name} of {pipeline} has no state that can be read "
         "({reason}): save the pipeline again"
     )
+    E170 = (
+        "[DWE-E170] The KB {kb} holds {name} vectors of the encoder {theirs}, but the "
+        "encoder that it names is {ours} now: pass the one that made them with "
+        "{option}, or encode all entities anew with `python -m spacy dwe kb encode`"
+    )
+    E171 = (
+        "[DWE-E171] The entity {id!r} needs a {name} vector, and no encoder makes "
+        "these: pass the one that made those of the KB {kb} with {option}"
+    )
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (
         "[DWE-E401] The linker of {pipeline} has no KnowledgeBase: pass one with "
