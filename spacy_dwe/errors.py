@@ -66,6 +66,119 @@ class Errors:
         "[DWE-E182] {path} has {n} problems: `python -m spacy dwe kb rebuild` makes "
         "all but entities.sqlite again"
     )
+    E130 = (
+        "[DWE-E130] {path} is damaged at byte {offset} ({reason}): download it again"
+    )
+    E131 = (
+        "[DWE-E131] {path} ends in the middle, as of a download that was cut off: "
+        "download it again"
+    )
+    E132 = "[DWE-E132] Another run is writing {path}: wait for it, or stop it"
+    E133 = (
+        "[DWE-E133] {path} is no work of an earlier run ({reason}): remove it, or name "
+        "another output"
+    )
+    E134 = (
+        "[DWE-E134] Text of a Wikipedia XML dump needs mwparserfromhell: run "
+        "`pip install spacy-dwe[dumps]`, or pass a CirrusSearch dump as well"
+    )
+    E135 = "[DWE-E135] {option} takes {expected}, not {value!r}"
+    E136 = "[DWE-E136] {path} is no {what} dump"
+    E137 = "[DWE-E137] {path} is no {what} that can be read: {reason}"
+    E138 = "[DWE-E138] {path} is given twice: name each dump once"
+    E139 = (
+        "[DWE-E139] No item is left for {path} ({counts}): look at --languages, "
+        "--sitelink, --min-sitelinks and --instance-of"
+    )
+    E120 = (
+        "[DWE-E120] Wikimedia asks programs to say who runs them, and {contact!r} is no "
+        "e-mail address or URL: pass --contact you@example.org, or set DWE_CONTACT"
+    )
+    E121 = "[DWE-E121] {option} {value!r}: {reason}"
+    E122 = (
+        "[DWE-E122] {url} gives no answer ({reason}; attempts: {attempts}). {done} are "
+        "kept in {cache}: run the same command again, without --refresh, to go on"
+    )
+    E123 = (
+        "[DWE-E123] {path} is no cache of Wikipedia's answers that can be read "
+        "({reason}): delete it, or name another with --cache"
+    )
+    E124 = (
+        "[DWE-E124] Another run uses the cache {path}: wait for its end, or name another "
+        "with --cache"
+    )
+    E125 = (
+        "[DWE-E125] {path}: none of the {count:,} titles is an article, so there are no "
+        "entities to write. {listed} says why"
+    )
+    E126 = (
+        "[DWE-E126] {url} refuses to answer: {reason}. {done} are kept in {cache}; see "
+        "--api-url, --language and --contact"
+    )
+    E140 = (
+        "[DWE-E140] {path} has no column {column!r}, to be read as {field}: its columns "
+        "are {columns}{advice}"
+    )
+    E141 = "[DWE-E141] {path}, line {line}, column {column!r}: {problem}"
+    E142 = "[DWE-E142] {path}, line 1: two columns are called {column!r}: rename one"
+    E143 = (
+        "[DWE-E143] {path}, line {line}: not {encoding} ({reason}): pass the file's "
+        "--encoding, such as cp1252 or utf-16"
+    )
+    E144 = "[DWE-E144] {encoding!r} is no encoding of text: pass one such as cp1252"
+    E145 = '[DWE-E145] {option} takes one character, or "tab", not {value!r}'
+    E146 = (
+        "[DWE-E146] {path} holds no KnowledgeBase of spaCy: pass the folder that "
+        "`kb.to_disk` wrote, or a pipeline with an entity_linker"
+    )
+    E147 = (
+        "[DWE-E147] {path} holds several KnowledgeBases: pass the folder of one, such "
+        "as {choices}"
+    )
+    E148 = "[DWE-E148] {path} is no InMemoryLookupKB that spaCy can read: {reason}"
+    E149 = (
+        "[DWE-E149] The KnowledgeBase {path} names a string by its hash {hash}, and the "
+        "string is not saved with it: pass --vocab, the folder of a pipeline that has it"
+    )
+    E150 = (
+        "[DWE-E150] {pipeline} is no pipeline: pass a folder that `nlp.to_disk` wrote, "
+        "or the name of an installed package"
+    )
+    E151 = (
+        "[DWE-E151] The pipeline {pipeline} has no dwe_linker, so there is no "
+        "KnowledgeBase to bundle"
+    )
+    E152 = (
+        "[DWE-E152] The component {name} of {pipeline} has no KnowledgeBase: pass one "
+        "with --kb PATH"
+    )
+    E153 = (
+        "[DWE-E153] The KnowledgeBase {kb} of the component {name} is not there: pass "
+        "its place with --kb PATH"
+    )
+    E154 = "[DWE-E154] {path} exists: pass --overwrite to replace it"
+    E155 = (
+        "[DWE-E155] {path} exists and is no pipeline, so it is not replaced: name "
+        "another output"
+    )
+    E156 = "[DWE-E156] {path} lies inside {source}, which is copied: name another output"
+    E157 = (
+        "[DWE-E157] {path}, an encoder of the KnowledgeBase {kb}, is not there: put it "
+        "back, or pass --no-encoders to leave it out"
+    )
+    E158 = (
+        "[DWE-E158] The component {name} of {pipeline} has no state that can be read "
+        "({reason}): save the pipeline again"
+    )
+    E170 = (
+        "[DWE-E170] The KB {kb} holds {name} vectors of the encoder {theirs}, but the "
+        "encoder that it names is {ours} now: pass the one that made them with "
+        "{option}, or encode all entities anew with `python -m spacy dwe kb encode`"
+    )
+    E171 = (
+        "[DWE-E171] The entity {id!r} needs a {name} vector, and no encoder makes "
+        "these: pass the one that made those of the KB {kb} with {option}"
+    )
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (
         "[DWE-E401] The linker of {pipeline} has no KnowledgeBase: pass one with "
@@ -243,6 +356,35 @@ class Errors:
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
     W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
+    W130 = "[DWE-W130] {path}, line {line} is left out: {reason}"
+    W131 = "[DWE-W131] {path}, page {page} is left out: {reason}"
+    W132 = (
+        "[DWE-W132] No item that is kept of {path} has a page on {wiki}, so the dump of "
+        "{wiki} says nothing of any"
+    )
+    W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
+    W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"
+    W122 = "[DWE-W122] The wiki {wiki} says: {warning}"
+    W140 = (
+        "[DWE-W140] {path}: {count:,} ids are not in {table}, such as {id!r} in line "
+        "{line}; their aliases are left out"
+    )
+    W141 = (
+        "[DWE-W141] {path}: the column {column!r} is left out, as another is read as "
+        "{column}"
+    )
+    W142 = (
+        "[DWE-W142] {path}: {count:,} ids are not in the KnowledgeBase, such as {id!r}; "
+        "they are left out"
+    )
+    W143 = (
+        "[DWE-W143] {path} is left out: wherever {out} is used, the encoder must lie "
+        "there, or be named in [components.{name}.{setting}]"
+    )
+    W144 = (
+        "[DWE-W144] [components.{name}.{setting}] {options} is left out: the bundled "
+        "encoder runs with its defaults"
+    )
     W500 = (
         "[DWE-W500] No document of a batch has an entity to train on, though there are "
         "labels: with use_gold_ents = false, name the component that recognises "

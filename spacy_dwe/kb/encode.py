@@ -1,31 +1,443 @@
-"""Making the vectors of a KB while it is built."""
+"""Making the vectors of a KB: only what no earlier run has encoded goes through an
+encoder, and what is encoded survives a kill."""
 
-import warnings
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from ..encoders.base import ImageEncoder, TextEncoder
-from ..errors import DweError, Errors, Warnings
-from ..images import ImageRef, load
-from .entity import Entity, entity_text
+from ..encoders.registry import encoder_from_spec
+from ..errors import DweError, Errors
+from .contents import Content, Encoded, content_of, require_unit, unit_length
+from .cosines import measure
+from .entity import Entity
+from .vector_files import (
+    Header,
+    VectorWriter,
+    extend_index,
+    new_stem,
+    remove_set,
+    stored_sets,
+)
+from .vector_keys import DistinctKeys, KeysOfRows, places_of
 from .vectors import FOLDER
 
-RANDOM_PAIRS = 20_000
-"""Pairs of entities that the mean and deviation of cosines are measured on."""
-_SEED = 0
-_PICTURES = 64
-"""Decoded pictures in memory at a time."""
-_TINY = 1e-6
+_SECONDS = 15.0
+"""What a kill may lose: the time that a chunk is aimed at."""
+_GROWTH = 4
+_BAR_DELAY = 0.5
+_KEYS_BAR_DELAY = 3.0
+_COPIED = 4096
 
-Encoded = tuple[np.ndarray, np.ndarray]
-"""Vectors of the entities that have one, and which of a batch have one."""
+EntitiesFrom = Callable[[int], Iterable[tuple[int, Entity]]]
+"""The live rows from a row on, in order, with their entities."""
 
 
 class TextAndImageEncoder(TextEncoder, ImageEncoder, Protocol):
     """CLIP: one object, one fingerprint, one space for texts and pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a vector set is made.
+
+    field (str): "description" or "image".
+    key (str): the encoder's part of the set's name, "text" or "clip".
+    encoder (TextEncoder | ImageEncoder): its weights are loaded only if something must
+        be encoded, or the set is new.
+    image_root (Path): folder that pictures' paths are relative to.
+    """
+
+    field: str
+    key: str
+    encoder: Any
+    image_root: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}@{self.key}"
+
+    @property
+    def content(self) -> Content:
+        return content_of(self.field, self.image_root)
+
+    def header(self) -> Header:
+        """RETURNS (Header): of the set; loads the weights."""
+        encoder = self.encoder
+        return Header(self.name, encoder.fingerprint, encoder.dim, encoder.spec)
+
+
+def recipes_for(
+    text_encoder: TextEncoder | None,
+    clip: TextAndImageEncoder | None,
+    image_root: str | Path | None = None,
+) -> list[Recipe]:
+    """Recipes of the sets that encoders make.
+
+    text_encoder (TextEncoder | None): for description@text.
+    clip (TextAndImageEncoder | None): for description@clip and image@clip.
+    image_root (str | Path | None): folder that pictures' paths are relative to; None
+        means the current one.
+    RETURNS (list[Recipe]): none for an encoder that is None.
+    """
+    root = Path(image_root or ".")
+    recipes = []
+    if text_encoder is not None:
+        recipes.append(Recipe("description", "text", text_encoder, root))
+    if clip is not None:
+        recipes.append(Recipe("description", "clip", clip, root))
+        recipes.append(Recipe("image", "clip", clip, root))
+    return recipes
+
+
+def recipes_of(
+    sets: Mapping[str, Mapping[str, Any]],
+    *,
+    device: str = "auto",
+    image_root: str | Path | None = None,
+    text_encoder: TextEncoder | None = None,
+    clip: TextAndImageEncoder | None = None,
+) -> list[Recipe]:
+    """Recipes of the sets that a KB has, by the encoders that its meta names.
+
+    sets (Mapping): "vectors" of the version's meta.
+    device (str): where to run encoders that the meta names.
+    image_root (str | Path | None): folder that pictures' paths are relative to.
+    text_encoder (TextEncoder | None): instead of the one that the meta names.
+    clip (TextAndImageEncoder | None): likewise.
+    RETURNS (list[Recipe]): also for image@clip where the KB has descriptions of CLIP
+        only, since new entities may bring the first pictures.
+    """
+    encoders: dict[str, Any] = {"text": text_encoder, "clip": clip}
+    for name, entry in sets.items():
+        key = name.partition("@")[2]
+        if encoders[key] is None:
+            encoders[key] = encoder_from_spec(entry["spec"], device)
+    return recipes_for(encoders["text"], encoders["clip"], image_root)
+
+
+def build_vectors(
+    folder: Path,
+    generation: str,
+    *,
+    recipes: Sequence[Recipe],
+    committed: Mapping[str, Mapping[str, Any]],
+    entities: EntitiesFrom,
+    n_rows: int,
+    donors: Sequence[Path] = (),
+    replace: bool = False,
+    show_progress: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Make the vectors of a KB, or those of its new rows. Contents that are equal share
+    a vector; contents whose vector is found in the folder or in a donor are not encoded
+    again. What a version names is only appended to, so readers see no change.
+
+    folder (Path): the KB's folder, or its draft; one process writes at a time.
+    generation (str): part of the names of new files; one that no version has used.
+    recipes (Sequence[Recipe]): the sets to make.
+    committed (Mapping): "vectors" in the meta of the version that is extended; empty
+        for a new KB. A set that is left out is made for all rows.
+    entities (EntitiesFrom): the live entities; read twice if something is to be
+        encoded.
+    n_rows (int): rows of the new version.
+    donors (Sequence[Path]): folders of other KBs, or of drafts that were given up,
+        whose vectors are taken where field and encoder are the same.
+    replace (bool): make a committed set anew if its recipe's encoder is another one;
+        without it that is an error.
+    show_progress (bool): show progress bars on stderr.
+    RETURNS (dict[str, dict[str, Any]]): each set's entry in the version's meta; sets
+        without any vector are left out.
+    RAISES (DweError): a set's encoder is another one now or gives no unit vectors, or
+        new rows need vectors of a committed set that has no recipe.
+    """
+    (folder / FOLDER).mkdir(exist_ok=True)
+    kept = {name: dict(entry) for name, entry in committed.items()}
+    if replace:
+        for recipe in recipes:
+            entry = kept.get(recipe.name)
+            if entry and entry["fingerprint"] != recipe.encoder.fingerprint:
+                del kept[recipe.name]
+    build = _Build(folder, generation, entities, n_rows, donors, show_progress)
+    keys = build.read_keys(recipes, kept)
+    entries = {}
+    for recipe in recipes:
+        entry = build.make(recipe, kept.get(recipe.name), keys[recipe.content])
+        if entry is not None:
+            entries[recipe.name] = entry
+    for name in kept.keys() - {recipe.name for recipe in recipes}:
+        entries[name] = build.carry_over(name, kept[name])
+    measure(folder, entries)
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """One run of `build_vectors`, which explains the fields."""
+
+    folder: Path
+    generation: str
+    entities: EntitiesFrom
+    n_rows: int
+    donors: Sequence[Path]
+    show_progress: bool
+
+    def read_keys(
+        self, recipes: Sequence[Recipe], kept: Mapping[str, Mapping[str, Any]]
+    ) -> dict[Content, KeysOfRows]:
+        """RETURNS (dict[Content, KeysOfRows]): keys of the rows that a set is to get,
+        for each content."""
+        firsts: dict[Content, int] = {}
+        for recipe in recipes:
+            first = kept[recipe.name]["rows"] if recipe.name in kept else 0
+            firsts[recipe.content] = min(first, firsts.get(recipe.content, first))
+        tables = {c: KeysOfRows(first, self.n_rows) for c, first in firsts.items()}
+        start = min(firsts.values(), default=self.n_rows)
+        if start >= self.n_rows:
+            return tables
+        for row, entity in self._bar(
+            self.entities(start),
+            desc="Reading entities",
+            total=self.n_rows - start,
+            delay=_KEYS_BAR_DELAY,
+        ):
+            for content, table in tables.items():
+                if row >= table.first_row:
+                    key = content.key(entity)
+                    if key is not None:
+                        table.set(row, key)
+        return tables
+
+    def make(
+        self, recipe: Recipe, entry: dict[str, Any] | None, table: KeysOfRows
+    ) -> dict[str, Any] | None:
+        """Make a set, or extend it.
+
+        entry (dict[str, Any] | None): of the set as committed; None for a new one.
+        table (KeysOfRows): keys of the rows it is to get.
+        RETURNS (dict[str, Any] | None): its new entry; None for an empty set.
+        """
+        first_row = 0 if entry is None else entry["rows"]
+        keys, present = table.since(first_row)
+        if not present.any():
+            return None if entry is None else self._extended(entry)
+        header, stem = self._files(recipe, entry)
+        wanted = DistinctKeys.of(keys)
+        rows = first_row + np.flatnonzero(present)
+        with VectorWriter(
+            self.folder,
+            stem,
+            header.dim,
+            committed=0 if entry is None else entry["count"],
+        ) as writer:
+            places = places_of(wanted.keys, writer.known_keys)
+            self._copy(header, stem, wanted.keys, places, writer)
+            missing = np.flatnonzero(places < 0)
+            if len(missing):
+                header = self._checked(recipe, header, new=entry is None)
+                order = np.argsort(wanted.first[missing])
+                missing = missing[order]
+                self._encode(
+                    recipe, header, missing, rows[wanted.first[missing]], places, writer
+                )
+            size = len(writer)
+        if not size:
+            remove_set(self.folder, stem)
+            return None
+        new = np.full(len(present), -1, dtype=np.int32)
+        new[present] = places[wanted.inverse]
+        extend_index(self.folder, stem, first_row, new)
+        return {
+            **(entry or {}),
+            "field": recipe.field,
+            "encoder": recipe.key,
+            "spec": dict(header.spec),
+            "fingerprint": header.fingerprint,
+            "dim": header.dim,
+            "count": size,
+            "rows": self.n_rows,
+            "array": f"{stem}.npy",
+            "keys": f"{stem}.keys.npy",
+            "index": f"{stem}.index.npy",
+        }
+
+    def carry_over(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): the entry of a committed set that has no recipe.
+        RAISES (DweError): a new row needs a vector of it."""
+        content = content_of(entry["field"], Path())
+        if entry["rows"] < self.n_rows:
+            for _, entity in self.entities(entry["rows"]):
+                if content.has(entity):
+                    raise DweError(
+                        Errors.E171.format(
+                            kb=self.folder,
+                            name=name,
+                            id=entity.id,
+                            option=_option(entry["encoder"]),
+                        )
+                    )
+        return self._extended(entry)
+
+    def _extended(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """A committed set whose new rows have no vector."""
+        new = np.full(self.n_rows - entry["rows"], -1, dtype=np.int32)
+        if len(new):
+            stem = entry["array"].removesuffix(".npy")
+            extend_index(self.folder, stem, entry["rows"], new)
+        return {**entry, "rows": self.n_rows}
+
+    def _files(
+        self, recipe: Recipe, entry: dict[str, Any] | None
+    ) -> tuple[Header, str]:
+        if entry is None:
+            header = recipe.header()
+            return header, new_stem(self.folder, self.generation, header)
+        stem = entry["array"].removesuffix(".npy")
+        fingerprint, dim = entry["fingerprint"], entry["dim"]
+        return Header(recipe.name, fingerprint, dim, entry["spec"]), stem
+
+    def _checked(self, recipe: Recipe, header: Header, *, new: bool) -> Header:
+        """The header of a set that the recipe's encoder does belong to."""
+        ours = header if new else recipe.header()
+        if ours.fingerprint != header.fingerprint:
+            raise DweError(
+                Errors.E170.format(
+                    kb=self.folder,
+                    name=recipe.name,
+                    theirs=header.fingerprint,
+                    ours=ours.fingerprint,
+                    option=_option(recipe.key),
+                )
+            )
+        return ours
+
+    def _copy(
+        self,
+        header: Header,
+        stem: str,
+        wanted: np.ndarray,
+        places: np.ndarray,
+        writer: VectorWriter,
+    ) -> None:
+        """Take over vectors of other sets; fills `places`."""
+        own = self.folder / f"{stem}.json"
+        if (places >= 0).all():
+            return
+        for folder in (self.folder, *self.donors):
+            for stored in stored_sets(folder, header, but=own):
+                missing = np.flatnonzero(places < 0)
+                there = places_of(wanted[missing], stored.keys)
+                missing, there = missing[there >= 0], there[there >= 0]
+                order = np.argsort(there)
+                for start in range(0, len(order), _COPIED):
+                    some = order[start : start + _COPIED]
+                    vectors = stored.vectors[there[some]]
+                    sound = unit_length(vectors)
+                    copied = missing[some][sound]
+                    places[copied] = writer.append(vectors[sound], wanted[copied])
+
+    def _encode(
+        self,
+        recipe: Recipe,
+        header: Header,
+        missing: np.ndarray,
+        rows: np.ndarray,
+        places: np.ndarray,
+        writer: VectorWriter,
+    ) -> None:
+        """Encode contents chunk by chunk; fills `places`.
+
+        missing (np.ndarray): the distinct contents, by the order of their rows.
+        rows (np.ndarray): a row of each. Shape: as missing
+        """
+        content = recipe.content
+        what = "descriptions" if recipe.field == "description" else "pictures"
+        pace = _Pace(content.first_chunk, content.most)
+        with self._bar(
+            desc=f"Encoding {what} ({recipe.key})",
+            total=len(missing),
+            delay=_BAR_DELAY,
+            smoothing=0,
+        ) as bar:
+            done = 0
+            for chunk in _chunks(self._entities_at(rows), content, pace):
+                with pace:
+                    encoded = _encode_chunk(recipe, header, chunk, bar)
+                keys = np.frombuffer(b"".join(encoded.keys), dtype=np.uint64)
+                own = missing[done : done + len(chunk)][encoded.present]
+                if len(own):
+                    places[own] = writer.append(encoded.vectors, keys.reshape(-1, 2))
+                done += len(chunk)
+                bar.update(done - bar.n)
+
+    def _entities_at(self, rows: np.ndarray) -> Iterator[Entity]:
+        """The entities of rows in ascending order."""
+        pending = 0
+        for row, entity in self.entities(int(rows[0])):
+            if row == rows[pending]:
+                yield entity
+                pending += 1
+                if pending == len(rows):
+                    return
+
+    def _bar(self, *args: Any, **kwargs: Any) -> Any:
+        return tqdm(*args, unit=" entities", disable=not self.show_progress, **kwargs)
+
+
+class _Pace:
+    """How much to encode at a time: as much as takes some seconds, for the batches of
+    a long chunk are the more even, and a short one is the sooner safe."""
+
+    def __init__(self, first: int, most: int) -> None:
+        self.size, self.most = first, most
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.monotonic() - self._started
+        factor = min(_GROWTH, _SECONDS / max(seconds, 1e-3))
+        self.size = max(1, min(self.most, int(self.size * factor)))
+
+
+def _chunks(
+    entities: Iterable[Entity], content: Content, pace: _Pace
+) -> Iterator[list[Entity]]:
+    chunk: list[Entity] = []
+    weight = 0
+    for entity in entities:
+        own = content.weight(entity)
+        if chunk and weight + own > pace.size:
+            yield chunk
+            chunk, weight = [], 0
+        chunk.append(entity)
+        weight += own
+    if chunk:
+        yield chunk
+
+
+def _encode_chunk(
+    recipe: Recipe, header: Header, chunk: Sequence[Entity], bar: Any
+) -> Encoded:
+    def encode(items: Sequence[Any]) -> np.ndarray:
+        vectors: np.ndarray
+        if recipe.field == "image":
+            vectors = recipe.encoder.encode_images(items)
+        else:
+            vectors = recipe.encoder.encode_texts(items, progress=bar.update)
+        require_unit(vectors, header.dim, header.fingerprint, recipe.name)
+        return vectors
+
+    return recipe.content.encode(chunk, encode)
+
+
+def _option(key: str) -> str:
+    return "--clip" if key == "clip" else "--text-encoder"
 
 
 class VectorBuilder:
@@ -46,206 +458,21 @@ class VectorBuilder:
         clip (TextAndImageEncoder | None): for description@clip and image@clip.
         image_root (Path): folder that pictures' paths are relative to.
         """
-        self._sets: dict[str, _SetWriter] = {}
         self._kb, self._generation = kb, generation
-        (kb / FOLDER).mkdir()
-        if text_encoder is not None:
-            self._add_set("description@text", text_encoder, _descriptions(text_encoder))
-        if clip is not None:
-            self._add_set("description@clip", clip, _descriptions(clip))
-            self._add_set("image@clip", clip, _pictures(clip, image_root))
+        self._recipes = recipes_for(text_encoder, clip, image_root)
+        self._entities: list[tuple[int, Entity]] = []
 
     def add(self, entities: Sequence[Entity]) -> None:
-        """Encode the next entities, a row each."""
-        for writer in self._sets.values():
-            writer.add(entities)
+        """The next entities, a row each."""
+        self._entities += enumerate(entities, start=len(self._entities))
 
     def finish(self) -> dict[str, dict[str, Any]]:
-        """Complete the files.
-
-        RETURNS (dict[str, dict[str, Any]]): each set's entry in the KB's version;
-            empty sets are left out.
-        """
-        entries = {name: writer.finish() for name, writer in self._sets.items()}
-        entries = {name: entry for name, entry in entries.items() if entry["count"]}
-        arrays = {name: self._vectors(entry) for name, entry in entries.items()}
-        for name, entry in entries.items():
-            entry["mean"], entry["std"] = _random_cosines(arrays[name], arrays[name])
-        if "description@clip" in entries and "image@clip" in entries:
-            mean, std = _random_cosines(
-                arrays["description@clip"], arrays["image@clip"]
-            )
-            entries["description@clip"] |= {"cross_mean": mean, "cross_std": std}
-        return entries
-
-    def _add_set(
-        self,
-        name: str,
-        encoder: TextEncoder | ImageEncoder,
-        encode: Callable[[Sequence[Entity]], Encoded],
-    ) -> None:
-        self._sets[name] = _SetWriter(self._kb, name, self._generation, encoder, encode)
-
-    def _vectors(self, entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        array = np.load(self._kb / entry["array"], mmap_mode="r")
-        index = np.load(self._kb / entry["index"])
-        return array, np.flatnonzero(index >= 0)
-
-
-class _SetWriter:
-    """Appends the vectors of one set to its file."""
-
-    def __init__(
-        self,
-        kb: Path,
-        name: str,
-        generation: str,
-        encoder: TextEncoder | ImageEncoder,
-        encode: Callable[[Sequence[Entity]], Encoded],
-    ) -> None:
-        self.name, self.encoder, self.encode = name, encoder, encode
-        stem = f"{name.replace('@', '-')}.{generation}"
-        self.kb = kb
-        self.array = f"{FOLDER}/{stem}.npy"
-        self.index = f"{FOLDER}/{stem}.index.npy"
-        self.count = 0
-        self.places: list[np.ndarray] = []
-        (kb / self.array).touch()
-        self._write_header()
-
-    def add(self, entities: Sequence[Entity]) -> None:
-        vectors, present = self.encode(entities)
-        self._check(vectors)
-        place = self.count + np.cumsum(present) - 1
-        self.places.append(np.where(present, place, -1).astype(np.int32))
-        self.count += len(vectors)
-        with (self.kb / self.array).open("ab") as file:
-            file.write(vectors.astype(np.float16).tobytes())
-
-    def finish(self) -> dict[str, Any]:
-        self._write_header()
-        index = np.concatenate(self.places)
-        np.save(self.kb / self.index, index)
-        if not self.count:
-            (self.kb / self.array).unlink()
-            (self.kb / self.index).unlink()
-        return {
-            "field": self.name.partition("@")[0],
-            "encoder": self.name.partition("@")[2],
-            "spec": self.encoder.spec,
-            "fingerprint": self.encoder.fingerprint,
-            "dim": self.encoder.dim,
-            "count": self.count,
-            "rows": len(index),
-            "array": self.array,
-            "index": self.index,
-        }
-
-    def _write_header(self) -> None:
-        # NumPy pads the header so that the first axis can grow in place.
-        header = {
-            "descr": "<f2",
-            "fortran_order": False,
-            "shape": (self.count, self.encoder.dim),
-        }
-        with (self.kb / self.array).open("r+b") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-
-    def _check(self, vectors: np.ndarray) -> None:
-        problem = None
-        if vectors.shape[1:] != (self.encoder.dim,):
-            problem = f"vectors of shape {vectors.shape}, not {self.encoder.dim} wide"
-        elif not np.isfinite(vectors).all():
-            problem = "NaN or inf"
-        if problem is not None:
-            raise DweError(
-                Errors.E113.format(
-                    fingerprint=self.encoder.fingerprint,
-                    name=self.name,
-                    problem=problem,
-                )
-            )
-
-
-def _descriptions(encoder: TextEncoder) -> Callable[[Sequence[Entity]], Encoded]:
-    def encode(entities: Sequence[Entity]) -> Encoded:
-        present = np.array([bool(entity.description.strip()) for entity in entities])
-        texts = [entity_text(e) for e, there in zip(entities, present) if there]
-        if not texts:
-            return np.zeros((0, encoder.dim), dtype=np.float32), present
-        return encoder.encode_texts(texts), present
-
-    return encode
-
-
-def _pictures(
-    encoder: ImageEncoder, root: Path
-) -> Callable[[Sequence[Entity]], Encoded]:
-    def encode(entities: Sequence[Entity]) -> Encoded:
-        pictures = [
-            (owner, image)
-            for owner, entity in enumerate(entities)
-            for image in dict.fromkeys(entity.images)
-        ]
-        sums = np.zeros((len(entities), encoder.dim), dtype=np.float32)
-        for start in range(0, len(pictures), _PICTURES):
-            owners, decoded = [], []
-            for owner, image in pictures[start : start + _PICTURES]:
-                try:
-                    decoded.append(load(_reference(image, root))[1])
-                    owners.append(owner)
-                except DweError as error:
-                    _warn(entities[owner], image, error)
-            if decoded:
-                np.add.at(sums, owners, encoder.encode_images(decoded))
-        norms = np.linalg.norm(sums, axis=1)
-        present = norms > _TINY
-        return sums[present] / norms[present, None], present
-
-    return encode
-
-
-def _reference(image: str, root: Path) -> ImageRef:
-    reference = ImageRef(path=image)
-    return reference if reference.is_url else ImageRef(path=str(root / image))
-
-
-def _warn(entity: Entity, image: str, error: DweError) -> None:
-    warnings.warn(
-        Warnings.W100.format(image=image, id=entity.id, reason=error), stacklevel=2
-    )
-
-
-def _random_cosines(
-    left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]
-) -> tuple[float, float]:
-    """Cosines of random pairs of different entities; each side is vectors and the rows
-    that they belong to.
-
-    RETURNS (tuple[float, float]): mean and deviation; (0, 1) where nothing is to be
-        measured.
-    """
-    random = np.random.default_rng(_SEED)
-    a = random.integers(len(left[1]), size=RANDOM_PAIRS)
-    b = random.integers(len(right[1]), size=RANDOM_PAIRS)
-    different = left[1][a] != right[1][b]
-    a, b = a[different], b[different]
-    if not len(a):
-        return 0.0, 1.0
-    cosines = np.concatenate(
-        [
-            np.einsum(
-                "nd,nd->n",
-                left[0][a[start : start + 1024]].astype(np.float32),
-                right[0][b[start : start + 1024]].astype(np.float32),
-            )
-            for start in range(0, len(a), 1024)
-        ]
-    )
-    deviation = float(cosines.std())
-    return float(cosines.mean()), deviation if deviation > _TINY else 1.0
-
-
-def recipes_for(*a): return []
-def recipes_of(*a): return []
-Recipe=object
+        """RETURNS (dict[str, dict[str, Any]]): each set's entry in the version."""
+        return build_vectors(
+            self._kb,
+            self._generation,
+            recipes=self._recipes,
+            committed={},
+            entities=lambda first: self._entities[first:],
+            n_rows=len(self._entities),
+        )

@@ -16,10 +16,9 @@ import numpy as np
 from .entity import Entity
 from .lexical import Lexicon
 from .lexicon_writer import LINKED, LexiconWriter
-from .names import FOLDER as INDEX_FOLDER
-from .names import NamesWriter
 
 FOLDER = "names"
+INDEX_FOLDER = "index"
 
 ALWAYS_NEW = 2000
 """Rows up to which a generation is made anew at every change, which takes less than a
@@ -36,6 +35,8 @@ class GenerationWriter:
         name (str): of the generation.
         base (tuple[str, int] | None): generation to extend, and its number of rows.
         """
+        from .names import NamesWriter
+
         self.folder = kb / FOLDER / name
         lexicon = None
         if base is None:

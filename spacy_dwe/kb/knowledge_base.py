@@ -16,6 +16,7 @@ from . import features
 from .candidates import Candidates
 from .entity import Entity
 from .generation import FOLDER as NAMES_FOLDER
+from .generation import INDEX_FOLDER
 from .lexical import Lexicon
 from .loaders import kb_path, reference_to
 from .normalisation import normalise, text_hashes
@@ -57,13 +58,13 @@ class DweKnowledgeBase(KnowledgeBase):
                 self._store = newer
 
     def _map_files(self) -> None:
-        from .names import FOLDER, TantivyNames
+        from .names import TantivyNames
 
         self.meta: dict[str, Any] = self._store.version.meta
         folder = f"{NAMES_FOLDER}/{self._store.version.generation}"
         self._lexicon = Lexicon.open(self.path, folder, self.n_rows)
         # Opened now, not at the first search: by then a writer may have removed it.
-        self._names = TantivyNames(self.path, f"{folder}/{FOLDER}")
+        self._names = TantivyNames(self.path, f"{folder}/{INDEX_FOLDER}")
         self.vector_sets: dict[str, VectorSet] = {
             name: VectorSet.open(self.path, name, meta)
             for name, meta in self.meta["vectors"].items()

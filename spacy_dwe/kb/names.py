@@ -15,7 +15,6 @@ import tantivy
 from ..errors import DweError, Errors
 from .normalisation import initials
 
-FOLDER = "index"
 _WORDS = "words"
 _INITIALS = "initials"
 _NUMBER = "number"

@@ -75,6 +75,7 @@ class Revision:
         recipes: "Sequence[Recipe]" = (),
         *,
         donors: Sequence[Path] = (),
+        replace: bool = False,
         meta: dict[str, Any] | None = None,
         show_progress: bool = False,
     ) -> Version:
@@ -82,6 +83,7 @@ class Revision:
 
         recipes (Sequence[Recipe]): how the vectors of each set are made.
         donors (Sequence[Path]): other KBs whose vectors can be taken over.
+        replace (bool): make a set anew if its encoder is another one.
         meta (dict[str, Any] | None): further entries of the version's meta.
         show_progress (bool): show progress bars on stderr.
         RETURNS (Version): what was committed.
@@ -91,7 +93,7 @@ class Revision:
         if not self.is_empty:
             generation, extended, counts = self._write_names()
             base = last.generation if extended else ""
-        vectors = self._write_vectors(recipes, donors, show_progress)
+        vectors = self._write_vectors(recipes, donors, replace, show_progress)
         number = {"format": FORMAT, "version": self.number}
         new = {**last.meta, **number, **counts, **(meta or {})}
         new |= {"format": FORMAT, "version": self.number, "vectors": vectors}
@@ -102,7 +104,7 @@ class Revision:
         sync_folders(self.kb)
         self.store.commit(version, records)
         write_meta(self.kb, new)
-        clear(self.kb, version)
+        clear(self.kb, version, last)
         return version
 
     def _write_names(self) -> tuple[str, bool, dict[str, Any]]:
@@ -157,10 +159,14 @@ class Revision:
             yield from zip(rows, self.store.entities(rows))
 
     def _write_vectors(
-        self, recipes: "Sequence[Recipe]", donors: Sequence[Path], show_progress: bool
+        self,
+        recipes: "Sequence[Recipe]",
+        donors: Sequence[Path],
+        replace: bool,
+        show_progress: bool,
     ) -> dict[str, Any]:
         committed: dict[str, Any] = self.last.meta["vectors"]
-        if not recipes:
+        if not recipes and not committed:
             return committed
         from .encode import build_vectors
 
@@ -172,6 +178,7 @@ class Revision:
             entities=self._live,
             n_rows=self.store.n_rows,
             donors=donors,
+            replace=replace,
             show_progress=show_progress,
         )
 
@@ -196,18 +203,26 @@ def write_meta(kb: Path, meta: dict[str, Any]) -> None:
     draft.replace(kb / META_FILE)
 
 
-def clear(kb: Path, version: Version) -> None:
+def clear(kb: Path, version: Version, last: Version) -> None:
     """Remove what no version needs: older generations, and what killed writers left.
-    Readers that have these files open keep them."""
+    Readers that have these files open keep them.
+
+    kb (Path): the KB's folder.
+    version (Version): what was committed.
+    last (Version): what it replaces.
+    """
     for folder in (kb / NAMES_FOLDER).iterdir():
         if folder.name != version.generation:
             shutil.rmtree(folder, ignore_errors=True)
-    kept = version.meta["vectors"].items()
-    in_use = {Path(entry["array"]).stem for _, entry in kept}
-    finished = {(name, entry["fingerprint"]) for name, entry in kept}
+    kept = version.meta["vectors"]
+    in_use = {Path(entry["array"]).stem for entry in kept.values()}
+    before = {Path(entry["array"]).stem for entry in last.meta["vectors"].values()}
+    finished = {(name, entry["fingerprint"]) for name, entry in kept.items()}
     for file in (kb / VECTORS_FOLDER).glob("*"):
         stem = ".".join(file.name.split(".")[:2])
-        if stem not in in_use and _made_for(file.with_name(stem)) in {*finished, None}:
+        if stem in in_use:
+            continue
+        if stem in before or _made_for(file.with_name(stem)) in {*finished, None}:
             file.unlink(missing_ok=True)
 
 

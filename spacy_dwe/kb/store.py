@@ -267,17 +267,17 @@ class EntityStore(_Tables):
             raise DweError(Errors.E106.format(path=self.path.parent))
 
     def _check_file(self) -> None:
+        ((pages,),) = self._execute("PRAGMA page_count")
+        ((page_bytes,),) = self._execute("PRAGMA page_size")
+        found = self.path.stat().st_size
+        if not pages or found < pages * page_bytes:
+            raise sqlite3.DatabaseError(
+                f"{found:,} bytes where {pages * page_bytes:,} belong"
+            )
         ((number,),) = self._execute("PRAGMA user_version")
         if number != FORMAT:
             raise DweError(
                 Errors.E108.format(path=self.path.parent, found=number, known=FORMAT)
-            )
-        ((pages,),) = self._execute("PRAGMA page_count")
-        ((page_bytes,),) = self._execute("PRAGMA page_size")
-        found = self.path.stat().st_size
-        if found < pages * page_bytes:
-            raise sqlite3.DatabaseError(
-                f"{found:,} bytes where {pages * page_bytes:,} belong"
             )
 
     def _damaged(self, error: sqlite3.Error) -> DweError:

@@ -4,10 +4,10 @@ A KB that is open keeps its version; what was changed is seen when it is opened 
 Only entities whose text or pictures are new are encoded.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
@@ -180,6 +180,7 @@ def encode_kb(
         root = _image_root(revision, image_root)
         revision.publish(
             recipes_for(text_encoder, clip, root),
+            replace=True,
             meta={"image_root": str(root)},
             show_progress=show_progress,
         )
@@ -318,11 +319,21 @@ def _rooted(entity: Entity, root: Path) -> Entity:
 
 
 def _recipes(
-    meta: dict, device: str, root: Path, text_encoder: object, clip: object
+    meta: Mapping[str, Any],
+    device: str,
+    root: Path,
+    text_encoder: "TextEncoder | None",
+    clip: "TextAndImageEncoder | None",
 ) -> "Sequence[Recipe]":
     from .encode import recipes_of
 
-    return recipes_of(meta["vectors"], device, root, text_encoder, clip)
+    return recipes_of(
+        meta["vectors"],
+        device=device,
+        image_root=root,
+        text_encoder=text_encoder,
+        clip=clip,
+    )
 
 
 def _image_root(revision: Revision, image_root: str | Path | None) -> Path:

@@ -1,7 +1,9 @@
 """Entity vectors on disk: one set for each field and encoder, memory-mapped."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,8 +11,40 @@ import numpy as np
 
 from ..errors import DweError, Errors
 from .arrays import map_array
+from .contents import Content, Descriptions, unit_length
+from .entity import Entity
 
 FOLDER = "vectors"
+_BLOCK = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class RowsAt:
+    """The rows that use each vector: equal descriptions share one.
+
+    offsets (np.ndarray): rows of place p are rows[offsets[p]:offsets[p + 1]].
+        Shape: (n_vectors + 1,), int64
+    rows (np.ndarray): in order at each place. Shape: (n_rows_with_vector,), int32
+    """
+
+    offsets: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def used(self) -> np.ndarray:
+        """RETURNS (np.ndarray): places that a row uses. Shape: (n_vectors,), bool"""
+        used: np.ndarray = np.diff(self.offsets) > 0
+        return used
+
+    def of(self, places: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RETURNS (tuple[np.ndarray, np.ndarray]): the rows of some places, and for
+        each the position of its place among these. Shapes: (n,), int32 and int64"""
+        places = np.asarray(places, dtype=np.int64)
+        starts = self.offsets[places]
+        counts = self.offsets[places + 1] - starts
+        owners = np.repeat(np.arange(len(places)), counts)
+        within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.rows[starts[owners] + within], owners
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +62,8 @@ class VectorSet:
     array (np.ndarray): the vectors. Shape: (n_vectors, dim), float16
     index (np.ndarray): place of each row's vector, -1 for none.
         Shape: (n_rows,), int32
+    kb (Path | None): the KB's folder.
+    keys_file (str | None): below it, the keys of what the vectors were made from.
     """
 
     name: str
@@ -41,6 +77,8 @@ class VectorSet:
     cross_std: float | None
     array: np.ndarray = dataclasses.field(repr=False)
     index: np.ndarray = dataclasses.field(repr=False)
+    kb: Path | None = dataclasses.field(default=None, repr=False)
+    keys_file: str | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
     def open(cls, kb: Path, name: str, meta: dict[str, Any]) -> Self:
@@ -63,7 +101,16 @@ class VectorSet:
             cross_std=meta.get("cross_std"),
             array=_checked(kb, meta["array"], (meta["count"], meta["dim"]), np.float16),
             index=_checked(kb, meta["index"], (meta["rows"],), np.int32),
+            kb=kb,
+            keys_file=meta.get("keys"),
         )
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """RETURNS (np.ndarray): 128 bits that stand for what each vector was made from.
+        Shape: (n_vectors, 2), uint64"""
+        assert self.kb is not None and self.keys_file is not None
+        return _checked(self.kb, self.keys_file, (len(self.array), 2), np.uint64)
 
     def gather(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read vectors of rows.
@@ -76,6 +123,86 @@ class VectorSet:
         vectors = np.zeros((len(places), self.dim), dtype=np.float32)
         vectors[present] = self.array[places[present]]
         return vectors, present
+
+    def rows_at(self, live: np.ndarray | None = None) -> RowsAt:
+        """Turn `index` round: the rows that use each vector. Reads all of `index`.
+
+        live (np.ndarray | None): rows that count; None means all. Shape: (n_rows,),
+            bool
+        RETURNS (RowsAt): their rows by place; a vector that none uses has none.
+        """
+        uses = self.index >= 0
+        if live is not None:
+            uses &= live[: len(uses)]
+        rows = np.flatnonzero(uses)
+        places = self.index[rows]
+        order = np.argsort(places, kind="stable")
+        offsets = np.zeros(len(self.array) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(places, minlength=len(self.array)), out=offsets[1:])
+        return RowsAt(offsets, rows[order].astype(np.int32))
+
+    def problems(self, live: np.ndarray | None = None) -> Iterator[str]:
+        """Read the whole set and say what is damaged.
+
+        live (np.ndarray | None): rows that count; None means all. Shape: (n_rows,),
+            bool
+        YIELDS (str): a line for each kind of damage.
+        """
+        outside = (self.index < -1) | (self.index >= len(self.array))
+        if live is not None:
+            outside &= live[: len(outside)]
+        if outside.any():
+            yield (
+                f"{self.name}: the vectors of {_rows(np.flatnonzero(outside))} lie "
+                f"outside the {len(self.array):,} there are"
+            )
+            return
+        rows_at = self.rows_at(live)
+        used = rows_at.used
+        bad = [np.zeros(0, dtype=np.int64)]
+        for start in range(0, len(self.array), _BLOCK):
+            unsound = ~unit_length(self.array[start : start + _BLOCK])
+            bad.append(start + np.flatnonzero(unsound & used[start : start + _BLOCK]))
+        rows, _ = rows_at.of(np.concatenate(bad))
+        if len(rows):
+            yield f"{self.name}: the vectors of {_rows(rows)} are no unit vectors"
+        try:
+            _ = self.keys
+        except DweError as error:
+            yield str(error)
+
+    def stale(
+        self,
+        entities: Iterable[tuple[int, Entity]],
+        content: Content | None = None,
+    ) -> Iterator[int]:
+        """Compare vectors with what they should have been made from.
+
+        entities (Iterable[tuple[int, Entity]]): rows and entities.
+        content (Content | None): what this set's vectors are made from; None means
+            descriptions.
+        YIELDS (int): rows whose vector was made from something else, is missing, or
+            should not be there.
+        """
+        content = Descriptions() if content is None else content
+        remaining = iter(entities)
+        while block := list(islice(remaining, _BLOCK)):
+            rows = np.array([row for row, _ in block], dtype=np.int64)
+            found = [content.key(entity) for _, entity in block]
+            wanted = np.array([key is not None for key in found])
+            places = self.index[rows]
+            same = wanted == (places >= 0)
+            both = np.flatnonzero(same & wanted)
+            own = b"".join(key for key in found if key is not None)
+            keys = np.zeros((len(block), 2), dtype=np.uint64)
+            keys[wanted] = np.frombuffer(own, dtype=np.uint64).reshape(-1, 2)
+            same[both] = (self.keys[places[both]] == keys[both]).all(axis=1)
+            yield from rows[~same].tolist()
+
+
+def _rows(rows: np.ndarray) -> str:
+    first = int(rows.min())
+    return f"row {first}" if len(rows) == 1 else f"{len(rows):,} rows, first {first},"
 
 
 def _checked(

@@ -44,7 +44,7 @@ def kb_problems(path: str | Path, *, show_progress: bool = False) -> Iterator[st
         if not found:
             kb = DweKnowledgeBase(folder)
             yield from _in_names(kb, show_progress)
-            yield from _in_vectors(kb)
+            yield from _in_vectors(kb, show_progress)
     except DweError as error:
         yield str(error)
 
@@ -82,11 +82,14 @@ def _agrees(lexicon: Lexicon, row: int, entity: Entity) -> bool:
     )
 
 
-def _in_vectors(kb: DweKnowledgeBase) -> Iterator[str]:
-    live = kb.all_rows(1).rows
+def _in_vectors(kb: DweKnowledgeBase, show_progress: bool) -> Iterator[str]:
+    live = np.ones(kb.n_rows, dtype=bool)
+    live[kb.store.removed] = False
     for name, vectors in kb.vector_sets.items():
-        for line in vectors.problems(live):
-            yield f"vectors of {name}: {line}"
+        yield from vectors.problems(live)
+        if vectors.field == "description":
+            for row in vectors.stale(_shown(kb.store, "vectors", show_progress)):
+                yield f"{name}: the vector of row {row} belongs to another text"
 
 
 def _shown(

@@ -38,9 +38,7 @@ def change(path, step):
         remove_entities(path, [f"Q{START + step - 3}"])
     else:
         new = [entity(START + step), entity(step % START, edition=step)]
-        add_entities(
-            path, new, on_conflict="replace", text_encoder=WordEncoder()
-        )
+        add_entities(path, new, on_conflict="replace", text_encoder=WordEncoder())
 
 
 def expected(step):

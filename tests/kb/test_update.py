@@ -83,7 +83,7 @@ def test_an_id_that_is_there_stops_it_all(path, entities):
     )
     assert kept == Changes(added=1, kept=1)
     assert list(DweKnowledgeBase(path)) == [*entities, BATUMI]
-    again = add_entities(path, [BATUMI, entities[0]])
+    again = add_entities(path, [BATUMI, entities[0]], text_encoder=WordEncoder())
     assert again == Changes(unchanged=2), "the same entity once more is no conflict"
 
 
@@ -234,7 +234,9 @@ def test_verify_names_the_file_that_was_altered(path):
 def test_many_small_changes_say_the_same_as_one_build(tmp_path, monkeypatch):
     def entity(i, edition=0):
         text = f"The {i}th of its kind in {1900 + i}, {'very ' * edition}rare."
-        return Entity(f"Q{i}", f"Name {i % 7} of {i}", text, (Alias(f"A{i} {edition}"),))
+        return Entity(
+            f"Q{i}", f"Name {i % 7} of {i}", text, (Alias(f"A{i} {edition}"),)
+        )
 
     path = build_kb([entity(i) for i in range(40)], tmp_path / "kb").path
     for step in range(40, 60):
@@ -245,7 +247,7 @@ def test_many_small_changes_say_the_same_as_one_build(tmp_path, monkeypatch):
     assert list(kb_problems(path)) == []
     fresh = build_kb(sorted(kb, key=lambda e: e.id), tmp_path / "fresh")
     for mention in ("Name 3", "name 4 of 25", "A12 52", "A31 0", "rare"):
-        assert found(kb, mention) == found(fresh, mention)
+        assert sorted(found(kb, mention)) == sorted(found(fresh, mention))
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])

@@ -4,7 +4,7 @@ from PIL import Image
 from small_encoders import PatchEncoder, WordEncoder
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb import encode
+from spacy_dwe.kb import contents
 from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Entity, entity_text
 
@@ -76,18 +76,16 @@ def test_unreadable_pictures_are_left_out_with_a_warning(pictures):
             entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures
         )
     messages = [str(warning.message) for warning in caught]
-    for message, entity, image in zip(
-        messages, ("Q1", "Q2", "Q3"), ("none.png", "broken.png", "c.png"), strict=True
-    ):
-        assert entity in message
-        assert image in message
+    assert len(messages) == 3, "each is told once"
+    for entity, image in (("Q1", "none.png"), ("Q2", "broken.png"), ("Q3", "c.png")):
+        assert any(entity in message and image in message for message in messages)
     vectors, present = kb.vector_sets["image@clip"].gather([0, 1, 2])
     assert present.tolist() == [True, False, False]
     np.testing.assert_allclose(vectors[0], picture_vector("red"), atol=1e-3)
 
 
 def test_more_pictures_than_are_decoded_at_a_time(pictures, monkeypatch):
-    monkeypatch.setattr(encode, "_PICTURES", 2)
+    monkeypatch.setattr(contents, "_PICTURES", 2)
     names = [*COLOURS, "red", "blue"]
     entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(names)]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)

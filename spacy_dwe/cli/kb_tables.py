@@ -1,0 +1,190 @@
+"""`python -m spacy dwe kb csv` and `kb import-spacy`: entities from tables and from
+spaCy's own KnowledgeBases."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import DweError, Errors
+from .errors import BAR_DELAY, clear_errors, warning_lines
+
+if TYPE_CHECKING:
+    from ..kb.entity import Entity
+
+Out = Annotated[Path, typer.Argument(help="Entities to write (.jsonl, .jsonl.gz)")]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter", help="Between cells: a character, or tab; found out if not given"
+    ),
+]
+Encoding = Annotated[
+    str, typer.Option("--encoding", help="Of the tables, such as cp1252 or utf-16")
+]
+
+
+@clear_errors
+def csv_cli(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE", help="CSV, TSV … with a row of column names; .gz as well"
+        ),
+    ],
+    out: Out,
+    id_column: Annotated[
+        str | None, typer.Option("--id", help="Column of ids; else the one named id")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="Column of titles, likewise")
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option("--description", help="Column of descriptions")
+    ] = None,
+    aliases: Annotated[
+        str | None, typer.Option("--aliases", help="Column of other names")
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option("--prior", help="Column of the entity's probability, 0 to 1"),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option("--images", help="Column of pictures' paths")
+    ] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Column of links")] = None,
+    separator: Annotated[
+        str,
+        typer.Option("--separator", help="Between aliases, or images, of a cell"),
+    ] = "|",
+    alias_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--alias-table",
+            help="A row an alias, with columns id, alias, and prior or count: counts "
+            "become the probability of the entity given the alias",
+        ),
+    ] = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = "utf-8",
+    quotes: Annotated[
+        bool,
+        typer.Option("--quotes/--no-quotes", help="Whether quotes enclose cells"),
+    ] = True,
+) -> None:
+    """Make entities.jsonl of a table.
+
+    Columns are found by name, without regard to case; all others become extra keys of
+    the entity. The file appears when it is complete.
+    """
+    from ..kb.io import count_lines
+    from ..kb.sources.table_file import TableLayout
+    from ..kb.sources.tables import entities_from_table
+
+    _require_other(out, table, alias_table)
+    if not separator:
+        raise DweError(Errors.E145.format(option="--separator", value=separator))
+    columns = {
+        "id": id_column,
+        "title": title,
+        "description": description,
+        "aliases": aliases,
+        "prior": prior,
+        "images": images,
+        "url": url,
+    }
+    with warning_lines():
+        entities = entities_from_table(
+            table,
+            columns=columns,
+            separator=separator,
+            alias_table=alias_table,
+            layout=TableLayout(_character(delimiter), encoding, quotes),
+        )
+        _write(out, entities, count_lines(table))
+
+
+@clear_errors
+def import_spacy_cli(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="Folder that kb.to_disk wrote, or pipeline with an entity_linker: "
+            "folder or installed package",
+        ),
+    ],
+    out: Out,
+    titles: Annotated[
+        Path | None,
+        typer.Option(
+            "--titles",
+            help="Table with columns id, title and, if you like, description; else the "
+            "title is the entity's most probable alias",
+        ),
+    ] = None,
+    vocab: Annotated[
+        Path | None,
+        typer.Option(
+            "--vocab",
+            help="Where the strings are, if they are not beside the KnowledgeBase: "
+            "pipeline, its vocab folder, or strings.json",
+        ),
+    ] = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = "utf-8",
+) -> None:
+    """Make entities.jsonl of an InMemoryLookupKB, spaCy's own KnowledgeBase.
+
+    Entities, aliases and the aliases' prior probabilities are kept. An entity's
+    frequency becomes the extra key "frequency", not its prior: it may be any number.
+    """
+    from wasabi import Printer
+
+    from ..kb.sources.lookup_kb import entities_from_lookup_kb, read_lookup_kb
+    from ..kb.sources.table_file import TableLayout
+    from ..kb.sources.tables import titles_from_table
+
+    _require_other(out, path, titles, vocab)
+    with warning_lines():
+        texts = {}
+        if titles is not None:
+            layout = TableLayout(_character(delimiter), encoding)
+            texts = titles_from_table(titles, layout)
+        kb = read_lookup_kb(path, vocab)
+        _write(out, entities_from_lookup_kb(kb, texts, source=titles), len(kb))
+    Printer().info(
+        "spaCy's entity vectors are not carried over: they are of another encoder. New "
+        f"ones are made by `python -m spacy dwe kb build {out} OUT.kb --text-encoder …`"
+    )
+
+
+def _write(out: Path, entities: "Iterable[Entity]", total: int) -> None:
+    from tqdm import tqdm
+    from wasabi import Printer
+
+    from ..kb.io import write_entities
+
+    count = aliases = 0
+
+    def counted() -> "Iterator[Entity]":
+        nonlocal count, aliases
+        bar = tqdm(entities, total=total or None, unit=" entities", delay=BAR_DELAY)
+        for entity in bar:
+            count += 1
+            aliases += len(entity.aliases)
+            yield entity
+
+    write_entities(out, counted())
+    Printer().good(f"{out}: {count:,} entities, {aliases:,} aliases")
+
+
+def _require_other(out: Path, *sources: Path | None) -> None:
+    for source in filter(None, sources):
+        if source.exists() and out.exists() and out.samefile(source):
+            raise DweError(Errors.E235.format(path=out))
+
+
+def _character(delimiter: str | None) -> str | None:
+    return "\t" if delimiter in ("tab", "\\t") else delimiter
