@@ -102,6 +102,16 @@ def status(code, retry_after=None):
     return answer
 
 
+def moved(url):
+    def answer(handler):
+        handler.send_response(301)
+        handler.send_header("Location", url)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
 def api_error(code, retry_after=None):
     def answer(handler):
         headers = {"MediaWiki-API-Error": code}
@@ -147,8 +157,8 @@ def warning(module, text):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Header and body in one packet: apart, they cost a delayed acknowledgement.
-    wbufsize = -1
+    # Otherwise a body waits for the acknowledgement of its header.
+    disable_nagle_algorithm = True
     warnings = None
 
     def do_GET(self):
@@ -214,7 +224,7 @@ class _Wiki:
     def __init__(self, pages):
         self.pages = {page.title: page for page in pages}
         self.ids = {title: 100 + i for i, title in enumerate(self.pages)}
-        self.leads_to, self.sections = {}, {}
+        self.leads_to, self.sections, self.variants = {}, {}, {}
         for page in pages:
             for redirect in page.redirects:
                 title, section = (
@@ -272,7 +282,10 @@ class _Wiki:
                 continue
             name = _normalised(title)
             if name != title:
-                entry = {"fromencoded": False, "from": title, "to": name}
+                # Text that is not NFC would be NFC in the answer, unless encoded.
+                encoded = not unicodedata.is_normalized("NFC", title)
+                asked_as = quote(title, safe="") if encoded else title
+                entry = {"fromencoded": encoded, "from": asked_as, "to": name}
                 query.setdefault("normalized", []).append(entry)
             prefix = name.partition(":")[0].lower()
             if prefix in INTERWIKI and prefix != language:
@@ -282,7 +295,11 @@ class _Wiki:
                     entry["url"] = url
                 query.setdefault("interwiki", []).append(entry)
                 continue
-            if name in self.leads_to:
+            if name in self.variants and "converttitles" in asked:
+                entry = {"from": name, "to": self.variants[name]}
+                query.setdefault("converted", []).append(entry)
+                name = self.variants[name]
+            if name in self.leads_to and "redirects" in asked:
                 entry = {"from": name, "to": self.leads_to[name]}
                 if self.sections[name]:
                     entry["tofragment"] = self.sections[name]

@@ -39,3 +39,26 @@ class PatchEncoder(WordEncoder):
             [np.resize(patch.ravel() + 1, self.dim) for patch in patches]
         )
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class CountingEncoder(PatchEncoder):
+    """Remembers which texts and how many pictures it encoded, chunk by chunk."""
+
+    def __init__(self, name="words"):
+        super().__init__(name)
+        self.chunks = []
+        self.n_pictures = 0
+
+    @property
+    def encoded(self):
+        return sorted(text for chunk in self.chunks for text in chunk)
+
+    def encode_texts(self, texts, progress=None):
+        self.chunks.append(list(texts))
+        if progress is not None:
+            progress(len(texts))
+        return super().encode_texts(texts)
+
+    def encode_images(self, images, progress=None):
+        self.n_pictures += len(images)
+        return super().encode_images(images)

@@ -11,6 +11,7 @@ from mediawiki_server import (
     cut_off,
     garbage,
     hung_up,
+    moved,
     slow,
     status,
 )
@@ -114,6 +115,7 @@ def test_requests_are_spaced(server, wiki, clock):
         (garbage('{"query": {'), 1),
         (garbage("<html>Our servers are …</html>"), 1),
         (garbage("[]"), 1),
+        (garbage('{"status": "starting"}'), 1),
         (cut_off, 1),
         (hung_up, 1),
     ],
@@ -191,6 +193,7 @@ def test_nobody_waits_for_hours(server, wiki, clock):
         (status(403), "HTTP 403 Forbidden"),
         (status(404), "HTTP 404 Not Found"),
         (status(414), "HTTP 414"),
+        (garbage('{"query": {"pages": {"1": {}}}}'), "MediaWiki before 1.25"),
         (api_error("badvalue"), "badvalue: The info of badvalue."),
         (api_error("mwoauth-invalid-authorization"), "mwoauth-invalid"),
     ],
@@ -231,6 +234,12 @@ def test_a_download_has_the_same_patience_and_a_limit(server, wiki, clock):
         client.download(url, 7)
     with pytest.raises(Refused, match="HTTP 404"):
         client.download(f"{server.url}/pictures/b.png", 8)
+
+
+def test_what_has_moved_is_followed(server, wiki):
+    server.pictures["b.png"] = b"12345678"
+    server.mishaps.append(moved(f"{server.url}/pictures/b.png"))
+    assert wiki().download(f"{server.url}/pictures/a.png", 8) == b"12345678"
 
 
 @pytest.mark.parametrize("contact", ["", "me", "me@exämple.org", "a@b\r\nX-Evil: 1"])

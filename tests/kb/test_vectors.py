@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,8 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.kb import contents
 from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Entity, entity_text
+from spacy_dwe.kb.vector_keys import DistinctKeys, places_of
+from spacy_dwe.kb.vectors import VectorSet
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 255)}
 
@@ -138,3 +142,103 @@ def test_an_encoder_that_gives_nan_builds_nothing(tmp_path, entities):
     with pytest.raises(DweError, match="words of description@text gives NaN or inf"):
         build_kb(entities, tmp_path / "kb", text_encoder=NanEncoder())
     assert not (tmp_path / "kb").exists()
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """Rows 0, 2 and 3 share a description, and row 4 has none."""
+    words = ["same", "other", "same", "same", ""]
+    entities = [Entity(f"Q{i}", "Title", text) for i, text in enumerate(words)]
+    return build_kb(entities, tmp_path / "kb", text_encoder=WordEncoder())
+
+
+def test_the_rows_that_use_a_vector(shared):
+    vectors = shared.vector_sets["description@text"]
+    same, other = vectors.index[[0, 1]]
+    rows_at = vectors.rows_at()
+    rows, owners = rows_at.of([other, same])
+    assert rows.tolist() == [1, 0, 2, 3]
+    assert owners.tolist() == [0, 1, 1, 1]
+    assert rows_at.used.all()
+    live = np.array([False, False, True, True, True])
+    rows_at = vectors.rows_at(live)
+    assert rows_at.of([same, other])[0].tolist() == [2, 3]
+    assert rows_at.used[same]
+    assert not rows_at.used[other]
+    assert rows_at.of([])[0].tolist() == []
+
+
+def test_a_sound_set_has_no_problems(kb, shared):
+    for vectors in (*kb.vector_sets.values(), *shared.vector_sets.values()):
+        assert list(vectors.problems()) == []
+
+
+def rewritten(kb, what, change):
+    """Change an array on the disk, and open the set again."""
+    meta = kb.meta["vectors"]["description@text"]
+    array = np.load(kb.path / meta[what])
+    np.save(kb.path / meta[what], change(array))
+    return VectorSet.open(kb.path, "description@text", meta)
+
+
+def test_vectors_that_are_damaged_are_found(shared):
+    place = shared.vector_sets["description@text"].index[0]
+
+    def zeroed(array):
+        array[place] = 0
+        return array
+
+    vectors = rewritten(shared, "array", zeroed)
+    message = "description@text: the vectors of 3 rows, first 0, are no unit vectors"
+    assert list(vectors.problems()) == [message]
+    live = np.array([False, True, False, True, True])
+    assert list(vectors.problems(live)) == [
+        "description@text: the vectors of row 3 are no unit vectors"
+    ]
+    assert list(vectors.problems(live & [True, True, True, False, True])) == []
+
+
+def test_an_index_that_points_nowhere_is_found(shared):
+    vectors = rewritten(shared, "index", lambda index: index + 1)
+    message = "vectors of row 1 lie outside the 2 there are"
+    assert [message in problem for problem in vectors.problems()] == [True]
+    assert list(vectors.problems(np.array([True, False, True, True, True]))) == []
+
+
+def test_keys_that_are_cut_off_are_found(shared):
+    vectors = rewritten(shared, "keys", lambda keys: keys[:1])
+    (problem,) = vectors.problems()
+    assert "keys.npy" in problem
+
+
+def test_vectors_of_what_an_entity_no_longer_says_are_found(shared):
+    vectors = shared.vector_sets["description@text"]
+    entities = list(enumerate(shared))
+    assert list(vectors.stale(entities)) == []
+    said = {0: "changed", 3: "", 4: "new"}
+    changed = [
+        (row, replace(e, description=said[row])) for row, e in entities if row in said
+    ]
+    assert list(vectors.stale(changed)) == [0, 3, 4]
+
+
+def test_vectors_of_pictures_that_changed_are_found(pictures):
+    entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(COLOURS)]
+    kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
+    vectors, content = kb.vector_sets["image@clip"], contents.Pictures(pictures)
+    assert list(vectors.stale(enumerate(entities), content)) == []
+    (pictures / "red.png").replace(pictures / "green.png")
+    with pytest.warns(UserWarning, match=r"red.png of entity Q0 is left out"):
+        assert list(vectors.stale(enumerate(entities), content)) == [0, 1]
+
+
+def test_keys_are_looked_up_by_both_halves():
+    random = np.random.default_rng(0)
+    known = random.integers(0, 4, size=(5000, 2)).astype(np.uint64)
+    known = np.unique(known, axis=0)[random.permutation(16)]
+    wanted = DistinctKeys.of(random.integers(0, 6, size=(500, 2)).astype(np.uint64))
+    assert len(wanted.keys) == 36
+    places = places_of(wanted.keys, known)
+    for key, place in zip(wanted.keys.tolist(), places.tolist()):
+        assert known.tolist()[place] == key if place >= 0 else key not in known.tolist()
+    assert (places >= 0).sum() == 16

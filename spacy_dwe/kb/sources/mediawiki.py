@@ -229,6 +229,10 @@ class MediaWiki(SyncHTTPClient):
             code, info = str(error.get("code")), str(error.get("info"))
             passing = code in _PASSING or code.startswith("internal_api_error")
             raise _Failure(f"{code}: {info}", passing=passing, wait=wait)
+        if not isinstance(answer.get("query"), dict):
+            raise _Failure("the answer is not MediaWiki's", wait=wait)
+        if not isinstance(answer["query"].get("pages", []), list):
+            raise _Failure("a MediaWiki before 1.25", passing=False)
         return answer
 
     def _check_status(self, response: httpx.Response) -> None:

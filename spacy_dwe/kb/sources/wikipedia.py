@@ -82,6 +82,8 @@ def fetch_wikipedia(
     """
     out = Path(out)
     asked = read_titles(titles, language)
+    if out.exists() and out.samefile(titles):
+        raise DweError(Errors.E235.format(path=out))
     require_writable(out)
     source = f"{wiki.api_url} width={image_width}"
     with PageCache(cache or cache_path(out), source) as answers:
@@ -218,4 +220,5 @@ def _write_left_out(path: Path, left_out: list[tuple[AskedTitle, str]]) -> None:
         return
     with writing(path) as file:
         for asked, reason in left_out:
-            file.write(f"{asked.line}\t{asked.text}\t{' '.join(reason.split())}\n")
+            cells = (str(asked.line), asked.text, reason)
+            file.write("\t".join(" ".join(cell.split()) for cell in cells) + "\n")

@@ -21,7 +21,7 @@ CREATE TABLE titles (
 CREATE TABLE pages (
     source TEXT, language TEXT, pageid INTEGER, page TEXT NOT NULL,
     PRIMARY KEY (source, language, pageid)
-) WITHOUT ROWID;
+);
 CREATE TABLE pictures (url TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 """
 

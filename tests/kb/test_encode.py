@@ -1,0 +1,565 @@
+"""Vectors are made once for each content, whatever happens in between."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_encoders import CountingEncoder, PatchEncoder, WordEncoder
+
+from spacy_dwe.encoders.lazy import LazyTextEncoder
+from spacy_dwe.errors import DweError
+from spacy_dwe.kb import contents, encode
+from spacy_dwe.kb.contents import Descriptions
+from spacy_dwe.kb.encode import build_vectors, recipes_for, recipes_of
+from spacy_dwe.kb.entity import Entity, entity_text
+from spacy_dwe.kb.vector_files import StoredVectors, files_of
+from spacy_dwe.kb.vectors import FOLDER, VectorSet
+
+TEXT = "description@text"
+
+
+def places(start, stop):
+    return [
+        Entity(f"Q{i}", f"Place {i}", f"Number {i} of many.")
+        for i in range(start, stop)
+    ]
+
+
+OLD = places(0, 40)
+NEW = places(40, 60)
+
+
+def make(folder, entities, *, generation="one", recipes=None, removed=(), **settings):
+    """Run build_vectors over entities that are rows from 0 on."""
+    folder.mkdir(exist_ok=True)
+    if "encoder" in settings:
+        recipes = recipes_for(settings.pop("encoder"), None)
+
+    def from_row(first):
+        for row in range(first, len(entities)):
+            if row not in removed:
+                yield row, entities[row]
+
+    settings.setdefault("committed", {})
+    return build_vectors(
+        folder,
+        generation,
+        recipes=recipes or [],
+        entities=from_row,
+        n_rows=len(entities),
+        **settings,
+    )
+
+
+def gathered(folder, sets, name=TEXT):
+    """Vectors of all rows, and which rows have one."""
+    return VectorSet.open(folder, name, sets[name]).gather(range(sets[name]["rows"]))
+
+
+def texts(entities):
+    return sorted(map(entity_text, entities))
+
+
+def assert_right(folder, sets, entities, name=TEXT):
+    vectors, present = gathered(folder, sets, name)
+    described = [bool(entity.description) for entity in entities]
+    assert present.tolist() == described
+    expected = WordEncoder().encode_texts([entity_text(e) for e in entities])
+    np.testing.assert_allclose(vectors[present], expected[present], atol=1e-3)
+
+
+# Only what is new
+
+
+def test_a_set_that_grows_encodes_its_new_rows_only(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    reader = VectorSet.open(tmp_path, TEXT, committed[TEXT])
+    before = reader.gather(range(len(OLD)))[0]
+    encoder = CountingEncoder()
+    sets = make(tmp_path, OLD + NEW, encoder=encoder, committed=committed)
+    assert encoder.encoded == texts(NEW)
+    assert_right(tmp_path, sets, OLD + NEW)
+    assert sets[TEXT]["array"] == committed[TEXT]["array"]
+    for vectors in (reader, VectorSet.open(tmp_path, TEXT, committed[TEXT])):
+        np.testing.assert_array_equal(vectors.gather(range(len(OLD)))[0], before)
+        assert len(vectors.index) == len(OLD), "a version keeps its rows"
+
+
+def test_equal_contents_share_a_vector(tmp_path):
+    same = [replace(entity, id=f"{entity.id}-again") for entity in OLD]
+    encoder = CountingEncoder()
+    sets = make(tmp_path, OLD + same, encoder=encoder)
+    assert encoder.encoded == texts(OLD)
+    assert sets[TEXT]["count"] == len(OLD)
+    assert_right(tmp_path, sets, OLD + same)
+
+
+def unloadable(spec, **_):
+    raise AssertionError("weights were loaded")
+
+
+def test_weights_are_not_loaded_when_nothing_is_to_be_encoded(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    lazy = LazyTextEncoder({"@misc": "moved"}, unloadable)
+    changed = [
+        replace(OLD[3], aliases=(), url="https://example.org"),
+        Entity("Q100", "Without a description"),
+    ]
+    sets = make(tmp_path, OLD + changed, encoder=lazy, committed=committed)
+    assert_right(tmp_path, sets, OLD + changed)
+    assert sets[TEXT]["count"] == committed[TEXT]["count"]
+    undescribed = [Entity("Q1", "A"), Entity("Q2", "B")]
+    assert make(tmp_path / "other", undescribed, encoder=lazy) == {}
+    again = make(tmp_path, OLD + changed, encoder=lazy, committed=sets)
+    assert again == sets, "no new rows"
+
+
+def test_rows_of_removed_entities_get_no_vector(tmp_path):
+    encoder = CountingEncoder()
+    sets = make(tmp_path, OLD, encoder=encoder, removed={0, 7})
+    assert encoder.encoded == texts(OLD[1:7] + OLD[8:])
+    present = gathered(tmp_path, sets)[1]
+    assert np.flatnonzero(~present).tolist() == [0, 7]
+
+
+def test_sets_of_several_encoders_lie_side_by_side(tmp_path):
+    first, second = CountingEncoder("words"), CountingEncoder("patches")
+    committed = make(tmp_path, OLD, encoder=first)
+    both = recipes_for(first, second)
+    sets = make(
+        tmp_path, OLD + NEW, generation="two", recipes=both, committed=committed
+    )
+    assert sorted(sets) == ["description@clip", TEXT]
+    assert first.encoded == second.encoded == texts(OLD + NEW)
+    assert sets[TEXT]["array"] == f"{FOLDER}/description-text.one.npy"
+    assert sets["description@clip"]["array"] == f"{FOLDER}/description-clip.two.npy"
+    for name in sets:
+        assert_right(tmp_path, sets, OLD + NEW, name)
+    named = {file for entry in sets.values() for file in files_of(entry)}
+    assert named == {f"{FOLDER}/{f.name}" for f in (tmp_path / FOLDER).iterdir()}
+
+
+# Vectors that lie elsewhere
+
+
+def test_vectors_of_other_kbs_are_taken_over(tmp_path):
+    for name, entities in (("a", OLD[:25]), ("b", OLD[15:] + NEW[:5])):
+        make(tmp_path / name, entities, encoder=WordEncoder())
+    make(tmp_path / "other encoder", NEW, encoder=WordEncoder("other"))
+    encoder = CountingEncoder()
+    donors = [tmp_path / name for name in ("a", "b", "other encoder", "not there")]
+    sets = make(tmp_path / "kb", OLD + NEW, encoder=encoder, donors=donors)
+    assert encoder.encoded == texts(NEW[5:])
+    assert_right(tmp_path / "kb", sets, OLD + NEW)
+
+
+def test_a_kb_is_made_again_from_its_own_vectors(tmp_path):
+    committed = make(tmp_path, OLD + NEW, encoder=WordEncoder())
+    encoder = CountingEncoder()
+    kept = NEW[::-1] + OLD[5:]
+    sets = make(tmp_path, kept, generation="two", encoder=encoder)
+    assert encoder.encoded == []
+    assert_right(tmp_path, sets, kept)
+    assert sets[TEXT]["count"] == len(kept)
+    assert_right(tmp_path, committed, OLD + NEW)
+
+
+def test_the_files_of_a_version_are_never_written_over(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    make(tmp_path, NEW, encoder=WordEncoder())
+    assert_right(tmp_path, committed, OLD)
+
+
+def damaged(folder, sets, *places):
+    """Overwrite vectors on the disk."""
+    array = np.load(folder / sets[TEXT]["array"], mmap_mode="r+")
+    array[list(places)] = [[np.nan], [0.0], [7.0]][: len(places)]
+    array.flush()
+
+
+def test_damaged_vectors_are_not_taken_over(tmp_path):
+    sets = make(tmp_path / "donor", OLD, encoder=WordEncoder())
+    damaged(tmp_path / "donor", sets, 3, 20, 30)
+    (tmp_path / "donor" / FOLDER / "empty.json").touch()
+    encoder = CountingEncoder()
+    donors = [tmp_path / "donor"]
+    sets = make(tmp_path / "kb", OLD, encoder=encoder, donors=donors)
+    assert len(encoder.encoded) == 3
+    assert_right(tmp_path / "kb", sets, OLD)
+
+
+@pytest.mark.parametrize("lost", ["array", "keys"])
+def test_a_donor_without_some_of_its_files_gives_nothing(tmp_path, lost):
+    sets = make(tmp_path / "donor", OLD, encoder=WordEncoder())
+    (tmp_path / "donor" / sets[TEXT][lost]).write_bytes(b"")
+    encoder = CountingEncoder()
+    make(tmp_path / "kb", OLD, encoder=encoder, donors=[tmp_path / "donor"])
+    assert encoder.encoded == texts(OLD)
+
+
+# Kills
+
+
+def test_what_a_killed_run_left_behind_the_committed_vectors_is_kept(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    make(tmp_path, OLD + NEW[:12], encoder=WordEncoder(), committed=committed)
+    with (tmp_path / committed[TEXT]["array"]).open("ab") as file:
+        file.write(b"half a vector")
+    encoder = CountingEncoder()
+    sets = make(tmp_path, OLD + NEW, encoder=encoder, committed=committed)
+    assert encoder.encoded == texts(NEW[12:])
+    assert_right(tmp_path, sets, OLD + NEW)
+
+
+def test_what_a_power_cut_left_as_zeros_is_not_kept(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    left = make(tmp_path, OLD + NEW[:12], encoder=WordEncoder(), committed=committed)
+    array = np.load(tmp_path / left[TEXT]["array"], mmap_mode="r+")
+    array[len(OLD) + 4 :] = 0
+    array.flush()
+    encoder = CountingEncoder()
+    sets = make(tmp_path, OLD + NEW, encoder=encoder, committed=committed)
+    assert encoder.encoded == texts(NEW[4:])
+    assert_right(tmp_path, sets, OLD + NEW)
+
+
+KILLED = """
+import json, os, sys, time
+from pathlib import Path
+from small_encoders import WordEncoder
+from spacy_dwe.kb import contents, encode
+from spacy_dwe.kb.encode import build_vectors, recipes_for
+from spacy_dwe.kb.entity import Entity
+
+folder, generation, n_rows, log = sys.argv[1:]
+committed = json.loads(sys.stdin.read())
+encode._SECONDS = 0.02
+
+class Slow(WordEncoder):
+    def encode_texts(self, texts, progress=None):
+        for text in texts:
+            os.write(out, f"{text}\\n".encode())
+            time.sleep(0.0002)
+        return super().encode_texts(texts)
+
+def entities(first):
+    for row in range(first, int(n_rows)):
+        yield row, Entity(f"Q{row}", f"Place {row}", f"Number {row} of many.")
+
+out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+sets = build_vectors(
+    Path(folder), generation, recipes=recipes_for(Slow(), None), committed=committed,
+    entities=entities, n_rows=int(n_rows),
+)
+print(json.dumps(sets))
+"""
+N_KILLED = 1500
+
+
+class Run:
+    """build_vectors in a process of its own."""
+
+    def __init__(self, folder, generation, committed, log):
+        command = [sys.executable, "-c", KILLED, str(folder), generation]
+        self.log = log
+        self.process = subprocess.Popen(
+            [*command, str(N_KILLED), str(log)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        )
+        self.process.stdin.write(json.dumps(committed).encode())
+        self.process.stdin.close()
+
+    def kill_after(self, n_texts):
+        while self.process.poll() is None and self.n_texts() < n_texts:
+            time.sleep(0.001)
+        time.sleep(random.random() / 50)
+        assert self.process.poll() is None, "the run ended before it was killed"
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def sets(self):
+        sets = json.loads(self.process.stdout.read())
+        self.process.stdout.close()
+        assert self.process.wait() == 0
+        return sets
+
+    def n_texts(self):
+        return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
+
+
+def stored_keys(folder):
+    """Keys of all vectors that were completed."""
+    return {
+        bytes(key)
+        for path in (folder / FOLDER).glob("*.json")
+        for key in StoredVectors(folder, f"{FOLDER}/{path.stem}", 64).keys
+    }
+
+
+@pytest.mark.parametrize("generations", ["same", "new"])
+@pytest.mark.parametrize("n_committed", [0, 200])
+def test_a_killed_run_continues(tmp_path, generations, n_committed):
+    entities = places(0, N_KILLED)
+    folder = tmp_path / "kb"
+    folder.mkdir()
+    committed = {}
+    if n_committed:
+        first = entities[:n_committed]
+        committed = make(folder, first, encoder=WordEncoder(), generation="old")
+    for number, n_texts in enumerate((1, random.randrange(400), 300)):
+        log = tmp_path / f"log{number}"
+        known = stored_keys(folder)
+        generation = "one" if generations == "same" else f"g{number}"
+        Run(folder, generation, committed, log).kill_after(n_texts)
+        encoded = log.read_text().splitlines()[:-1]
+        assert not known & keys_of(encoded), "what was complete is not encoded again"
+        if committed:
+            assert_right(folder, committed, first)
+    known = stored_keys(folder)
+    assert len(known) > n_committed + 200
+    generation = "one" if generations == "same" else "last"
+    run = Run(folder, generation, committed, tmp_path / "log")
+    sets = run.sets()
+    encoded = (tmp_path / "log").read_text().splitlines()
+    assert keys_of(encoded) == keys_of(texts(entities)) - known
+    assert_right(folder, sets, entities)
+    assert sets[TEXT]["count"] == N_KILLED
+
+
+def keys_of(some_texts):
+    found = set()
+    for text in some_texts:
+        title, _, description = text.partition(". ")
+        found.add(Descriptions().key(Entity("Q", title, description)))
+    return found
+
+
+def test_little_is_encoded_at_a_time_where_it_takes_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(encode, "_SECONDS", 0.05)
+
+    class Slow(CountingEncoder):
+        def encode_texts(self, texts, progress=None):
+            time.sleep(0.002 * len(texts))
+            return super().encode_texts(texts, progress)
+
+    slow, fast = Slow(), CountingEncoder()
+    entities = places(0, 400)
+    make(tmp_path / "slow", entities, encoder=slow)
+    assert all(len(chunk) <= 25 for chunk in slow.chunks[1:])
+    monkeypatch.setattr(encode, "_SECONDS", 60.0)
+    make(tmp_path / "fast", places(0, 4000), encoder=fast)
+    assert max(map(len, fast.chunks)) > 1000
+    assert len(fast.encoded) == 4000
+
+
+# Encoders that are wrong
+
+
+def test_another_encoder_may_not_extend_a_set(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    with pytest.raises(DweError, match=r"words, but .* is other now.*--text-encoder"):
+        make(tmp_path, OLD + NEW, encoder=WordEncoder("other"), committed=committed)
+    sets = make(
+        tmp_path,
+        OLD + NEW,
+        generation="two",
+        encoder=WordEncoder("other"),
+        committed=committed,
+        replace=True,
+    )
+    assert sets[TEXT]["fingerprint"] == "other"
+    assert sets[TEXT]["spec"]["name"] == "other"
+    assert_right(tmp_path, sets, OLD + NEW)
+    assert_right(tmp_path, committed, OLD)
+
+
+def test_a_set_that_no_encoder_makes_is_kept_while_no_new_row_needs_it(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    plain = [*OLD, Entity("Q100", "Without a description")]
+    assert_right(tmp_path, make(tmp_path, plain, committed=committed), plain)
+    with pytest.raises(DweError, match=f"Q40.* needs a {TEXT} vector.*--text-encoder"):
+        make(tmp_path, OLD + NEW, committed=committed)
+
+
+def test_an_encoder_that_moved_is_known_by_its_vectors(tmp_path):
+    committed = make(tmp_path, OLD, encoder=WordEncoder())
+    moved = WordEncoder()
+    moved.spec = {"@misc": "tests.WordEncoder", "name": "/elsewhere/words"}
+    sets = make(tmp_path, OLD + NEW, encoder=moved, committed=committed)
+    assert sets[TEXT]["spec"] == moved.spec
+    assert_right(tmp_path, sets, OLD + NEW)
+
+
+class Broken(PatchEncoder):
+    def __init__(self, vectors):
+        super().__init__()
+        self.vectors = vectors
+
+    def encode_texts(self, texts, progress=None):
+        return np.full((len(texts), len(self.vectors)), self.vectors, dtype=np.float32)
+
+    encode_images = encode_texts
+
+
+@pytest.mark.parametrize(
+    ("vectors", "problem"),
+    [
+        ([np.nan] * 64, "NaN or inf"),
+        ([1.0] + [0.0] * 62, "vectors of shape .*, not 64 wide"),
+        ([0.0] * 64, "vectors that are not of unit length"),
+        ([1.0] * 64, "vectors that are not of unit length"),
+    ],
+)
+@pytest.mark.parametrize("field", ["description", "image"])
+def test_an_encoder_must_give_unit_vectors(tmp_path, vectors, problem, field):
+    Image.new("RGB", (4, 4)).save(tmp_path / "black.png")
+    entity = Entity("Q1", "A", images=("black.png",))
+    if field == "description":
+        entity = Entity("Q1", "A", "First.")
+    recipes = recipes_for(None, Broken(vectors), tmp_path)
+    with pytest.raises(DweError, match=f"patches of {field}@clip gives {problem}"):
+        make(tmp_path / "kb", [entity], recipes=recipes)
+
+
+def test_recipes_follow_from_what_a_kb_has():
+    sets = {"description@clip": {"spec": {"@misc": "spacy-dwe.ClipEncoder.v1"}}}
+    sets["description@clip"]["spec"] |= {"model": "local-dir:x", "pretrained": None}
+    recipes = recipes_of(sets, device="cpu", image_root="pictures")
+    assert [recipe.name for recipe in recipes] == ["description@clip", "image@clip"]
+    assert recipes[0].encoder is recipes[1].encoder
+    assert not recipes[0].encoder.is_loaded
+    mine = WordEncoder()
+    names = {r.name: r.encoder for r in recipes_of(sets, text_encoder=mine, clip=mine)}
+    assert names == {TEXT: mine, "description@clip": mine, "image@clip": mine}
+    assert recipes_of({}) == []
+
+
+# Pictures
+
+
+@pytest.fixture
+def pictured(tmp_path):
+    """Entities with a picture each; every third shares one."""
+    entities = []
+    for i in range(12):
+        name = f"{i % 9}.png"
+        Image.new("RGB", (8, 8), (20 * (i % 9), 100, 50)).save(tmp_path / name)
+        entities.append(Entity(f"Q{i}", f"Place {i}", images=(name,)))
+    return entities
+
+
+def test_pictures_that_changed_under_their_name_are_encoded_again(tmp_path, pictured):
+    clip = CountingEncoder("patches")
+    recipes = recipes_for(None, clip, tmp_path)
+    folder = tmp_path / "kb"
+    first = make(folder, pictured, recipes=recipes)
+    assert clip.n_pictures == 9
+    Image.new("RGB", (8, 8), (250, 0, 250)).save(tmp_path / "4.png")
+    second = make(folder, pictured, generation="two", recipes=recipes)
+    assert clip.n_pictures == 10
+    before = gathered(folder, first, "image@clip")[0]
+    after = gathered(folder, second, "image@clip")[0]
+    changed = np.flatnonzero((before != after).any(axis=1))
+    assert changed.tolist() == [4]
+    expected = clip.encode_images([Image.open(tmp_path / "4.png")])[0]
+    np.testing.assert_allclose(after[4], expected, atol=1e-3)
+
+
+def test_pictures_are_one_vector_set_of_three_that_grow(tmp_path, pictured):
+    text, clip = CountingEncoder("words"), CountingEncoder("patches")
+    recipes = recipes_for(text, clip, tmp_path)
+    folder = tmp_path / "kb"
+    described = [replace(e, description=f"In {e.id}.") for e in pictured]
+    committed = make(folder, described[:5], recipes=recipes)
+    sets = make(folder, described, recipes=recipes, committed=committed)
+    assert clip.n_pictures == 9
+    assert text.encoded == clip.encoded == texts(described)
+    assert gathered(folder, sets, "image@clip")[1].all()
+    assert sets["description@clip"]["cross_mean"] is not None
+
+
+def test_several_pictures_are_one_content(tmp_path, pictured):
+    clip = CountingEncoder("patches")
+    recipes = recipes_for(None, clip, tmp_path)
+    pairs = [("1.png", "2.png"), ("2.png", "1.png"), ("1.png", "2.png"), ("1.png",)]
+    entities = [Entity(f"Q{i}", "A", images=pair) for i, pair in enumerate(pairs)]
+    sets = make(tmp_path / "kb", entities, recipes=recipes)
+    index = VectorSet.open(tmp_path / "kb", "image@clip", sets["image@clip"]).index
+    assert index[0] == index[2]
+    assert len({*index.tolist()}) == 3
+
+
+# Scales
+
+
+def test_scales_are_measured_again_when_a_set_has_doubled(tmp_path):
+    same = [Entity(f"Q{i}", "Same words", f"again {i}") for i in range(10)]
+    sets = make(tmp_path, same, encoder=WordEncoder())
+    measured = sets[TEXT]["mean"], sets[TEXT]["std"]
+    assert sets[TEXT]["measured"] == 10
+    some = same + places(0, 5)
+    sets = make(tmp_path, some, encoder=WordEncoder(), committed=sets)
+    assert (sets[TEXT]["mean"], sets[TEXT]["std"]) == measured
+    many = some + places(5, 20)
+    sets = make(tmp_path, many, encoder=WordEncoder(), committed=sets)
+    assert sets[TEXT]["measured"] == 30
+    vectors, _ = gathered(tmp_path, sets)
+    cosines = (vectors @ vectors.T)[~np.eye(30, dtype=bool)]
+    assert sets[TEXT]["mean"] == pytest.approx(cosines.mean(), abs=0.01)
+    assert sets[TEXT]["std"] == pytest.approx(cosines.std(), abs=0.01)
+
+
+# Progress and memory
+
+
+def test_progress_counts_what_is_to_be_encoded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(encode, "_BAR_DELAY", 0)
+    committed = make(tmp_path, OLD, encoder=WordEncoder(), show_progress=True)
+    assert "Encoding descriptions (text): 100%" in capsys.readouterr().err
+    make(
+        tmp_path,
+        OLD + OLD + NEW,
+        encoder=CountingEncoder(),
+        committed=committed,
+        show_progress=True,
+    )
+    assert "| 20/20 [" in capsys.readouterr().err
+
+
+def test_neither_texts_nor_vectors_are_held_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents.Descriptions, "most", 256)
+
+    def peak(count):
+        def entities(first):
+            for row in range(first, count):
+                yield row, Entity(f"Q{row}", "A", f"{row} {'x' * 2000}")
+
+        tracemalloc.start()
+        build_vectors(
+            tmp_path,
+            f"of{count}",
+            recipes=recipes_for(WordEncoder(), None),
+            committed={},
+            entities=entities,
+            n_rows=count,
+        )
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(10)
+    few, many = peak(2_000), peak(20_000)
+    assert many - few < 18_000 * 150, "bytes a row: keys, places and their order"
