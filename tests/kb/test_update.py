@@ -144,7 +144,7 @@ def test_only_what_is_new_is_encoded(path, entities):
 
 
 def test_another_encoder_is_refused(path):
-    with pytest.raises(DweError, match="E509|E17"):
+    with pytest.raises(DweError, match="E170"):
         add_entities(path, [BATUMI], text_encoder=WordEncoder("other"))
     assert "Q25475" not in DweKnowledgeBase(path)
 
