@@ -24,6 +24,8 @@ class KBCandidate:
     id, title, description (str): of the entity in the KnowledgeBase.
     probability (float): over the candidates and NIL.
     scores (dict[str, float]): what each scoring channel contributed to the logit.
+    found_by (tuple[str, ...]): how it became a candidate: exact, words, initials,
+        spelling, context, dense, all; see `FoundBy`.
     """
 
     id: str
@@ -31,6 +33,7 @@ class KBCandidate:
     description: str
     probability: float
     scores: dict[str, float] = field(default_factory=dict, hash=False)
+    found_by: tuple[str, ...] = ()
 
 
 def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
@@ -39,8 +42,9 @@ def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
         return {IMAGE_KEY: [obj.path, obj.data, obj.sha256]}
     if isinstance(obj, KBCandidate):
         scores = {name: float(score) for name, score in obj.scores.items()}
-        values = [obj.id, obj.title, obj.description, float(obj.probability), scores]
-        return {CANDIDATE_KEY: values}
+        entity = [obj.id, obj.title, obj.description]
+        values = [float(obj.probability), scores, list(obj.found_by)]
+        return {CANDIDATE_KEY: entity + values}
     return obj if chain is None else chain(obj)
 
 
@@ -50,7 +54,11 @@ def decode_msgpack(obj: Any, chain: Chain = None) -> Any:
     if IMAGE_KEY in obj:
         value: ImageRef | KBCandidate = ImageRef(*obj[IMAGE_KEY])
     elif CANDIDATE_KEY in obj:
-        value = KBCandidate(*obj[CANDIDATE_KEY])
+        # Some files hold candidates that do not say how they were found.
+        id, title, description, probability, scores, *found_by = obj[CANDIDATE_KEY]
+        value = KBCandidate(
+            id, title, description, probability, scores, tuple(*found_by)
+        )
     else:
         return obj if chain is None else chain(obj)
     from . import tokens  # noqa: F401

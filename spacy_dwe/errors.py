@@ -179,6 +179,15 @@ class Errors:
         "[DWE-E171] The entity {id!r} needs a {name} vector, and no encoder makes "
         "these: pass the one that made those of the KB {kb} with {option}"
     )
+    E159 = (
+        "[DWE-E159] {source} lies inside {path}, which would be replaced: name another "
+        "output"
+    )
+    E160 = (
+        "[DWE-E160] There is nothing to search {kb} for by vectors: DenseCandidates "
+        "needs vectors of {name} in the KB (`python -m spacy dwe kb build "
+        "--text-encoder`) and the channel text or dwe"
+    )
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (
         "[DWE-E401] The linker of {pipeline} has no KnowledgeBase: pass one with "

@@ -35,7 +35,7 @@ MAX_PAIRS = 1 << 17
 """Mention-candidate pairs worked on at a time: bounds memory when all of a large KB is
 ranked."""
 
-TEXT_SETS = ("description@text", "description@clip")
+DESCRIPTIONS = "description@text"
 DESCRIPTIONS_IN_CLIP = "description@clip"
 PICTURES = "image@clip"
 CLIP_SETS = (DESCRIPTIONS_IN_CLIP, PICTURES)
@@ -46,6 +46,8 @@ class PreparedMention:
     """All that is fixed of one mention: computed once, used in every epoch.
 
     rows (np.ndarray): KB rows of the candidates. Shape: (n_candidates,), int32
+    found_by (np.ndarray): how each was found, as `FoundBy`.
+        Shape: (n_candidates,), uint8
     features (np.ndarray): channel features but for dwe.
         Shape: (n_candidates, n_features), float32
     present (np.ndarray): which features there are. Shape: as features, bool
@@ -55,6 +57,7 @@ class PreparedMention:
     """
 
     rows: np.ndarray
+    found_by: np.ndarray
     features: np.ndarray
     present: np.ndarray
     described: np.ndarray
@@ -64,7 +67,8 @@ class PreparedMention:
     @property
     def n_bytes(self) -> int:
         """RETURNS (int): memory that it holds."""
-        arrays = [self.rows, self.features, self.present, self.described, self.pictures]
+        arrays = [self.rows, self.found_by, self.features, self.present]
+        arrays += [self.described, self.pictures]
         if self.text is not None:
             arrays += [self.text.states, self.text.pooled]
         return sum(array.nbytes for array in arrays)
@@ -91,7 +95,7 @@ def encoders_for(
 
     sets = kb.vector_sets
     by_clip = next((sets[name] for name in CLIP_SETS if name in sets), None)
-    by_text = sets.get(TEXT_SETS[0])
+    by_text = sets.get(DESCRIPTIONS)
     if clip is not None and by_clip is None:
         raise DweError(Errors.E510.format(kb=kb.path, option="--clip"))
     if text_encoder is not None and by_text is None:
@@ -117,6 +121,7 @@ class Evidence:
     use_images (bool): False leaves all pictures unread.
     strict_images (bool): an unreadable picture is an error, not a warning.
     fetch_urls (bool): download pictures given by URL.
+    device (str): torch device for what generators of candidates compute.
     """
 
     def __init__(
@@ -131,6 +136,7 @@ class Evidence:
         use_images: bool,
         strict_images: bool,
         fetch_urls: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.kb = kb
         self.text_encoder = text_encoder
@@ -140,7 +146,8 @@ class Evidence:
         self.use_images = use_images and clip is not None
         self.strict_images = strict_images
         self.fetch_urls = fetch_urls
-        self.text_set = next((s for s in TEXT_SETS if s in kb.vector_sets), None)
+        self.device = device
+        self.text_set = kb.text_set
         self.channels = [c for c in layout.channels if c in channels]
         needs = {*channels}
         self.reads_text = text_encoder is not None and bool({"text", "dwe"} & needs)
@@ -160,9 +167,37 @@ class Evidence:
         n_candidates (int): how many to look for.
         YIELDS (list[PreparedMention]): mentions in order, some at a time.
         """
-        candidates = generate(self.kb, [m.text for m in mentions], n_candidates)
+        candidates = self.candidates(mentions, generate, n_candidates)
         for first, last in _chunks(candidates.lengths, MAX_PAIRS):
             yield self._describe(mentions[first:last], candidates.span(first, last))
+
+    def candidates(
+        self,
+        mentions: Sequence[Mention],
+        generate: "CandidateGenerator",
+        n_candidates: int,
+    ) -> "Candidates":
+        """Find candidates, as `prepare` does.
+
+        RETURNS (Candidates): of each mention.
+        """
+        return generate(self.kb, _MentionBatch(self, mentions), n_candidates)
+
+    def vectors(self, mentions: Sequence[Mention], name: str) -> np.ndarray | None:
+        """Vectors of mentions in their contexts.
+
+        mentions (Sequence[Mention]): mentions.
+        name (str): vector set of the KB to compare with.
+        RETURNS (np.ndarray | None): None where the KB has no such set, or no channel in
+            use compares texts. Shape: (n_mentions, dim), float32
+        """
+        encoder = self.clip if name in CLIP_SETS else self.text_encoder
+        if encoder is None or not self.reads_text or name not in self.kb.vector_sets:
+            return None
+        self._check(encoder, [name])
+        features = self.cache.mentions(encoder, [m.in_context for m in mentions])
+        vectors = [feature.pooled for feature in features]
+        return np.stack(vectors) if vectors else np.zeros((0, encoder.dim), np.float32)
 
     def _describe(
         self, mentions: Sequence[Mention], candidates: "Candidates"
@@ -197,6 +232,7 @@ class Evidence:
         return [
             PreparedMention(
                 rows=candidates.rows[first:last],
+                found_by=candidates.found_by[first:last],
                 features=features[first:last],
                 present=present[first:last],
                 described=described[first:last],
@@ -210,7 +246,7 @@ class Evidence:
         if not self.reads_text or self.text_encoder is None:
             return None
         in_clip = self.text_encoder is self.clip
-        self._check(self.text_encoder, CLIP_SETS if in_clip else TEXT_SETS[:1])
+        self._check(self.text_encoder, CLIP_SETS if in_clip else [DESCRIPTIONS])
         return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
 
     def _pictures(self, mentions: Sequence[Mention]) -> list[np.ndarray]:
@@ -344,6 +380,19 @@ class Evidence:
                 there[pairs] |= found
             features[:, column] = np.where(there, (best - mean) / std, 0.0)
             present[:, column] = there
+
+
+class _MentionBatch:
+    """What generators of candidates see of mentions: a `MentionBatch`."""
+
+    def __init__(self, evidence: Evidence, mentions: Sequence[Mention]) -> None:
+        self._evidence, self._mentions = evidence, mentions
+        self.texts = [mention.text for mention in mentions]
+        self.contexts = [mention.context for mention in mentions]
+        self.device = evidence.device
+
+    def vectors(self, name: str) -> np.ndarray | None:
+        return self._evidence.vectors(self._mentions, name)
 
 
 def _picture_scale(vectors: "VectorSet") -> tuple[float, float]:

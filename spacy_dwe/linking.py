@@ -9,6 +9,7 @@ from spacy.tokens import Doc
 
 from .codecs import KBCandidate
 from .errors import DweError, Errors
+from .kb.candidates import found_by_names
 from .mentions import Mention
 from .model.channels import FeatureLayout
 from .model.scoring import (
@@ -67,6 +68,7 @@ def rank_candidates(
                 end=mention.end,
                 text=mention.text,
                 rows=own.rows[order],
+                found_by=own.found_by[order],
                 scores=rounded,
                 probabilities=probabilities,
                 nil_score=float(nil[index]),
@@ -113,6 +115,7 @@ def annotate(
                     channel: float(values[rank])
                     for channel, values in mention.contributions.items()
                 },
+                found_by_names(int(mention.found_by[rank])),
             )
             for rank, row in enumerate(mention.rows[:top_k].tolist())
         )

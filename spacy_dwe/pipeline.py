@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
     from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
     from .evidence import Evidence, PreparedMention
-    from .kb.candidates import CandidateGenerator
+    from .kb.candidates import CandidateGenerator, Candidates
     from .kb.knowledge_base import DweKnowledgeBase
     from .model.network import LinkingBatch
 
@@ -365,6 +365,7 @@ class DweLinker(TrainablePipe):
             use_images=self.use_images,
             strict_images=self.strict_images,
             fetch_urls=self.fetch_urls,
+            device=self._device(),
         )
 
     # Linking
@@ -396,6 +397,30 @@ class DweLinker(TrainablePipe):
                 scored.extend(self._score(own, prepared))
                 done += len(prepared)
         return scored
+
+    def find_candidates(
+        self, docs: Sequence[Doc], n: int | None = None
+    ) -> "Candidates":
+        """Candidates of every entity of the documents, not yet scored.
+
+        docs (Sequence[Doc]): documents with entities.
+        n (int | None): how many to look for; None = as many as are scored.
+        RETURNS (Candidates): of each entity, in order.
+        """
+        from .kb.candidates import Candidates
+
+        mentions = mentions_of(docs)
+        n = self.n_candidates if n is None else n
+        return Candidates.concatenated(
+            [
+                self.evidence.candidates(
+                    mentions[first : first + MENTIONS_AT_A_TIME],
+                    self.generate_candidates,
+                    n,
+                )
+                for first in range(0, len(mentions), MENTIONS_AT_A_TIME)
+            ]
+        )
 
     def _score(
         self, mentions: Sequence[Mention], prepared: Sequence["PreparedMention"]

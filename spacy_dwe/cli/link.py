@@ -240,6 +240,7 @@ def _link(ent: "Span") -> dict[str, Any]:
                     channel: round(score, SCORE_DIGITS)
                     for channel, score in candidate.scores.items()
                 },
+                "found_by": list(candidate.found_by),
             }
             for candidate in candidates
         ],

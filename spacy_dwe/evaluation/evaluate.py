@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
@@ -94,8 +93,9 @@ def evaluate_docs(
                 questions.append(question)
                 golds.extend(labels)
             saw_images |= any(ent._.images for doc in questions for ent in doc.ents)
-            scored = linker.score_mentions(list(run_before_linker(nlp, questions)))
-            outcomes.extend(_outcomes(linker, scored, golds))
+            ready = list(run_before_linker(nlp, questions))
+            scored = linker.score_mentions(ready)
+            outcomes.extend(_outcomes(linker, ready, scored, golds))
             kept.extend(_cut(mention, n_docs, keep) for mention in scored)
             n_docs += len(batch)
             if progress is not None:
@@ -172,27 +172,21 @@ def prediction_records(
 
 
 def _outcomes(
-    linker: "DweLinker", scored: Sequence[ScoredMention], golds: Sequence[Gold]
+    linker: "DweLinker",
+    docs: Sequence[Doc],
+    scored: Sequence[ScoredMention],
+    golds: Sequence[Gold],
 ) -> list[Outcome]:
     kb = _kb_of(linker)
-    texts = [mention.text for mention in scored]
     # Lists as long as the linker's own are what was scored.
     retrieved = {
-        n: _retrieve(linker, kb, texts, n)
+        n: list(linker.find_candidates(docs, n))
         for n in RECALL_AT
         if n != linker.n_candidates
     }
     return outcomes_of(
         kb, scored, golds, threshold=linker.threshold, retrieved=retrieved
     )
-
-
-def _retrieve(
-    linker: "DweLinker", kb: "DweKnowledgeBase", texts: Sequence[str], n: int
-) -> list[np.ndarray]:
-    distinct = list(dict.fromkeys(texts))
-    rows = dict(zip(distinct, linker.generate_candidates(kb, distinct, n)))
-    return [rows[text] for text in texts]
 
 
 def _kb_of(linker: "DweLinker") -> "DweKnowledgeBase":
@@ -206,6 +200,7 @@ def _cut(mention: ScoredMention, first_doc: int, keep: int) -> ScoredMention:
         mention,
         doc=first_doc + mention.doc,
         rows=mention.rows[:keep].copy(),
+        found_by=mention.found_by[:keep].copy(),
         scores=mention.scores[:keep].copy(),
         probabilities=mention.probabilities[:keep].copy(),
         contributions={c: v[:keep].copy() for c, v in mention.contributions.items()},

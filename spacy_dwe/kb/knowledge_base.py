@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.kb import Candidate, KnowledgeBase
@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors
 from . import features
-from .candidates import Candidates
+from .candidates import Candidates, FoundBy
 from .entity import Entity
 from .generation import FOLDER as NAMES_FOLDER
 from .generation import INDEX_FOLDER
@@ -23,8 +23,12 @@ from .normalisation import normalise, text_hashes
 from .store import FORMAT, META_FILE, EntityStore
 from .vectors import VectorSet
 
-_OVERFETCH = 4
-"""Names read for each candidate that is wanted, at most, before looking further."""
+if TYPE_CHECKING:
+    from .dense import NearestEntities
+
+TEXT_SETS = ("description@text", "description@clip")
+_NAMES_EACH = 2
+"""Names to look for at first for each candidate, at most, if entities have several."""
 
 
 class DweKnowledgeBase(KnowledgeBase):
@@ -69,6 +73,7 @@ class DweKnowledgeBase(KnowledgeBase):
             name: VectorSet.open(self.path, name, meta)
             for name, meta in self.meta["vectors"].items()
         }
+        self._dense: dict[tuple[str, str], NearestEntities] = {}
 
     def __len__(self) -> int:
         return int(self.meta["entities"])
@@ -96,36 +101,56 @@ class DweKnowledgeBase(KnowledgeBase):
         """RETURNS (int): rows, removed ones included; every row is below it."""
         return int(self.meta["rows"])
 
+    @property
+    def text_set(self) -> str | None:
+        """RETURNS (str | None): name of the vectors that texts are compared with: those
+        of a sentence encoder, else those of CLIP, else None."""
+        return next((name for name in TEXT_SETS if name in self.vector_sets), None)
+
     # Candidates
 
-    def search(self, mentions: Sequence[str], n: int = 100) -> Candidates:
-        """Entities with a name that equals, shares words with or is spelt like the
-        mention.
+    def search(
+        self,
+        mentions: Sequence[str],
+        n: int = 100,
+        contexts: Sequence[str] | None = None,
+    ) -> Candidates:
+        """Entities with a name that equals the mention, shares words with it, is spelt
+        like it, or that it abbreviates.
 
         mentions (Sequence[str]): texts.
         n (int): most candidates a mention.
-        RETURNS (Candidates): equal names first, then by BM25.
+        contexts (Sequence[str] | None): sentences that the mentions stand in. Their
+            words choose among too many names, and add entities that they name.
+        RETURNS (Candidates): equal names first, then the most similar.
         """
+        from .search import search_names
+
         keys = [normalise(mention) for mention in mentions]
-        exact = self._exact(keys)
-        owner = self._lexicon.name_entity
-        lists: list[list[int]] = [[] for _ in keys]
-        pending = list(range(len(keys)))
-        limit = n * round(self.meta["names"] / self.n_rows) + len(self._store.removed)
-        limit = min(limit, _OVERFETCH * n)
-        while pending:
-            found = self._names.search([keys[i] for i in pending], limit)
-            for i, numbers in zip(pending, found):
-                rows = self._live(np.concatenate([exact[i], owner[numbers]]))
-                lists[i] = list(dict.fromkeys(rows.tolist()))[:n]
-            # Several names of the same entities may have filled the search.
-            pending = [
-                i
-                for i, numbers in zip(pending, found)
-                if len(numbers) == limit and len(lists[i]) < n
-            ]
-            limit *= _OVERFETCH
-        return Candidates.from_lists(lists)
+        per_entity = min(max(self.meta["names"] / self.n_rows, 1), _NAMES_EACH)
+        return search_names(
+            self._lexicon,
+            self._names,
+            keys,
+            self._exact(keys),
+            contexts,
+            n,
+            n_names=round(n * per_entity),
+            is_live=self._is_live,
+        )
+
+    def nearest(
+        self, name: str, queries: np.ndarray, n: int, device: str = "cpu"
+    ) -> Candidates:
+        """Entities whose vectors are nearest to others.
+
+        name (str): the vector set to look in.
+        queries (np.ndarray): unit vectors. Shape: (n_mentions, dim), float32
+        n (int): most candidates a mention.
+        device (str): torch device to compute on.
+        RETURNS (Candidates): by cosine, equal ones by id.
+        """
+        return self._nearest_in(name, device)(queries, n)
 
     def exact(self, mentions: Sequence[str]) -> Candidates:
         """RETURNS (Candidates): entities with a name equal to the mention but for case,
@@ -136,7 +161,8 @@ class DweKnowledgeBase(KnowledgeBase):
         """RETURNS (Candidates): every entity for each mention, by row."""
         rows = self._live(np.arange(self.n_rows, dtype=np.int32))
         offsets = np.arange(n_mentions + 1, dtype=np.int64) * len(rows)
-        return Candidates(np.tile(rows, n_mentions), offsets)
+        rows = np.tile(rows, n_mentions)
+        return Candidates(rows, offsets, np.full(len(rows), FoundBy.ALL, np.uint8))
 
     # Features
 
@@ -299,14 +325,33 @@ class DweKnowledgeBase(KnowledgeBase):
         hashes = text_hashes(keys)
         first = np.searchsorted(lexicon.sorted_hash, hashes, side="left")
         last = np.searchsorted(lexicon.sorted_hash, hashes, side="right")
-        return Candidates.from_lists(
+        found = (
             self._live(lexicon.name_entity[lexicon.sorted_name[a:b]])
             for a, b in zip(first.tolist(), last.tolist())
         )
+        return Candidates.from_lists(found, FoundBy.EXACT)
+
+    def _nearest_in(self, name: str, device: str) -> "NearestEntities":
+        from .dense import NearestEntities
+
+        if (name, device) not in self._dense:
+            live = None
+            if len(self._store.removed):
+                live = np.ones(self.n_rows, dtype=bool)
+                live[self._store.removed] = False
+            self._dense[name, device] = NearestEntities(
+                self.vector_sets[name],
+                live=live,
+                sort_key=self._lexicon.sort_key,
+                device=device,
+            )
+        return self._dense[name, device]
 
     def _live(self, rows: np.ndarray) -> np.ndarray:
-        removed = self._store.removed
-        return rows[~np.isin(rows, removed)] if len(removed) else rows
+        return rows[self._is_live(rows)] if len(self._store.removed) else rows
+
+    def _is_live(self, rows: np.ndarray) -> np.ndarray:
+        return ~np.isin(rows, self._store.removed)
 
     def _row_vectors(self, rows: np.ndarray) -> list[list[float]]:
         vectors = self._text_vectors
@@ -318,8 +363,7 @@ class DweKnowledgeBase(KnowledgeBase):
 
     @property
     def _text_vectors(self) -> VectorSet | None:
-        sets = self.vector_sets
-        return sets.get("description@text") or sets.get("description@clip")
+        return None if self.text_set is None else self.vector_sets[self.text_set]
 
     def _vector_length(self) -> int:
         vectors = self._text_vectors

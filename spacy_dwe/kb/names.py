@@ -2,42 +2,80 @@
 
 A name is known here by its number: its position in the order in which names were
 written. `NameIndex` is all that the rest of the KB knows of a search engine.
+
+Beside its words a name is indexed under its *forms*: marked strings that a mention may
+have in common with it though no word is equal. Spelling is compared by what is left of
+a word when one letter is taken out, of either side, so that a look-up costs the same
+whatever the number of words in the KB.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import tantivy
 
 from ..errors import DweError, Errors
+from .candidates import FoundBy
 from .normalisation import initials
 
 _WORDS = "words"
-_INITIALS = "initials"
+_FORMS = "forms"
 _NUMBER = "number"
-_FREQUENCIES = "freq"
+_OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
 _WRITER_BYTES = 64 << 20
+_CACHED = 1 << 16
 
 MAX_WORDS = 32
 """Words of a mention that are searched for; what is longer is no name."""
-MIN_FUZZY = 4
-"""Letters a word needs to be looked for under other spellings."""
-MIN_FUZZIER = 8
-"""Letters a word needs to be looked for at edit distance 2."""
+LEADING = 1000
+"""Names that the rarest words of a mention may have together. Commoner words look for
+nothing of their own: they rank, and find the names that have all words."""
+RARELY = 30
+"""A word of more names than these is taken to be spelt as it should be."""
+ADDED = 40
+"""Names that a way of searching other than by shared words adds at most."""
+FEW = 20
+"""With fewer names than these, words that begin alike are looked at, too."""
+PREFIX = 4
+"""Letters of a beginning."""
+SPELT_LETTERS, SPELT_BYTES = 4, 9
+"""A word needs as many letters, or bytes (three signs of Hangul), to be looked for
+under other spellings."""
+LONGEST_SPELT = 24
+"""Letters of the longest word that is."""
+FUZZY_LETTERS = 6
+"""Letters a word needs to be looked for at edit distance 2, where nothing was found."""
 INITIALS = range(2, 7)
 """Letters of an abbreviation such as JFK."""
+SMALL_WORDS = (0, 2, 3)
+"""Words of at most these lengths may be left out of an abbreviation, as in USA."""
+CONTEXT_WORDS, CONTEXT_LEADING = 16, 2000
+"""Words of a context that are searched for, the rarest, and names they may have."""
+CONTEXT_ADDED = 10
+"""Names that share nothing with a mention but are named in its context, at most."""
+CONTEXT_SHARED = 2
+"""Words that a name needs to be named in a context."""
+
+Hits = list[tuple[FoundBy, list[int]]]
+"""Numbers of names by the way they were found, the best of each way first."""
 
 
 class NameIndex(Protocol):
-    """Ranks the names that resemble a mention."""
+    """Finds the names that resemble a mention."""
 
-    def search(self, keys: Sequence[str], n: int) -> list[list[int]]:
-        """Search for normalised mentions.
+    def find(self, key: str, limit: int, context: Sequence[str] = ()) -> Hits:
+        """Search for a mention.
 
-        RETURNS (list[list[int]]): at most n numbers of names a mention, best first.
+        key (str): the mention, normalised.
+        limit (int): names that share words with it, at most.
+        context (Sequence[str]): distinct normalised words around it. They choose among
+            more names than `limit`, or add names if they are fewer.
+        RETURNS (Hits): a name may be found in several ways.
         """
         ...
 
@@ -65,9 +103,7 @@ class NamesWriter:
         for number, key in enumerate(keys, start=first):
             document = tantivy.Document()
             document.add_text(_WORDS, key)
-            short = initials(key.split())
-            if len(short) in INITIALS:
-                document.add_text(_INITIALS, short)
+            document.add_text(_FORMS, " ".join(_forms(key.split())))
             document.add_unsigned(_NUMBER, number)
             self._writer.add_document(document)
 
@@ -96,8 +132,7 @@ class NamesWriter:
 
 
 class TantivyNames:
-    """A `NameIndex` on disk, ranked by BM25 over words. A word that no name has is
-    looked for under similar spellings."""
+    """A `NameIndex` on disk, ranked by BM25."""
 
     def __init__(self, kb: Path, folder: str) -> None:
         """kb (Path): the KB's folder.
@@ -108,60 +143,204 @@ class TantivyNames:
         try:
             self._searcher = _open(kb / folder)
             # Tantivy opens the files of a field when it is first asked of it.
-            for field in (_WORDS, _INITIALS):
+            for field in _OPTIONS:
                 self._searcher.doc_freq(field, "")
         except ValueError as error:
             raise DweError(
                 Errors.E105.format(path=kb, file=folder, reason=error)
             ) from None
         self._schema = _schema()
+        self._count = lru_cache(_CACHED)(self._count_names)
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
-    def search(self, keys: Sequence[str], n: int) -> list[list[int]]:
-        return [self._search(key.split()[:MAX_WORDS], n) for key in keys]
+    def find(self, key: str, limit: int, context: Sequence[str] = ()) -> Hits:
+        words = key.split()[:MAX_WORDS]
+        counts = {word: self._count(word) for word in words}
+        known = sorted(
+            (word for word in counts if counts[word]), key=counts.__getitem__
+        )
+        shared = self._sharing(known, counts, limit)
+        full = len(shared) >= limit
+        hits = [(FoundBy.WORDS, shared), (FoundBy.INITIALS, self._initials(words))]
+        if not full:
+            rare = [word for word in counts if counts[word] <= RARELY]
+            found = len(shared) + len(hits[1][1])
+            hits.append((FoundBy.SPELLING, self._spelt_alike(words, rare, found)))
+        if context and full:
+            way = FoundBy.WORDS | FoundBy.CONTEXT
+            hits.append((way, self._sharing_also(known, context)))
+        elif context:
+            hits.append((FoundBy.CONTEXT, self._in_context(context)))
+        return hits
 
-    def _search(self, words: list[str], n: int) -> list[int]:
-        parts: list[Any] = []
-        unknown = []
-        for word in words:
-            if self._searcher.doc_freq(_WORDS, word):
-                parts.append(self._term(_WORDS, word))
-            elif len(word) >= MIN_FUZZY:
-                unknown.append(word)
-        parts += [self._fuzzy(word, 1) for word in unknown]
-        if len(words) == 1 and len(words[0]) in INITIALS:
-            parts.append(self._term(_INITIALS, words[0]))
-        numbers = self._numbers(parts, n)
-        if not numbers:
-            longer = [word for word in unknown if len(word) >= MIN_FUZZIER]
-            numbers = self._numbers([self._fuzzy(word, 2) for word in longer], n)
+    def _sharing(
+        self, known: list[str], counts: dict[str, int], limit: int
+    ) -> list[int]:
+        """Names that share words: those with all of them, then those with rare ones."""
+        if not known:
+            return []
+        total, n_leading = 0, 0
+        for word in known:
+            total += counts[word]
+            if n_leading and total > LEADING:
+                break
+            n_leading += 1
+        leading = self._any(_WORDS, known[:n_leading])
+        if n_leading == len(known):
+            return self._numbers(leading, limit)
+        numbers = self._numbers(self._all(known), limit)
+        if len(numbers) < limit:
+            # Scores of all that the rare words find are needed: no short cut for common
+            # words as in a plain union, but far fewer names.
+            common = [_should(self._term(_WORDS, word)) for word in known[n_leading:]]
+            query = tantivy.Query.boolean_query([_must(leading), *common])
+            numbers = list(dict.fromkeys(numbers + self._numbers(query, limit)))
+        return numbers[:limit]
+
+    def _initials(self, words: list[str]) -> list[int]:
+        return self._numbers(self._any(_FORMS, _abbreviations(words)), ADDED)
+
+    def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> list[int]:
+        forms = [form for word in rare for form in (*_spellings(word), f"+{word}")]
+        for left, right in pairwise(words):
+            forms += [*_spellings(left + right), f"+{left}{right}"]
+        numbers = self._without(rare, self._any(_FORMS, forms))
+        if found + len(numbers) < FEW:
+            starts = [_beginning(word) for word in dict.fromkeys(words)]
+            query = self._any(_FORMS, [start for start in starts if start])
+            numbers += self._without(rare, query)
+        if not found and not numbers:
+            fuzzy = [
+                _should(tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, 2))
+                for word in dict.fromkeys(words)
+                if len(word) >= FUZZY_LETTERS
+            ]
+            numbers = self._numbers(tantivy.Query.boolean_query(fuzzy), ADDED)
         return numbers
 
-    def _numbers(self, parts: list[Any], n: int) -> list[int]:
-        if not parts:
+    def _sharing_also(self, known: list[str], context: Sequence[str]) -> list[int]:
+        """Names that share words with the mention and with its context."""
+        around = self._rarest(context)
+        if not around:
             return []
-        should = tantivy.Occur.Should
-        query = tantivy.Query.boolean_query([(should, part) for part in parts])
-        hits = self._searcher.search(query, n, count=False).hits
+        both = [self._any(_WORDS, known), self._any(_WORDS, around)]
+        query = tantivy.Query.boolean_query([_must(part) for part in both])
+        return self._numbers(query, ADDED)
+
+    def _in_context(self, context: Sequence[str]) -> list[int]:
+        """Names that share several words with the context."""
+        around = self._rarest(context)
+        if len(around) < CONTEXT_SHARED:
+            return []
+        parts = [_should(self._term(_WORDS, word)) for word in around]
+        query = tantivy.Query.boolean_query(parts, CONTEXT_SHARED)
+        return self._numbers(query, CONTEXT_ADDED)
+
+    def _rarest(self, context: Sequence[str]) -> list[str]:
+        counts = sorted((self._count(word), word) for word in context)
+        counts = [item for item in counts if item[0]][:CONTEXT_WORDS]
+        totals = accumulate(count for count, _ in counts)
+        return [
+            word for (_, word), total in zip(counts, totals) if total <= CONTEXT_LEADING
+        ]
+
+    def _count_names(self, word: str) -> int:
+        count: int = self._searcher.doc_freq(_WORDS, word)
+        return count
+
+    def _numbers(self, query: Any | None, limit: int) -> list[int]:
+        if query is None:
+            return []
+        hits = self._searcher.search(query, limit, count=False).hits
+        if not hits:
+            return []
         addresses = [address for _, address in hits]
         numbers: list[int] = self._searcher.fast_field_values(_NUMBER, addresses)
         return numbers
 
-    def _term(self, field: str, word: str) -> Any:
-        return tantivy.Query.term_query(self._schema, field, word, _FREQUENCIES)
+    def _without(self, words: list[str], query: Any | None) -> list[int]:
+        """Numbers of what a query finds, but for names that have one of the words: they
+        were found already."""
+        known = [word for word in words if self._count(word)]
+        if query is None or not known:
+            return self._numbers(query, ADDED)
+        parts = [_must(query)]
+        parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
+        return self._numbers(tantivy.Query.boolean_query(parts), ADDED)
 
-    def _fuzzy(self, word: str, distance: int) -> Any:
-        return tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, distance)
+    def _any(self, field: str, terms: Sequence[str]) -> Any | None:
+        if not terms:
+            return None
+        if len(terms) == 1:
+            return self._term(field, terms[0])
+        return tantivy.Query.boolean_query(
+            [_should(self._term(field, term)) for term in terms]
+        )
+
+    def _all(self, words: Sequence[str]) -> Any:
+        return tantivy.Query.boolean_query(
+            [_must(self._term(_WORDS, word)) for word in words]
+        )
+
+    def _term(self, field: str, term: str) -> Any:
+        return tantivy.Query.term_query(self._schema, field, term, _OPTIONS[field])
+
+
+def _forms(words: list[str]) -> Iterator[str]:
+    """Forms of a name. The marks +, * and = are in no normalised word."""
+    for word in dict.fromkeys(words):
+        yield from _spellings(word)
+        if start := _beginning(word):
+            yield start
+    for left, right in pairwise(words):
+        yield f"+{left}{right}"
+    for length in SMALL_WORDS:
+        short = initials([word for word in words if len(word) > length])
+        if len(short) in INITIALS:
+            yield f"={short}"
+    if len(words) > 1:
+        yield f"{words[0][0]}={words[-1]}"
+
+
+def _abbreviations(words: list[str]) -> list[str]:
+    """Forms of the names that a mention may abbreviate: JFK, J. F. K., J. Kennedy."""
+    short = "".join(words)
+    if len(short) in INITIALS and len(words) in (1, len(short)):
+        return [f"={short}"]
+    if len(words) < 2:
+        return []
+    ends = ((words[0], words[-1]), (words[-1], words[0]))
+    return [f"{letter}={word}" for letter, word in ends if len(letter) == 1 < len(word)]
+
+
+@lru_cache(_CACHED)
+def _spellings(word: str) -> tuple[str, ...]:
+    """The word and what is left of it when a letter is taken out."""
+    is_long = len(word) >= SPELT_LETTERS or len(word.encode()) >= SPELT_BYTES
+    if not is_long or len(word) > LONGEST_SPELT:
+        return ()
+    shorter = (word[:i] + word[i + 1 :] for i in range(len(word)))
+    return tuple(dict.fromkeys([word, *shorter]))
+
+
+def _beginning(word: str) -> str:
+    return f"{word[:PREFIX]}*" if len(word) >= PREFIX else ""
+
+
+def _should(query: Any) -> tuple[Any, Any]:
+    return tantivy.Occur.Should, query
+
+
+def _must(query: Any) -> tuple[Any, Any]:
+    return tantivy.Occur.Must, query
 
 
 def _schema() -> Any:
     builder = tantivy.SchemaBuilder()
-    for field in (_WORDS, _INITIALS):
-        builder.add_text_field(
-            field, tokenizer_name="whitespace", index_option=_FREQUENCIES
-        )
+    for field, option in _OPTIONS.items():
+        builder.add_text_field(field, tokenizer_name="whitespace", index_option=option)
     # Indexed, so that a name can be removed by its number.
     builder.add_unsigned_field(_NUMBER, fast=True, indexed=True)
     return builder.build()

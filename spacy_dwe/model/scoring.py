@@ -1,12 +1,30 @@
 """From queries and channel scores to ranked candidates. Knows arrays, no KB."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
+
 SCORE_DECIMALS = 5
 """Scores closer than this are ties: they fall by entity id, not by batch size."""
+
+BLOCK_BYTES = 32 << 20
+"""Of an `EntityIndex`: how much of its matrix is held as float32 at a time."""
+_FIRST_ROWS = 4096
+"""Rows of a search's first block, whose best set the first bound."""
+_QUERIES = 256
+"""Queries that are searched for together; more only need more memory."""
+_GROUP = 64
+"""Scores of which only the highest is compared at first."""
+_SPARE = 8
+"""Entities beyond the k-th that are scored exactly, too."""
+_RESIDENT_SHARE = 0.5
+"""Of a GPU's free memory, that a matrix may take to stay there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +35,8 @@ class ScoredMention:
     start, end (int): character offsets of the mention in its document.
     text (str): the mention.
     rows (np.ndarray): KB rows of the candidates. Shape: (n_candidates,), int32
+    found_by (np.ndarray): how each was found, as `FoundBy`.
+        Shape: (n_candidates,), uint8
     scores (np.ndarray): combined logits, rounded to `SCORE_DECIMALS`.
         Shape: (n_candidates,), float32
     probabilities (np.ndarray): softmax over candidates and NIL.
@@ -31,6 +51,7 @@ class ScoredMention:
     end: int
     text: str
     rows: np.ndarray
+    found_by: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray
     nil_score: float
@@ -63,25 +84,30 @@ def softmax_with_nil(scores: np.ndarray, nil: float) -> tuple[np.ndarray, float]
 
 
 class EntityIndex:
-    """Exact search by inner product over a matrix that may not fit in memory.
+    """Exact search by inner product over a matrix that may not fit in memory. Keep one
+    for a matrix: on a GPU it stays there if there is room.
 
     vectors (np.ndarray): unit vectors, usually a float16 memory map.
         Shape: (n_entities, dim)
+    device (str): torch device to compute on.
     block_bytes (int): how much of the matrix is held as float32 at a time.
     """
 
-    def __init__(self, vectors: np.ndarray, *, block_bytes: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        *,
+        device: str = "cpu",
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
         self.vectors = vectors
+        self.device = device
         dim = max(1, vectors.shape[1])
         self.block_rows = max(1, block_bytes // (4 * dim))
+        self._tensor: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return self.vectors.shape[0]
-
-    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        for first in range(0, len(self), self.block_rows):
-            block = self.vectors[first : first + self.block_rows]
-            yield first, np.asarray(block, dtype=np.float32)
 
     def scores(self, queries: np.ndarray) -> np.ndarray:
         """Inner products with every entity.
@@ -90,52 +116,169 @@ class EntityIndex:
         RETURNS (np.ndarray): Shape: (n_queries, n_entities), float32
         """
         out = np.empty((len(queries), len(self)), dtype=np.float32)
-        for first, block in self._blocks():
-            out[:, first : first + len(block)] = queries @ block.T
+        for first, block in self._products(queries, self.block_rows):
+            out[:, first : first + block.shape[1]] = block.cpu().numpy()
         return out
 
-    def top_k(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def top_k(
+        self, queries: np.ndarray, k: int, live: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k best entities of each query, best first, equal scores by position.
 
-        Peak memory does not depend on the number of entities.
+        Peak memory does not depend on the number of entities, and what one query finds
+        does not depend on the others.
 
         queries (np.ndarray): Shape: (n_queries, dim)
+        k (int): how many.
+        live (np.ndarray | None): entities to look among; None = all.
+            Shape: (n_entities,), bool
         RETURNS (tuple): positions (n_queries, k) int64 and scores (n_queries, k)
             float32, where k is at most the number of entities.
         """
-        k = min(k, len(self))
-        best = np.zeros((len(queries), 0), dtype=np.float32)
-        where = np.zeros((len(queries), 0), dtype=np.int64)
-        for first, block in self._blocks():
-            scores = queries @ block.T
-            positions = np.arange(first, first + len(block), dtype=np.int64)
-            best = np.concatenate([best, scores], axis=1)
-            where = np.concatenate(
-                [where, np.broadcast_to(positions, scores.shape)], axis=1
-            )
-            if best.shape[1] > k:
-                kept = _k_best(best, k)
-                best = best[kept].reshape(len(queries), k)
-                where = where[kept].reshape(len(queries), k)
-        # Positions ascend in every row, so a stable sort leaves equal scores in order.
-        order = np.argsort(-best, axis=1, kind="stable")
+        n_live = len(self) if live is None else int(np.count_nonzero(live))
+        k, n_kept = min(k, n_live), min(k + _SPARE, n_live)
+        parts = [
+            self._top_k(queries[start : start + _QUERIES], n_kept, live)
+            for start in range(0, len(queries), _QUERIES)
+        ]
+        where = np.concatenate([np.zeros((0, n_kept), dtype=np.int64), *parts])
+        # A matrix product rounds by its shape; single products do not.
+        owners = np.repeat(np.arange(len(queries)), n_kept)
+        gathered = np.asarray(self.vectors[where.ravel()], dtype=np.float32)
+        scores = np.einsum("pd,pd->p", gathered, queries[owners]).reshape(where.shape)
+        order = np.lexsort((where, -scores), axis=1)[:, :k]
         return (
             np.take_along_axis(where, order, axis=1),
-            np.take_along_axis(best, order, axis=1),
+            np.take_along_axis(scores, order, axis=1),
         )
 
+    def _top_k(
+        self, queries: np.ndarray, k: int, live: np.ndarray | None
+    ) -> np.ndarray:
+        """RETURNS (np.ndarray): positions. Shape: (n_queries, k), int64"""
+        import torch
 
-def _k_best(scores: np.ndarray, k: int) -> np.ndarray:
-    """RETURNS (np.ndarray): True at the k highest scores of each row, the first ones
-    among equals. Shape: as `scores`, which has more than k columns
+        best = _Best(len(queries), k)
+        if not k:
+            return best.positions
+        for first, block in self._products(queries, min(self.block_rows, _FIRST_ROWS)):
+            if live is not None:
+                dead = np.flatnonzero(~live[first : first + block.shape[1]])
+                block.index_fill_(
+                    1, torch.from_numpy(dead).to(block.device), -torch.inf
+                )
+            if first == 0 and block.shape[1] > k:
+                # All that is as good as the k-th of the first block, with a bound to
+                # start from.
+                bound = torch.topk(block, k, dim=1).values[:, -1]
+                bound = torch.nextafter(bound, torch.full_like(bound, -torch.inf))
+            else:
+                bound = torch.from_numpy(best.bound).to(block.device)
+            owners, columns, scores = _above(block, bound)
+            best.add(owners, columns + first, scores)
+        return best.positions
+
+    def _products(
+        self, queries: np.ndarray, rows: int
+    ) -> "Iterator[tuple[int, torch.Tensor]]":
+        """YIELDS (tuple[int, torch.Tensor]): position of a block's first entity and the
+        products of all queries with the block, overwritten by the next one. Blocks have
+        `rows` entities at first, then twice as many as the one before."""
+        import torch
+
+        matrix = self._matrix()
+        wanted = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
+        wanted = wanted.to(self.device)
+        largest = min(self.block_rows, len(self))
+        converted = wanted.new_empty((largest, self.vectors.shape[1]))
+        out = wanted.new_empty(len(queries) * largest)
+        first = 0
+        while first < len(self):
+            part = matrix[first : first + rows]
+            block = converted[: len(part)].copy_(part)
+            products = out[: len(queries) * len(part)].view(len(queries), len(part))
+            yield first, torch.mm(wanted, block.T, out=products)
+            first += len(part)
+            rows = min(2 * rows, self.block_rows)
+
+    def _matrix(self) -> "torch.Tensor":
+        import torch
+
+        if self._tensor is None:
+            with warnings.catch_warnings():
+                # Torch warns of memory that cannot be written to; nobody does.
+                warnings.simplefilter("ignore", UserWarning)
+                self._tensor = torch.from_numpy(self.vectors)
+            if torch.device(self.device).type == "cuda":
+                free, _ = torch.cuda.mem_get_info(self.device)
+                if self._tensor.nbytes <= free * _RESIDENT_SHARE:
+                    self._tensor = self._tensor.to(self.device)
+        return self._tensor
+
+
+class _Best:
+    """The k best entities of each query so far.
+
+    positions (np.ndarray): best first, -1 where fewer are known.
+        Shape: (n_queries, k), int64
+    bound (np.ndarray): score of the k-th, which a better one has to exceed.
+        Shape: (n_queries,), float32
     """
-    if k == 0:
-        return np.zeros(scores.shape, dtype=bool)
-    lowest = scores.shape[1] - k
-    bound = np.partition(scores, lowest, axis=1)[:, lowest, None]
-    better, equal = scores > bound, scores == bound
-    room = k - better.sum(axis=1, keepdims=True)
-    return better | (equal & (equal.cumsum(axis=1) <= room))
+
+    def __init__(self, n_queries: int, k: int) -> None:
+        self.positions = np.full((n_queries, k), -1, dtype=np.int64)
+        self.bound = np.full(n_queries, -np.inf, dtype=np.float32)
+        self._scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+
+    def add(
+        self, owners: np.ndarray, positions: np.ndarray, scores: np.ndarray
+    ) -> None:
+        """Take part in the ranking.
+
+        owners (np.ndarray): query of each score. Shape: (n,)
+        positions (np.ndarray): entity of each, after those of all earlier calls.
+            Shape: (n,)
+        scores (np.ndarray): Shape: (n,)
+        """
+        k = self.positions.shape[1]
+        changed = np.unique(owners)
+        owners = np.concatenate([np.repeat(changed, k), owners])
+        positions = np.concatenate([self.positions[changed].ravel(), positions])
+        scores = np.concatenate([self._scores[changed].ravel(), scores])
+        # Stable, so that equal scores stay in order of position.
+        order = np.lexsort((-scores, owners))
+        starts = np.searchsorted(owners[order], changed)
+        kept = order[starts[:, None] + np.arange(k)]
+        self.positions[changed] = positions[kept]
+        self._scores[changed] = scores[kept]
+        self.bound[changed] = scores[kept[:, -1]]
+
+
+def _above(
+    block: "torch.Tensor", bound: "torch.Tensor"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores that exceed their query's bound: looked for by groups of columns, of which
+    next to none holds any.
+
+    block (torch.Tensor): Shape: (n_queries, n_columns)
+    bound (torch.Tensor): Shape: (n_queries,)
+    RETURNS (tuple): query, column and score of each, in order. Shape of each: (n,)
+    """
+    import torch
+
+    n_columns = block.shape[1]
+    whole = n_columns - n_columns % _GROUP
+    groups = block[:, :whole].unflatten(1, (-1, _GROUP))
+    hit = (groups.amax(dim=2) > bound[:, None]).nonzero()
+    in_group = groups[hit[:, 0], hit[:, 1]]
+    inner = (in_group > bound[hit[:, 0], None]).nonzero()
+    owners = hit[inner[:, 0], 0]
+    columns = hit[inner[:, 0], 1] * _GROUP + inner[:, 1]
+    rest = (block[:, whole:] > bound[:, None]).nonzero()
+    owners = torch.cat([owners, rest[:, 0]])
+    columns = torch.cat([columns, rest[:, 1] + whole])
+    scores = block[owners, columns]
+    return owners.cpu().numpy(), columns.cpu().numpy(), scores.cpu().numpy()
 
 
 def pair_cosines(

@@ -24,6 +24,7 @@ def scored(rows, scores, *, text="Georgia", nil_score=-9.0):
         end=len(text),
         text=text,
         rows=np.array(rows, dtype=np.int32),
+        found_by=np.ones(len(rows), dtype=np.uint8),
         scores=np.array(scores, dtype=np.float32),
         probabilities=probabilities[:-1],
         nil_score=nil_score,

@@ -57,6 +57,7 @@ def prepared(random, n_features):
         shape = (len(rows), n_features)
         return PreparedMention(
             rows=np.array(rows, dtype=np.int32),
+            found_by=np.ones(len(rows), dtype=np.uint8),
             features=random.random(shape, dtype=np.float32),
             present=np.ones(shape, dtype=bool),
             described=np.array([row != 2 for row in rows], dtype=bool),

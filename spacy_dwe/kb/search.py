@@ -1,0 +1,225 @@
+"""Search by name: what an index finds, ranked by how well the names match."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .candidates import Candidates, FoundBy
+from .features import _gram_cosines, _ragged
+from .lexical import Lexicon
+from .names import Hits, NameIndex
+from .normalisation import BUCKETS, normalise, word_buckets
+
+MENTIONS = 256
+"""Mentions ranked together; bounds the memory for what is found."""
+MORE, MOST = 4, 16
+"""Times as many names are read where those of few entities filled the search, and how
+many a candidate in the end."""
+
+INITIALS_MATCH = 0.5
+"""What a match by initials adds to the n-gram cosine: the two share few letters."""
+COMMON_WORD = 0.1
+"""Weight of a word that all names have; a new one weighs 1 more."""
+HALF_NAMED = 0.5
+"""Weight of the words of a name in a context at which it is half named there if it has
+no others: a single common word does not count as much as a long rare name."""
+DECIMALS = 5
+"""Scores closer than this are ties, which fall by id."""
+
+
+def search_names(
+    lexicon: Lexicon,
+    index: NameIndex,
+    keys: Sequence[str],
+    exact: Candidates,
+    contexts: Sequence[str] | None,
+    n: int,
+    *,
+    n_names: int,
+    is_live: Callable[[np.ndarray], np.ndarray],
+) -> Candidates:
+    """Candidates by name. Equal names come first, then those that resemble the mention,
+    by n-gram cosine and by how much of the rest of the name stands in the context; last
+    those that only the context names. Ties fall by id.
+
+    lexicon (Lexicon): words and n-grams of the names.
+    index (NameIndex): finds names.
+    keys (Sequence[str]): normalised mentions.
+    exact (Candidates): entities with a name equal to the mention.
+    contexts (Sequence[str] | None): what each mention stands in.
+    n (int): most candidates a mention.
+    n_names (int): names to look for at first.
+    is_live (Callable): of some rows, which are not removed.
+    RETURNS (Candidates): of each mention.
+    """
+    mentions = _mentions(keys, contexts)
+    best = [Candidates.from_lists([[]])] * len(keys)
+    pending = list(range(len(keys)))
+    while pending:
+        unfinished = []
+        for start in range(0, len(pending), MENTIONS):
+            chunk = pending[start : start + MENTIONS]
+            own = [mentions[i] for i in chunk]
+            hits = [index.find(m.key, n_names, m.around) for m in own]
+            equal = Candidates.from_lists((exact[i] for i in chunk), FoundBy.EXACT)
+            ranked = _ranked(lexicon, own, hits, equal, is_live)
+            for place, i in enumerate(chunk):
+                best[i] = ranked.span(place, place + 1)
+                if _is_full(hits[place], n_names) and len(best[i].rows) < n:
+                    unfinished.append(i)
+        # Several names of the same entities may have filled the search.
+        n_names *= MORE
+        pending = unfinished if n_names <= MOST * n else []
+    return Candidates.concatenated(best).head(n)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """key, words: the mention, normalised. around: the other words of its context."""
+
+    key: str
+    words: list[str]
+    around: list[str]
+
+
+def _mentions(keys: Sequence[str], contexts: Sequence[str] | None) -> list[_Mention]:
+    split = [key.split() for key in keys]
+    if contexts is None:
+        return [_Mention(key, words, []) for key, words in zip(keys, split)]
+    known = {text: dict.fromkeys(normalise(text).split()) for text in set(contexts)}
+    return [
+        _Mention(key, words, [word for word in known[text] if word not in words])
+        for key, words, text in zip(keys, split, contexts)
+    ]
+
+
+def _is_full(hits: Hits, n_names: int) -> bool:
+    return any(way is FoundBy.WORDS and len(found) >= n_names for way, found in hits)
+
+
+def _ranked(
+    lexicon: Lexicon,
+    mentions: Sequence[_Mention],
+    hits: Sequence[Hits],
+    exact: Candidates,
+    is_live: Callable[[np.ndarray], np.ndarray],
+) -> Candidates:
+    """RETURNS (Candidates): all that was found, in order."""
+    owner, names, found_by = _distinct_names(hits)
+    scores = _scores(lexicon, mentions, owner, names)
+    scores += INITIALS_MATCH * (found_by & FoundBy.INITIALS > 0)
+    # Equal names, then names that resemble the mention, then those it says nothing of.
+    tier = (found_by != FoundBy.CONTEXT).astype(np.int8)
+    return _by_entity(
+        np.concatenate([exact.mentions, owner]),
+        np.concatenate([exact.rows, lexicon.name_entity[names]]),
+        np.concatenate([exact.found_by, found_by]),
+        np.concatenate([np.full(len(exact.rows), 2, dtype=np.int8), tier]),
+        np.concatenate([np.ones(len(exact.rows)), scores]),
+        len(mentions),
+        lexicon.sort_key,
+        is_live,
+    )
+
+
+def _distinct_names(
+    hits: Sequence[Hits],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray, np.ndarray]): mention, number and
+    `FoundBy` of each name found for a mention, in order of the first two."""
+    lists = [(i, way, found) for i, own in enumerate(hits) for way, found in own]
+    counts = [len(found) for _, _, found in lists]
+    numbers = np.fromiter(
+        (number for _, _, found in lists for number in found), np.int64, sum(counts)
+    )
+    owner = np.repeat(np.array([i for i, _, _ in lists], dtype=np.int64), counts)
+    found_by = np.repeat(np.array([way for _, way, _ in lists], dtype=np.uint8), counts)
+    order, starts = _groups(owner, numbers)
+    first = order[starts]
+    merged = np.bitwise_or.reduceat(found_by[order], starts) if len(first) else found_by
+    return owner[first], numbers[first], merged
+
+
+def _scores(
+    lexicon: Lexicon,
+    mentions: Sequence[_Mention],
+    owner: np.ndarray,
+    names: np.ndarray,
+) -> np.ndarray:
+    """RETURNS (np.ndarray): how well each name fits. Shape: (len(names),), float64"""
+    if not len(names):
+        return np.zeros(0)
+    keys = [mention.key for mention in mentions]
+    scores = _gram_cosines(lexicon, keys, names, owner).astype(np.float64)
+    if any(mention.around for mention in mentions):
+        scores += _named_around(lexicon, mentions, owner, names)
+    return scores
+
+
+def _named_around(
+    lexicon: Lexicon,
+    mentions: Sequence[_Mention],
+    owner: np.ndarray,
+    names: np.ndarray,
+) -> np.ndarray:
+    """RETURNS (np.ndarray): share of those words of each name that are not the
+    mention's which its context holds, by rarity. Shape: (len(names),)"""
+    starts, flat, _ = _ragged(lexicon.word_offsets, names)
+    words = lexicon.words[flat]
+    ends = np.searchsorted(owner, np.arange(len(mentions) + 1))
+    ends = np.append(starts, len(flat))[ends]
+    there = np.zeros((2, len(flat)), dtype=np.float32)
+    around, other = there
+    table = np.zeros(BUCKETS, dtype=np.float32)
+    for i, mention in enumerate(mentions):
+        pairs = slice(ends[i], ends[i + 1])
+        own = word_buckets(mention.words)
+        near = word_buckets(mention.around)
+        table[near] = 1
+        table[own] = 0
+        around[pairs] = table[words[pairs]]
+        table[near] = 0
+        table[own] = 1
+        other[pairs] = 1 - table[words[pairs]]
+        table[own] = 0
+    there *= COMMON_WORD + lexicon.word_rarity[words]
+    shared, whole = np.add.reduceat(there, starts, axis=1)
+    return shared / (whole + HALF_NAMED)
+
+
+def _by_entity(
+    owner: np.ndarray,
+    rows: np.ndarray,
+    found_by: np.ndarray,
+    tier: np.ndarray,
+    scores: np.ndarray,
+    n_mentions: int,
+    sort_key: np.ndarray,
+    is_live: Callable[[np.ndarray], np.ndarray],
+) -> Candidates:
+    """Entities instead of names, each by its best one: all arrays have an item a name.
+
+    RETURNS (Candidates): by tier, score and id.
+    """
+    live = is_live(rows)
+    owner, rows, found_by = owner[live], rows[live], found_by[live]
+    if not len(rows):
+        return Candidates.from_lists([[]] * n_mentions)
+    order, starts = _groups(owner, rows)
+    first = order[starts]
+    owner, rows = owner[first], rows[first]
+    found_by = np.bitwise_or.reduceat(found_by[order], starts)
+    tier = np.maximum.reduceat(tier[live][order], starts)
+    scores = np.maximum.reduceat(scores[live][order], starts).round(DECIMALS)
+    best = np.lexsort((sort_key[rows], -scores, -tier, owner))
+    offsets = np.searchsorted(owner[best], np.arange(n_mentions + 1))
+    return Candidates(rows[best].astype(np.int32), offsets, found_by[best])
+
+
+def _groups(owner: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): an order in which equal pairs of owner
+    and item stand together, and where in it each group starts."""
+    pairs = owner << np.int64(32) | items
+    order = np.argsort(pairs, kind="stable")
+    return order, np.flatnonzero(np.diff(pairs[order], prepend=-1))
