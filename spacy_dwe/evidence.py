@@ -101,9 +101,10 @@ def encoders_for(
     if text_encoder is not None and by_text is None:
         raise DweError(Errors.E510.format(kb=kb.path, option="--text-encoder"))
     if clip is None and by_clip is not None:
-        clip = cast("LazyClipEncoder", encoder_from_spec(by_clip.spec, device))
+        built = encoder_from_spec(by_clip.spec, device, kb.path)
+        clip = cast("LazyClipEncoder", built)
     if text_encoder is None and by_text is not None:
-        text_encoder = encoder_from_spec(by_text.spec, device)
+        text_encoder = encoder_from_spec(by_text.spec, device, kb.path)
     return (clip if by_text is None else text_encoder), clip
 
 

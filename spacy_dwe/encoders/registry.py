@@ -1,10 +1,12 @@
 """The registered encoder factories. Light: they return encoders that load later."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DweError, Errors
 from .lazy import LazyClipEncoder, LazyTextEncoder
+from .specs import spec_from
 
 if TYPE_CHECKING:
     from .clip import ClipEncoder
@@ -57,18 +59,22 @@ def text_encoder(
     return LazyTextEncoder(spec, _load_text, device=device, batch_size=batch_size)
 
 
-def encoder_from_spec(spec: Mapping[str, Any], device: str = "auto") -> LazyTextEncoder:
+def encoder_from_spec(
+    spec: Mapping[str, Any], device: str = "auto", base: str | Path | None = None
+) -> LazyTextEncoder:
     """The encoder that a config block describes, such as a KB's meta.json keeps.
 
     spec (Mapping[str, Any]): an encoder's `spec`.
     device (str): where to run it.
+    base (str | Path | None): folder of the KB whose block it is, which may carry the
+        encoder.
     RETURNS (LazyTextEncoder): for a ClipEncoder's block a LazyClipEncoder.
     """
     factories: dict[str, Callable[..., LazyTextEncoder]] = {
         CLIP: clip_encoder,
         TEXT: text_encoder,
     }
-    settings = {**spec, "device": device}
+    settings = {**spec_from(spec, base), "device": device}
     factory = factories.get(settings.pop("@misc", ""))
     if factory is None:
         known = ", ".join(factories)
