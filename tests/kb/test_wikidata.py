@@ -249,6 +249,14 @@ def test_reading_goes_on_from_any_place(tmp_path, suffix):
     assert len({place.member for place in places}) == (1 if not suffix else 7)
 
 
+def test_padding_between_members_is_passed_over(tmp_path):
+    path = write_packed(tmp_path / "dump.gz", [b"a\n", b"b\n"])
+    data = path.read_bytes()
+    second = data.rindex(b"\x1f\x8b\x08")
+    path.write_bytes(data[:second] + bytes(500) + data[second:] + bytes(200_000))
+    assert list(DumpFile(path).pieces(b"\n")) == [b"a", b"b"]
+
+
 def run(*arguments):
     app = typer.Typer(add_completion=False)
     app.command()(wikidata_cli)

@@ -8,7 +8,8 @@ that the prior will be looked up by; "US" and "us" have one prior together.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -100,11 +101,12 @@ def _count_names(work: Work, stage: Stage, batch: int, bar: tqdm) -> None:
     """Count, for each name, its links and those to each entity."""
     after = stage.place[1] if stage.place and stage.place[0] == "names" else ""
     item_of = _item_finder(work)
-    groups = groupby(_merged(work, after), key=itemgetter(0))
-    for n_names, (key, anchors) in enumerate(groups, start=1):
-        bar.update(_count_name(work, stage, key, anchors, item_of))
-        if n_names % batch == 0:
-            stage.commit(["names", key, bar.n])
+    with closing(_merged(work, after)) as merged:
+        groups = groupby(merged, key=itemgetter(0))
+        for n_names, (key, anchors) in enumerate(groups, start=1):
+            bar.update(_count_name(work, stage, key, anchors, item_of))
+            if n_names % batch == 0:
+                stage.commit(["names", key, bar.n])
 
 
 def _count_name(
@@ -137,7 +139,7 @@ def _count_name(
     return n_rows
 
 
-def _merged(work: Work, after: str) -> Iterator[Anchor]:
+def _merged(work: Work, after: str) -> Generator[Anchor]:
     """YIELDS (Anchor): the anchors of all runs in the order of their keys."""
     runs = work.db.execute("SELECT run, wiki FROM runs ORDER BY run").fetchall()
     cursors = [
@@ -148,7 +150,7 @@ def _merged(work: Work, after: str) -> Iterator[Anchor]:
         )
         for run, wiki in runs
     ]
-    return heapq.merge(*cursors)
+    yield from heapq.merge(*cursors)
 
 
 def _item_finder(work: Work) -> Callable[[str, str], int | None]:

@@ -76,7 +76,9 @@ class CirrusReader:
             ]
             item = self._item(page, title, pages)
             text = cut(_text(page), self.description_chars)
-            markup = page.get("source_text") or ""
+            markup = page.get("source_text") or "" if self.with_links else ""
+            # Half of a surrogate pair is JSON, and is text nowhere else.
+            "".join((title, *redirects, text, markup)).encode()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             counts["malformed pages"] += 1
             warnings.warn(
@@ -89,7 +91,7 @@ class CirrusReader:
         counts["articles"] += 1
         for redirect in redirects:
             pages.add_redirect(redirect, title)
-        if self.with_links and markup:
+        if markup:
             pages.add_links(title, markup)
         if item is None:
             counts["articles without an item"] += 1
@@ -129,6 +131,4 @@ _FACTS = ("incoming_links", "popularity_score")
 
 
 def _text(page: dict[str, Any]) -> str:
-    text = " ".join((page.get("opening_text") or page.get("text") or "").split())
-    text.encode()
-    return text
+    return " ".join((page.get("opening_text") or page.get("text") or "").split())

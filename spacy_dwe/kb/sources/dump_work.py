@@ -145,8 +145,11 @@ class Work:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.db.close()
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        with suppress(sqlite3.Error):
+            self.db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise DweError(Errors.E006.format(path=self.path, reason=error)) from None
 
     def remove(self) -> None:
         """Remove the database: the output is there."""
@@ -217,5 +220,9 @@ class Work:
                 db.close()
             if "locked" in str(error):
                 raise DweError(Errors.E132.format(path=self._out)) from None
+            if isinstance(error, sqlite3.OperationalError):
+                raise DweError(
+                    Errors.E006.format(path=self.path, reason=error)
+                ) from None
             raise DweError(Errors.E133.format(path=self.path, reason=error)) from None
         return db

@@ -12,8 +12,9 @@ from ...errors import DweError, Errors
 
 _LONGEST_ANCHOR = 100
 """Characters. What is longer is no name."""
-_SENTENCES_KEPT = 8
-"""Markup that is parsed for an introduction, in multiples of the length wanted."""
+_MARKUP_KEPT = 4
+"""Markup that is parsed for an introduction, in multiples of the length wanted. Links
+and templates double the length of a text, infoboxes and references apart."""
 
 # Known on every wiki beside its own words for them.
 _FILE_PREFIXES = frozenset({"file", "image", "media"})
@@ -79,7 +80,9 @@ class Site:
             target = unquote(target)
         if "&" in target:
             target = html.unescape(target)
-        name = target.partition("#")[0].replace("_", " ").translate(_INVISIBLE)
+        name = target.partition("#")[0].replace("_", " ")
+        if not name.isascii():
+            name = name.translate(_INVISIBLE)
         name = " ".join(name.split()).lstrip(": ")
         if not name or not self.first_letter:
             return name
@@ -108,7 +111,7 @@ _LINK = re.compile(
 )
 _TAG = re.compile(r"<[^<>]*>")
 _QUOTES = re.compile(r"'{2,}")
-DISAMBIGUATOR = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
+DISAMBIGUATOR = re.compile(r"\s*\([^()]*\)\s*$")
 
 
 def links(text: str, site: Site) -> Iterator[tuple[str, str]]:
@@ -126,7 +129,9 @@ def links(text: str, site: Site) -> Iterator[tuple[str, str]]:
         if not shown and "#" in target:
             continue
         title = site.title(target)
-        anchor = _anchor(shown or DISAMBIGUATOR.sub("", target), trail)
+        if not shown:
+            shown = DISAMBIGUATOR.sub("", target) if "(" in target else target
+        anchor = _anchor(shown, trail)
         if title and anchor:
             yield title, anchor
 
@@ -144,7 +149,9 @@ def _anchor(shown: str, trail: str) -> str:
     if trail:
         # [[Georgian]]s reads "Georgians". Scripts without case have no such endings.
         shown += "".join(takewhile(str.islower, trail))
-    shown = " ".join(shown.translate(_INVISIBLE).replace("_", " ").split())
+    if not shown.isascii():
+        shown = shown.translate(_INVISIBLE)
+    shown = " ".join(shown.replace("_", " ").split())
     return shown.strip(": ") if len(shown) <= _LONGEST_ANCHOR else ""
 
 
@@ -189,7 +196,7 @@ def plain_intro(text: str, site: Site, length: int) -> str:
     # is nine times as quick without them.
     lead = _without_blocks(lead)
     lead = _SWITCH.sub("", _NOTE_LINE.sub("", lead)).strip()
-    lead = _VARIANT.sub(r"\1", lead[: length * _SENTENCES_KEPT])
+    lead = _VARIANT.sub(r"\1", lead[: length * _MARKUP_KEPT])
     parsed = mwparserfromhell.parse(lead, skip_style_tags=False)
     return cut(_tidied(_text(parsed, site)), length)
 
