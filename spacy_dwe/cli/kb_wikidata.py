@@ -17,7 +17,10 @@ def wikidata_cli(
             help="Wikidata's JSON dump, such as latest-all.json.gz; .bz2 takes longer",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Entities to write (.jsonl, .jsonl.gz)")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Entities to write (.jsonl, .jsonl.gz)"),
+    ],
     wikipedia: Annotated[
         list[Path] | None,
         typer.Option(

@@ -59,7 +59,8 @@ def test_items_become_entities(tmp_path, name):
         "sitelinks": 3,
     }
     assert entities["Q855"]["url"] == "https://www.wikidata.org/wiki/Q855"
-    assert account["Wikidata"] == {"lines": 5, "items": 3, "kept": 3}
+    counts = {"lines": 5, "items": 3, "kept": 3}
+    assert account["Wikidata"] == counts | {"without a label": 0, "malformed lines": 0}
     assert account["Entities"]["entities"] == 3
     assert account["Entities"]["with a picture"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "entities.jsonl"]

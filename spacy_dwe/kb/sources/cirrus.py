@@ -48,6 +48,8 @@ class CirrusReader:
         """Read the documents into `work`, from where it stands."""
         file = DumpFile(self.dump, stage.reader_place)
         pages = WikiPages(work, stage, self.site, batch)
+        for what in ("pages", "articles", "malformed pages"):
+            stage.counts.setdefault(what, 0)
         for line in file.shown_pieces(b"\n", self.site.wiki, show_progress):
             stage.counts["lines"] += 1
             if not line.strip() or is_cirrus_dump(line[:20]):

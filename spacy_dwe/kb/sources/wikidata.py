@@ -121,6 +121,8 @@ class ItemReader:
         """
         file = DumpFile(self.dump, stage.reader_place)
         counts = stage.counts
+        for what in ("items", "kept", "without a label", "malformed lines"):
+            counts.setdefault(what, 0)
         rows = _Rows(work.db, stage.number, self.wikis)
         last = b""
         for line in file.shown_pieces(b"\n", "Wikidata", show_progress):

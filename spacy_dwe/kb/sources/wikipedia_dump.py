@@ -47,6 +47,8 @@ class XmlReader:
         """Read the pages into `work`, from where it stands."""
         file = DumpFile(self.dump, stage.reader_place)
         pages = WikiPages(work, stage, self.site, batch)
+        for what in ("pages", "articles", "malformed pages"):
+            stage.counts.setdefault(what, 0)
         rest = b""
         for piece in file.shown_pieces(_PAGE_END, self.site.wiki, show_progress):
             start = piece.find(_PAGE)
