@@ -26,6 +26,9 @@ from .kb_options import (
     TextEncoderOption,
     chosen_encoders,
 )
+from .kb_tables import csv_cli, import_spacy_cli
+from .kb_wikidata import wikidata_cli
+from .kb_wikipedia import wikipedia_cli
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
@@ -43,6 +46,7 @@ _SEARCHED = 100
 """Entities, at least, among which the best are looked for, as the linker does."""
 
 
+@clear_errors
 def build_cli(
     entities: Annotated[
         Path,
@@ -86,6 +90,7 @@ def build_cli(
     Printer().good(f"{kb.path}: {len(kb):,} entities, {kb.meta['names']:,} names")
 
 
+@clear_errors
 def info_cli(
     path: KBArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
@@ -111,6 +116,7 @@ def info_cli(
         typer.echo(table(rows, header=header, divider=True))
 
 
+@clear_errors
 def search_cli(
     path: KBArgument,
     query: Annotated[list[str], typer.Argument(help="A name; several words are one")],
@@ -130,6 +136,7 @@ def search_cli(
     typer.echo(table(rows, header=header, divider=True))
 
 
+@clear_errors
 def export_cli(
     path: KBArgument,
     out: Annotated[Path, typer.Argument(help="entities.jsonl, or entities.jsonl.gz")],
@@ -146,6 +153,7 @@ def export_cli(
     Printer().good(f"Wrote {len(kb):,} entities to {out}")
 
 
+@clear_errors
 def verify_cli(path: KBArgument) -> None:
     """Read all of a KnowledgeBase and look for damage.
 
@@ -221,5 +229,9 @@ for name, command in (
     ("rebuild", rebuild_cli),
     ("verify", verify_cli),
     ("export", export_cli),
+    ("wikipedia", wikipedia_cli),
+    ("wikidata", wikidata_cli),
+    ("csv", csv_cli),
+    ("import-spacy", import_spacy_cli),
 ):
-    kb_cli.command(name, no_args_is_help=True)(clear_errors(command))
+    kb_cli.command(name, no_args_is_help=True)(command)

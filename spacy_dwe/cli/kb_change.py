@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DweError, Errors
-from .errors import warning_lines
+from .errors import clear_errors, warning_lines
 from .kb_options import (
     ClipOption,
     ClipWeightsOption,
@@ -28,6 +28,7 @@ EntitiesArgument = Annotated[
 ]
 
 
+@clear_errors
 def add_cli(
     path: KBArgument,
     entities: EntitiesArgument,
@@ -51,6 +52,7 @@ def add_cli(
     _add(path, entities, conflict, encoders, image_root, device)
 
 
+@clear_errors
 def update_cli(
     path: KBArgument,
     entities: EntitiesArgument,
@@ -69,6 +71,7 @@ def update_cli(
     _add(path, entities, "replace", encoders, image_root, device)
 
 
+@clear_errors
 def remove_cli(
     path: KBArgument,
     ids: Annotated[
@@ -89,6 +92,7 @@ def remove_cli(
     _tell(path, remove_entities(path, names))
 
 
+@clear_errors
 def merge_cli(
     path: KBArgument,
     others: Annotated[
@@ -132,6 +136,7 @@ def merge_cli(
     _tell(path, changes)
 
 
+@clear_errors
 def encode_cli(
     path: KBArgument,
     text_encoder: TextEncoderOption = None,
@@ -164,6 +169,7 @@ def encode_cli(
         Printer().good(f"{name}: {len(vectors.array):,} vectors of {vectors.dim}")
 
 
+@clear_errors
 def rebuild_cli(
     path: KBArgument,
     encode_again: Annotated[

@@ -238,15 +238,15 @@ def test_many_small_changes_say_the_same_as_one_build(tmp_path, monkeypatch):
             f"Q{i}", f"Name {i % 7} of {i}", text, (Alias(f"A{i} {edition}"),)
         )
 
-    path = build_kb([entity(i) for i in range(40)], tmp_path / "kb").path
-    for step in range(40, 60):
-        new = [entity(step), entity(step - 40, edition=step)]
+    path = build_kb([entity(i) for i in range(20)], tmp_path / "kb").path
+    for step in range(20, 26):
+        new = [entity(step), entity(step - 20, edition=step)]
         add_entities(path, new, on_conflict="replace")
         remove_entities(path, [f"Q{step - 10}"])
     kb = DweKnowledgeBase(path)
     assert list(kb_problems(path)) == []
     fresh = build_kb(sorted(kb, key=lambda e: e.id), tmp_path / "fresh")
-    for mention in ("Name 3", "name 4 of 25", "A12 52", "A31 0", "rare"):
+    for mention in ("Name 3", "name 4 of 25", "A2 22", "A11 0", "rare"):
         assert sorted(found(kb, mention)) == sorted(found(fresh, mention))
 
 
