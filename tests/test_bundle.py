@@ -320,11 +320,13 @@ def test_a_bundle_without_its_encoders_refers_to_them(away, tmp_path):
     assert spec["description@text"]["spec"]["name"] == str(place / "bert")
 
 
-def test_a_kb_inside_the_pipeline_is_not_copied_twice(names_kb, tmp_path):
-    shutil.copytree(names_kb, tmp_path / "pipeline" / "inner" / "my.kb")
-    nlp = linking_pipeline(tmp_path / "pipeline" / "inner" / "my.kb")
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_kb_inside_the_pipeline_is_not_copied_twice(names_kb, tmp_path, chosen):
+    inner = tmp_path / "pipeline" / "inner" / "my.kb"
+    shutil.copytree(names_kb, inner)
+    nlp = linking_pipeline(names_kb if chosen else inner)
     pipeline = saved(nlp, tmp_path / "pipeline")
-    out = bundle(pipeline, tmp_path / "out").path
+    out = bundle(pipeline, tmp_path / "out", kb=inner if chosen else None).path
     assert [path.parent for path in out.rglob("entities.sqlite")] == [
         out / "dwe_linker" / "kb"
     ]

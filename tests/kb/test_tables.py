@@ -166,6 +166,12 @@ def test_priors_of_aliases(table):
     ]
 
 
+def test_the_highest_prior_of_an_alias_counts(table):
+    aliases = table("id,alias,prior\n1,GE,0.1\n1,GE,0.5\n1,GE,\n1,GE,0.25\n", "a.csv")
+    (entity,) = entities_from_table(table("id,title\n1,A\n"), alias_table=aliases)
+    assert entity.aliases == (Alias("GE", 0.5),)
+
+
 def test_counts_become_priors(table, tmp_path):
     """Spellings that the KB takes for one name are counted together."""
     lines = ["id,alias,count", "1,US,60", "1,USA,7", "2,us,10", "2,We,0", "1,US,30"]
