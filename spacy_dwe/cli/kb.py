@@ -41,6 +41,7 @@ kb_cli = typer.Typer(
     rich_markup_mode=None,
 )
 
+_SHOWN = ("path", "bytes", "version", "entities", "names", "descriptions", "priors")
 _DESCRIPTION_WIDTH = 60
 _SEARCHED = 100
 """Entities, at least, among which the best are looked for, as the linker does."""
@@ -105,14 +106,16 @@ def info_cli(
         typer.echo(json.dumps(_info(kb), indent=2, ensure_ascii=False))
         return
     info = _info(kb)
-    vectors = info.pop("vectors")
-    Printer().table({key: _cell(value) for key, value in info.items()})
-    if vectors:
+    shown = {key: _cell(info[key]) for key in _SHOWN}
+    if removed := kb.n_rows - len(kb):
+        shown["removed rows"] = f"{removed:,} (`kb rebuild` drops them)"
+    Printer().table(shown)
+    if kb.vector_sets:
         rows = [
-            (name, v["count"], v["dim"], _encoder(v["spec"]), v["fingerprint"])
-            for name, v in vectors.items()
+            (name, f"{len(v.array):,}", v.dim, _encoder(v.spec), v.fingerprint)
+            for name, v in kb.vector_sets.items()
         ]
-        header = ("vectors", "entities", "width", "encoder", "fingerprint")
+        header = ("vector set", "vectors", "width", "encoder", "fingerprint")
         typer.echo(table(rows, header=header, divider=True))
 
 

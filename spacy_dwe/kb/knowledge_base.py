@@ -45,9 +45,6 @@ class DweKnowledgeBase(KnowledgeBase):
 
     def _open(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
-        if not (self.path / META_FILE).is_file():
-            found = Errors.E103 if self.path.exists() else Errors.E001
-            raise DweError(found.format(path=self.path))
         check_format(self.path)
         self._store = EntityStore(self.path)
         while True:
@@ -375,7 +372,11 @@ class DweKnowledgeBase(KnowledgeBase):
 
 
 def check_format(path: Path) -> None:
-    """RAISES (DweError): a KB was made by a newer spacy-dwe, or is damaged."""
+    """RAISES (DweError): a path is no KB, or a damaged one, or was made by a newer
+    spacy-dwe."""
+    if not (path / META_FILE).is_file():
+        found = Errors.E103 if path.exists() else Errors.E001
+        raise DweError(found.format(path=path))
     try:
         meta = json.loads((path / META_FILE).read_text(encoding="utf-8"))
         is_newer = meta["format"] > FORMAT

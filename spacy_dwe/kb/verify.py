@@ -30,10 +30,11 @@ def kb_problems(path: str | Path, *, show_progress: bool = False) -> Iterator[st
     path (str | Path): the KB's folder.
     show_progress (bool): show progress bars on stderr.
     YIELDS (str): what is wrong, a line each; nothing for a sound KB.
+    RAISES (DweError): the path is no KB, or one of a newer spacy-dwe.
     """
     folder = Path(path).expanduser().absolute()
+    check_format(folder)
     try:
-        check_format(folder)
         store = EntityStore(folder)
         found = store.integrity_problems()
         yield from (f"{store.path.name}: {line}" for line in found)
