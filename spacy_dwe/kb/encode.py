@@ -1,7 +1,6 @@
 """Making the vectors of a KB: only what no earlier run has encoded goes through an
 encoder, and what is encoded survives a kill."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from ..encoders.base import ImageEncoder, TextEncoder
 from ..encoders.registry import encoder_from_spec
 from ..errors import DweError, Errors
+from .chunks import chunks
 from .contents import Content, Encoded, content_of, require_unit, unit_length
 from .cosines import measure
 from .entity import Entity
@@ -27,9 +27,6 @@ from .vector_files import (
 from .vector_keys import DistinctKeys, KeysOfRows, places_of
 from .vectors import FOLDER
 
-_SECONDS = 15.0
-"""What a kill may lose: the time that a chunk is aimed at."""
-_GROWTH = 4
 _BAR_DELAY = 0.5
 _KEYS_BAR_DELAY = 3.0
 _COPIED = 4096
@@ -356,7 +353,6 @@ class _Build:
         """
         content = recipe.content
         what = "descriptions" if recipe.field == "description" else "pictures"
-        pace = _Pace(content.first_chunk, content.most)
         with self._bar(
             desc=f"Encoding {what} ({recipe.key})",
             total=len(missing),
@@ -364,9 +360,8 @@ class _Build:
             smoothing=0,
         ) as bar:
             done = 0
-            for chunk in _chunks(self._entities_at(rows), content, pace):
-                with pace:
-                    encoded = _encode_chunk(recipe, header, chunk, bar)
+            for chunk in chunks(self._entities_at(rows), content):
+                encoded = _encode_chunk(recipe, header, chunk, bar)
                 keys = np.frombuffer(b"".join(encoded.keys), dtype=np.uint64)
                 own = missing[done : done + len(chunk)][encoded.present]
                 if len(own):
@@ -388,39 +383,6 @@ class _Build:
         return tqdm(*args, unit=" entities", disable=not self.show_progress, **kwargs)
 
 
-class _Pace:
-    """How much to encode at a time: as much as takes some seconds, for the batches of
-    a long chunk are the more even, and a short one is the sooner safe."""
-
-    def __init__(self, first: int, most: int) -> None:
-        self.size, self.most = first, most
-        self._started = 0.0
-
-    def __enter__(self) -> None:
-        self._started = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.monotonic() - self._started
-        factor = min(_GROWTH, _SECONDS / max(seconds, 1e-3))
-        self.size = max(1, min(self.most, int(self.size * factor)))
-
-
-def _chunks(
-    entities: Iterable[Entity], content: Content, pace: _Pace
-) -> Iterator[list[Entity]]:
-    chunk: list[Entity] = []
-    weight = 0
-    for entity in entities:
-        own = content.weight(entity)
-        if chunk and weight + own > pace.size:
-            yield chunk
-            chunk, weight = [], 0
-        chunk.append(entity)
-        weight += own
-    if chunk:
-        yield chunk
-
-
 def _encode_chunk(
     recipe: Recipe, header: Header, chunk: Sequence[Entity], bar: Any
 ) -> Encoded:
@@ -438,41 +400,3 @@ def _encode_chunk(
 
 def _option(key: str) -> str:
     return "--clip" if key == "clip" else "--text-encoder"
-
-
-class VectorBuilder:
-    """Encodes entities as they come and writes their vectors below a KB's folder."""
-
-    def __init__(
-        self,
-        kb: Path,
-        generation: str,
-        *,
-        text_encoder: TextEncoder | None,
-        clip: TextAndImageEncoder | None,
-        image_root: Path,
-    ) -> None:
-        """kb (Path): folder of the KB in the making.
-        generation (str): part of the names of new files.
-        text_encoder (TextEncoder | None): for description@text.
-        clip (TextAndImageEncoder | None): for description@clip and image@clip.
-        image_root (Path): folder that pictures' paths are relative to.
-        """
-        self._kb, self._generation = kb, generation
-        self._recipes = recipes_for(text_encoder, clip, image_root)
-        self._entities: list[tuple[int, Entity]] = []
-
-    def add(self, entities: Sequence[Entity]) -> None:
-        """The next entities, a row each."""
-        self._entities += enumerate(entities, start=len(self._entities))
-
-    def finish(self) -> dict[str, dict[str, Any]]:
-        """RETURNS (dict[str, dict[str, Any]]): each set's entry in the version."""
-        return build_vectors(
-            self._kb,
-            self._generation,
-            recipes=self._recipes,
-            committed={},
-            entities=lambda first: self._entities[first:],
-            n_rows=len(self._entities),
-        )

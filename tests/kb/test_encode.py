@@ -18,7 +18,7 @@ from small_encoders import CountingEncoder, PatchEncoder, WordEncoder
 
 from spacy_dwe.encoders.lazy import LazyTextEncoder
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb import contents, encode
+from spacy_dwe.kb import chunks, contents, encode
 from spacy_dwe.kb.contents import Descriptions
 from spacy_dwe.kb.encode import build_vectors, recipes_for, recipes_of
 from spacy_dwe.kb.entity import Entity, entity_text
@@ -76,6 +76,8 @@ def assert_right(folder, sets, entities, name=TEXT):
     assert present.tolist() == described
     expected = WordEncoder().encode_texts([entity_text(e) for e in entities])
     np.testing.assert_allclose(vectors[present], expected[present], atol=1e-3)
+    found = VectorSet.open(folder, name, sets[name])
+    assert list(found.stale(enumerate(entities))) == []
 
 
 # Only what is new
@@ -233,71 +235,63 @@ def test_what_a_power_cut_left_as_zeros_is_not_kept(tmp_path):
     assert_right(tmp_path, sets, OLD + NEW)
 
 
-KILLED = """
-import json, os, sys, time
+RUN = """
+import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from small_encoders import WordEncoder
-from spacy_dwe.kb import contents, encode
+from spacy_dwe.kb import chunks
 from spacy_dwe.kb.encode import build_vectors, recipes_for
 from spacy_dwe.kb.entity import Entity
 
-folder, generation, n_rows, log = sys.argv[1:]
-committed = json.loads(sys.stdin.read())
-encode._SECONDS = 0.02
+folder, log, generation, committed, n_rows, kill_at = json.loads(sys.argv[1])
+chunks._SECONDS = 0.02
+out = os.open(log, os.O_WRONLY | os.O_CREAT)
+n_encoded = 0
 
 class Slow(WordEncoder):
     def encode_texts(self, texts, progress=None):
+        global n_encoded
         for text in texts:
             os.write(out, f"{text}\\n".encode())
+            n_encoded += 1
+            if n_encoded == kill_at:
+                threading.Timer(random.random() / 50, kill).start()
             time.sleep(0.0002)
         return super().encode_texts(texts)
 
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
 def entities(first):
-    for row in range(first, int(n_rows)):
+    for row in range(first, n_rows):
         yield row, Entity(f"Q{row}", f"Place {row}", f"Number {row} of many.")
 
-out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 sets = build_vectors(
     Path(folder), generation, recipes=recipes_for(Slow(), None), committed=committed,
-    entities=entities, n_rows=int(n_rows),
+    entities=entities, n_rows=n_rows,
 )
 print(json.dumps(sets))
 """
-N_KILLED = 1500
+N_ROWS = 1500
 
 
-class Run:
-    """build_vectors in a process of its own."""
+def run(folder, generation, committed, kill_at=None):
+    """Run build_vectors in a process that is killed some milliseconds after it began to
+    encode its `kill_at`th text.
 
-    def __init__(self, folder, generation, committed, log):
-        command = [sys.executable, "-c", KILLED, str(folder), generation]
-        self.log = log
-        self.process = subprocess.Popen(
-            [*command, str(N_KILLED), str(log)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-        )
-        self.process.stdin.write(json.dumps(committed).encode())
-        self.process.stdin.close()
-
-    def kill_after(self, n_texts):
-        while self.process.poll() is None and self.n_texts() < n_texts:
-            time.sleep(0.001)
-        time.sleep(random.random() / 50)
-        assert self.process.poll() is None, "the run ended before it was killed"
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
-
-    def sets(self):
-        sets = json.loads(self.process.stdout.read())
-        self.process.stdout.close()
-        assert self.process.wait() == 0
-        return sets
-
-    def n_texts(self):
-        return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
+    RETURNS (tuple): its result, and keys of the texts that it began to encode.
+    """
+    log = folder / "log"
+    log.unlink(missing_ok=True)
+    settings = [str(folder), str(log), generation, committed, N_ROWS, kill_at]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(settings)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert done.returncode == (0 if kill_at is None else -signal.SIGKILL)
+    sets = json.loads(done.stdout) if done.stdout else None
+    return sets, keys_of(log.read_text().splitlines())
 
 
 def stored_keys(folder):
@@ -309,34 +303,25 @@ def stored_keys(folder):
     }
 
 
-@pytest.mark.parametrize("generations", ["same", "new"])
+@pytest.mark.parametrize("generations", [["one"] * 4, ["one", "two", "three", "four"]])
 @pytest.mark.parametrize("n_committed", [0, 200])
 def test_a_killed_run_continues(tmp_path, generations, n_committed):
-    entities = places(0, N_KILLED)
-    folder = tmp_path / "kb"
-    folder.mkdir()
-    committed = {}
-    if n_committed:
-        first = entities[:n_committed]
-        committed = make(folder, first, encoder=WordEncoder(), generation="old")
-    for number, n_texts in enumerate((1, random.randrange(400), 300)):
-        log = tmp_path / f"log{number}"
-        known = stored_keys(folder)
-        generation = "one" if generations == "same" else f"g{number}"
-        Run(folder, generation, committed, log).kill_after(n_texts)
-        encoded = log.read_text().splitlines()[:-1]
-        assert not known & keys_of(encoded), "what was complete is not encoded again"
-        if committed:
-            assert_right(folder, committed, first)
-    known = stored_keys(folder)
+    entities, committed = places(0, N_ROWS), {}
+    old = entities[:n_committed]
+    if old:
+        committed = make(tmp_path, old, encoder=WordEncoder(), generation="old")
+    for generation, kill_at in zip(generations, (1, random.randint(1, 400), 300)):
+        known = stored_keys(tmp_path)
+        _, encoded = run(tmp_path, generation, committed, kill_at)
+        assert not known & encoded, "what was complete is not encoded again"
+        if old:
+            assert_right(tmp_path, committed, old)
+    known = stored_keys(tmp_path)
     assert len(known) > n_committed + 200
-    generation = "one" if generations == "same" else "last"
-    run = Run(folder, generation, committed, tmp_path / "log")
-    sets = run.sets()
-    encoded = (tmp_path / "log").read_text().splitlines()
-    assert keys_of(encoded) == keys_of(texts(entities)) - known
-    assert_right(folder, sets, entities)
-    assert sets[TEXT]["count"] == N_KILLED
+    sets, encoded = run(tmp_path, generations[-1], committed)
+    assert encoded == keys_of(texts(entities)) - known
+    assert_right(tmp_path, sets, entities)
+    assert sets[TEXT]["count"] == N_ROWS
 
 
 def keys_of(some_texts):
@@ -348,7 +333,7 @@ def keys_of(some_texts):
 
 
 def test_little_is_encoded_at_a_time_where_it_takes_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(encode, "_SECONDS", 0.05)
+    monkeypatch.setattr(chunks, "_SECONDS", 0.05)
 
     class Slow(CountingEncoder):
         def encode_texts(self, texts, progress=None):
@@ -356,10 +341,9 @@ def test_little_is_encoded_at_a_time_where_it_takes_long(tmp_path, monkeypatch):
             return super().encode_texts(texts, progress)
 
     slow, fast = Slow(), CountingEncoder()
-    entities = places(0, 400)
-    make(tmp_path / "slow", entities, encoder=slow)
+    make(tmp_path / "slow", places(0, 250), encoder=slow)
     assert all(len(chunk) <= 25 for chunk in slow.chunks[1:])
-    monkeypatch.setattr(encode, "_SECONDS", 60.0)
+    monkeypatch.setattr(chunks, "_SECONDS", 60.0)
     make(tmp_path / "fast", places(0, 4000), encoder=fast)
     assert max(map(len, fast.chunks)) > 1000
     assert len(fast.encoded) == 4000
@@ -561,5 +545,5 @@ def test_neither_texts_nor_vectors_are_held_in_memory(tmp_path, monkeypatch):
         return highest
 
     peak(10)
-    few, many = peak(2_000), peak(20_000)
-    assert many - few < 18_000 * 150, "bytes a row: keys, places and their order"
+    few, many = peak(1_000), peak(11_000)
+    assert many - few < 10_000 * 150, "bytes a row: keys, places and their order"
