@@ -18,7 +18,9 @@ from spacy_dwe.tokens import (
     replace_images,
 )
 
-GEORGE = KBCandidate("Q23", "George Washington", "1st president", 0.9, {"name": 1.5})
+GEORGE = KBCandidate(
+    "Q23", "George Washington", "1st president", 0.9, {"name": 1.5}, ("words",)
+)
 STATE = KBCandidate("Q1223", "Washington", "state of the USA", 0.1, {"name": 1.0})
 
 
@@ -133,6 +135,13 @@ def test_registering_again_changes_nothing(nlp):
     assert_same(doc)
     assert spacy_dwe.tokens.encode_msgpack(3) == 3
     assert spacy_dwe.tokens.decode_msgpack({"a": 1}) == {"a": 1}
+
+
+def test_candidates_that_do_not_say_how_they_were_found_are_read():
+    fields = ["Q23", "George Washington", "1st president", 0.9, {"name": 1.5}]
+    candidate = spacy_dwe.tokens.decode_msgpack({"__dwe_candidate__": fields})
+    assert candidate.found_by == ()
+    assert candidate.id == "Q23"
 
 
 def test_a_document_is_named_by_its_id_or_its_words(nlp):

@@ -15,7 +15,7 @@ from ..errors import DweError, Errors
 if TYPE_CHECKING:
     from .knowledge_base import DweKnowledgeBase
 
-DENSE_SHARE = 0.2
+DENSE_SHARE = 0.3
 """Of a mention's candidates, that are there for their descriptions alone, at most."""
 
 

@@ -12,11 +12,13 @@ whatever the number of words in the KB.
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import tantivy
 
 from ..errors import DweError, Errors
@@ -29,6 +31,9 @@ _NUMBER = "number"
 _OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
 _WRITER_BYTES = 64 << 20
 _CACHED = 1 << 16
+
+_Hits = list[tuple[float, Any]]
+"""What tantivy finds: scores and addresses, best first."""
 
 MAX_WORDS = 32
 """Words of a mention that are searched for; what is longer is no name."""
@@ -54,28 +59,43 @@ INITIALS = range(2, 7)
 """Letters of an abbreviation such as JFK."""
 SMALL_WORDS = (0, 2, 3)
 """Words of at most these lengths may be left out of an abbreviation, as in USA."""
-CONTEXT_WORDS, CONTEXT_LEADING = 16, 2000
+CONTEXT_WORDS, CONTEXT_LEADING = 12, 2000
 """Words of a context that are searched for, the rarest, and names they may have."""
 CONTEXT_ADDED = 10
 """Names that share nothing with a mention but are named in its context, at most."""
 CONTEXT_SHARED = 2
 """Words that a name needs to be named in a context."""
 
-Hits = list[tuple[FoundBy, list[int]]]
-"""Numbers of names by the way they were found, the best of each way first."""
+
+@dataclass(frozen=True, slots=True)
+class NameHits:
+    """Names found for several mentions, in no order; one may occur repeatedly.
+
+    owner (np.ndarray): mention that each was found for. Shape: (n,), int64
+    numbers (np.ndarray): the names. Shape: (n,), int64
+    found_by (np.ndarray): how, as `FoundBy`. Shape: (n,), uint8
+    is_full (list[bool]): of each mention, whether more names share words with it.
+    """
+
+    owner: np.ndarray
+    numbers: np.ndarray
+    found_by: np.ndarray
+    is_full: list[bool]
 
 
 class NameIndex(Protocol):
-    """Finds the names that resemble a mention."""
+    """Finds the names that resemble mentions."""
 
-    def find(self, key: str, limit: int, context: Sequence[str] = ()) -> Hits:
-        """Search for a mention.
+    def find(
+        self, keys: Sequence[str], contexts: Sequence[Sequence[str]], limit: int
+    ) -> NameHits:
+        """Search for mentions.
 
-        key (str): the mention, normalised.
-        limit (int): names that share words with it, at most.
-        context (Sequence[str]): distinct normalised words around it. They choose among
-            more names than `limit`, or add names if they are fewer.
-        RETURNS (Hits): a name may be found in several ways.
+        keys (Sequence[str]): the mentions, normalised.
+        contexts (Sequence[Sequence[str]]): distinct normalised words around each. They
+            choose among more names than `limit`, or add names if they are fewer.
+        limit (int): names that share words with a mention, at most.
+        RETURNS (NameHits): of all mentions.
         """
         ...
 
@@ -155,15 +175,36 @@ class TantivyNames:
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
-    def find(self, key: str, limit: int, context: Sequence[str] = ()) -> Hits:
+    def find(
+        self, keys: Sequence[str], contexts: Sequence[Sequence[str]], limit: int
+    ) -> NameHits:
+        found = [self._find(*each, limit) for each in zip(keys, contexts)]
+        runs = [(i, way, hits) for i, own in enumerate(found) for way, hits in own[0]]
+        counts = [len(hits) for _, _, hits in runs]
+        owner = np.repeat(np.array([i for i, _, _ in runs], dtype=np.int64), counts)
+        ways = np.repeat(np.array([way for _, way, _ in runs], dtype=np.uint8), counts)
+        # Asking for numbers costs as much for one as for a hundred.
+        addresses = [address for _, _, hits in runs for _, address in hits]
+        numbers = self._searcher.fast_field_values(_NUMBER, addresses)
+        is_full = [full for _, full in found]
+        return NameHits(owner, np.array(numbers, dtype=np.int64), ways, is_full)
+
+    def _find(
+        self, key: str, context: Sequence[str], limit: int
+    ) -> tuple[list[tuple[FoundBy, _Hits]], bool]:
+        """RETURNS (tuple[list[tuple[FoundBy, _Hits]], bool]): what was found in each
+        way, and whether more names share words with the mention."""
         words = key.split()[:MAX_WORDS]
         counts = {word: self._count(word) for word in words}
         known = sorted(
             (word for word in counts if counts[word]), key=counts.__getitem__
         )
-        shared = self._sharing(known, counts, limit)
-        full = len(shared) >= limit
-        hits = [(FoundBy.WORDS, shared), (FoundBy.INITIALS, self._initials(words))]
+        both, shared = self._sharing(known, counts, limit)
+        full = max(len(both), len(shared)) >= limit
+        hits = [
+            (FoundBy.WORDS, both + shared),
+            (FoundBy.INITIALS, self._initials(words)),
+        ]
         if not full:
             rare = [word for word in counts if counts[word] <= RARELY]
             found = len(shared) + len(hits[1][1])
@@ -173,14 +214,15 @@ class TantivyNames:
             hits.append((way, self._sharing_also(known, context)))
         elif context:
             hits.append((FoundBy.CONTEXT, self._in_context(context)))
-        return hits
+        return hits, full
 
     def _sharing(
         self, known: list[str], counts: dict[str, int], limit: int
-    ) -> list[int]:
-        """Names that share words: those with all of them, then those with rare ones."""
+    ) -> tuple[_Hits, _Hits]:
+        """RETURNS (tuple[_Hits, _Hits]): names that share words: those with all words
+        of the mention, if there are common ones, and those with rare ones."""
         if not known:
-            return []
+            return [], []
         total, n_leading = 0, 0
         for word in known:
             total += counts[word]
@@ -189,54 +231,54 @@ class TantivyNames:
             n_leading += 1
         leading = self._any(_WORDS, known[:n_leading])
         if n_leading == len(known):
-            return self._numbers(leading, limit)
-        numbers = self._numbers(self._all(known), limit)
-        if len(numbers) < limit:
-            # Scores of all that the rare words find are needed: no short cut for common
-            # words as in a plain union, but far fewer names.
-            common = [_should(self._term(_WORDS, word)) for word in known[n_leading:]]
-            query = tantivy.Query.boolean_query([_must(leading), *common])
-            numbers = list(dict.fromkeys(numbers + self._numbers(query, limit)))
-        return numbers[:limit]
+            return [], self._hits(leading, limit)
+        with_all = self._hits(self._all(known), limit)
+        if len(with_all) >= limit:
+            return with_all, []
+        # This scores all that the rare words find. A plain union can skip much of what
+        # scores low, but has to look at far more.
+        common = [_should(self._term(_WORDS, word)) for word in known[n_leading:]]
+        query = tantivy.Query.boolean_query([_must(leading), *common])
+        return with_all, self._hits(query, limit)
 
-    def _initials(self, words: list[str]) -> list[int]:
-        return self._numbers(self._any(_FORMS, _abbreviations(words)), ADDED)
+    def _initials(self, words: list[str]) -> _Hits:
+        return self._hits(self._any(_FORMS, _abbreviations(words)), ADDED)
 
-    def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> list[int]:
+    def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
         forms = [form for word in rare for form in (*_spellings(word), f"+{word}")]
         for left, right in pairwise(words):
             forms += [*_spellings(left + right), f"+{left}{right}"]
-        numbers = self._without(rare, self._any(_FORMS, forms))
-        if found + len(numbers) < FEW:
+        hits = self._without(rare, self._any(_FORMS, forms))
+        if found + len(hits) < FEW:
             starts = [_beginning(word) for word in dict.fromkeys(words)]
             query = self._any(_FORMS, [start for start in starts if start])
-            numbers += self._without(rare, query)
-        if not found and not numbers:
+            hits += self._without(rare, query)
+        if not found and not hits:
             fuzzy = [
                 _should(tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, 2))
                 for word in dict.fromkeys(words)
                 if len(word) >= FUZZY_LETTERS
             ]
-            numbers = self._numbers(tantivy.Query.boolean_query(fuzzy), ADDED)
-        return numbers
+            hits = self._hits(tantivy.Query.boolean_query(fuzzy), ADDED)
+        return hits
 
-    def _sharing_also(self, known: list[str], context: Sequence[str]) -> list[int]:
+    def _sharing_also(self, known: list[str], context: Sequence[str]) -> _Hits:
         """Names that share words with the mention and with its context."""
         around = self._rarest(context)
         if not around:
             return []
         both = [self._any(_WORDS, known), self._any(_WORDS, around)]
         query = tantivy.Query.boolean_query([_must(part) for part in both])
-        return self._numbers(query, ADDED)
+        return self._hits(query, ADDED)
 
-    def _in_context(self, context: Sequence[str]) -> list[int]:
+    def _in_context(self, context: Sequence[str]) -> _Hits:
         """Names that share several words with the context."""
         around = self._rarest(context)
         if len(around) < CONTEXT_SHARED:
             return []
         parts = [_should(self._term(_WORDS, word)) for word in around]
         query = tantivy.Query.boolean_query(parts, CONTEXT_SHARED)
-        return self._numbers(query, CONTEXT_ADDED)
+        return self._hits(query, CONTEXT_ADDED)
 
     def _rarest(self, context: Sequence[str]) -> list[str]:
         counts = sorted((self._count(word), word) for word in context)
@@ -250,25 +292,21 @@ class TantivyNames:
         count: int = self._searcher.doc_freq(_WORDS, word)
         return count
 
-    def _numbers(self, query: Any | None, limit: int) -> list[int]:
+    def _hits(self, query: Any | None, limit: int) -> _Hits:
         if query is None:
             return []
-        hits = self._searcher.search(query, limit, count=False).hits
-        if not hits:
-            return []
-        addresses = [address for _, address in hits]
-        numbers: list[int] = self._searcher.fast_field_values(_NUMBER, addresses)
-        return numbers
+        hits: _Hits = self._searcher.search(query, limit, count=False).hits
+        return hits
 
-    def _without(self, words: list[str], query: Any | None) -> list[int]:
-        """Numbers of what a query finds, but for names that have one of the words: they
+    def _without(self, words: list[str], query: Any | None) -> _Hits:
+        """What a query finds, but for names that have one of the words: they
         were found already."""
         known = [word for word in words if self._count(word)]
         if query is None or not known:
-            return self._numbers(query, ADDED)
+            return self._hits(query, ADDED)
         parts = [_must(query)]
         parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
-        return self._numbers(tantivy.Query.boolean_query(parts), ADDED)
+        return self._hits(tantivy.Query.boolean_query(parts), ADDED)
 
     def _any(self, field: str, terms: Sequence[str]) -> Any | None:
         if not terms:

@@ -8,7 +8,7 @@ import numpy as np
 from .candidates import Candidates, FoundBy
 from .features import _gram_cosines, _ragged
 from .lexical import Lexicon
-from .names import Hits, NameIndex
+from .names import NameHits, NameIndex
 from .normalisation import BUCKETS, normalise, word_buckets
 
 MENTIONS = 256
@@ -61,12 +61,16 @@ def search_names(
         for start in range(0, len(pending), MENTIONS):
             chunk = pending[start : start + MENTIONS]
             own = [mentions[i] for i in chunk]
-            hits = [index.find(m.key, n_names, m.around) for m in own]
+            hits = index.find(
+                [mention.key for mention in own],
+                [mention.around for mention in own],
+                n_names,
+            )
             equal = Candidates.from_lists((exact[i] for i in chunk), FoundBy.EXACT)
             ranked = _ranked(lexicon, own, hits, equal, is_live)
             for place, i in enumerate(chunk):
                 best[i] = ranked.span(place, place + 1)
-                if _is_full(hits[place], n_names) and len(best[i].rows) < n:
+                if hits.is_full[place] and len(best[i].rows) < n:
                     unfinished.append(i)
         # Several names of the same entities may have filled the search.
         n_names *= MORE
@@ -94,14 +98,10 @@ def _mentions(keys: Sequence[str], contexts: Sequence[str] | None) -> list[_Ment
     ]
 
 
-def _is_full(hits: Hits, n_names: int) -> bool:
-    return any(way is FoundBy.WORDS and len(found) >= n_names for way, found in hits)
-
-
 def _ranked(
     lexicon: Lexicon,
     mentions: Sequence[_Mention],
-    hits: Sequence[Hits],
+    hits: NameHits,
     exact: Candidates,
     is_live: Callable[[np.ndarray], np.ndarray],
 ) -> Candidates:
@@ -124,21 +124,16 @@ def _ranked(
 
 
 def _distinct_names(
-    hits: Sequence[Hits],
+    hits: NameHits,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """RETURNS (tuple[np.ndarray, np.ndarray, np.ndarray]): mention, number and
     `FoundBy` of each name found for a mention, in order of the first two."""
-    lists = [(i, way, found) for i, own in enumerate(hits) for way, found in own]
-    counts = [len(found) for _, _, found in lists]
-    numbers = np.fromiter(
-        (number for _, _, found in lists for number in found), np.int64, sum(counts)
-    )
-    owner = np.repeat(np.array([i for i, _, _ in lists], dtype=np.int64), counts)
-    found_by = np.repeat(np.array([way for _, way, _ in lists], dtype=np.uint8), counts)
-    order, starts = _groups(owner, numbers)
+    order, starts = _groups(hits.owner, hits.numbers)
     first = order[starts]
-    merged = np.bitwise_or.reduceat(found_by[order], starts) if len(first) else found_by
-    return owner[first], numbers[first], merged
+    found_by = hits.found_by[order]
+    if len(first):
+        found_by = np.bitwise_or.reduceat(found_by, starts)
+    return hits.owner[first], hits.numbers[first], found_by
 
 
 def _scores(

@@ -65,6 +65,41 @@ def test_top_k_is_a_sort_of_everything(vectors, queries, block_rows, k):
     np.testing.assert_array_equal(index.scores(queries), everything)
 
 
+@pytest.mark.parametrize("block_rows", [7, 1000])
+def test_top_k_looks_among_live_entities_only(vectors, queries, random, block_rows):
+    live = random.random(len(vectors)) < 0.4
+    index = EntityIndex(vectors, block_bytes=block_rows * 4 * 6)
+    everything = queries @ vectors.astype(np.float32).T
+    for k in (1, 10, 120):
+        positions, _ = index.top_k(queries, k, live)
+        for row, scores in enumerate(everything):
+            best = sorted(np.flatnonzero(live), key=lambda i: (-scores[i], i))[:k]
+            assert positions[row].tolist() == best
+
+
+def test_top_k_of_many_blocks(random):
+    """Blocks grow; most hold nothing that is better than what is known."""
+    vectors = random.standard_normal((30_000, 16)).astype(np.float16)
+    queries = random.standard_normal((300, 16)).astype(np.float32)
+    positions, scores = EntityIndex(vectors, block_bytes=64 * 9000).top_k(queries, 30)
+    everything = queries @ vectors.astype(np.float32).T
+    expected = -np.sort(-everything, axis=1)[:, :30]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    found = np.take_along_axis(everything, positions, axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_what_a_query_finds_does_not_depend_on_the_others(random):
+    vectors = random.standard_normal((5000, 32)).astype(np.float16)
+    queries = random.standard_normal((300, 32)).astype(np.float32)
+    index = EntityIndex(vectors)
+    positions, scores = index.top_k(queries, 10)
+    for row in range(0, 300, 37):
+        alone, own = index.top_k(queries[row : row + 1], 10)
+        assert alone[0].tolist() == positions[row].tolist()
+        assert own[0].tolist() == scores[row].tolist()
+
+
 @pytest.mark.parametrize("shape", [(0, 5, 3), (4, 0, 3), (4, 5, 0)])
 def test_top_k_of_nothing(vectors, shape):
     n_entities, n_queries, k = shape

@@ -1,0 +1,146 @@
+"""Candidate lists, dense retrieval, and the generators that join them."""
+
+import numpy as np
+import pytest
+from small_encoders import WordEncoder
+
+from spacy_dwe.errors import DweError
+from spacy_dwe.kb.build import build_kb
+from spacy_dwe.kb.candidates import (
+    Candidates,
+    FoundBy,
+    HybridCandidates,
+    NamedMentions,
+    dense_candidates,
+    found_by_names,
+    hybrid_candidates,
+    name_candidates,
+)
+from spacy_dwe.kb.entity import Entity
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.update import remove_entities
+
+PLACES = [
+    Entity("Rome", "Rome", "old city on the river tiber"),
+    Entity("Paris", "Paris", "city on the river seine"),
+    Entity("Paris-TX", "Paris", "town in texas"),
+    Entity("Lutetia", "Lutetia", "city on the river seine"),
+    Entity("Springfield-2", "Springfield", "place in a cartoon"),
+    Entity("Springfield-1", "Springfield", "place in a cartoon"),
+    Entity("Olympus", "Olympus", "high mountain of the gods"),
+    Entity("Atlantis", "Atlantis"),
+]
+
+
+class EncodedMentions(NamedMentions):
+    """Mentions that are compared by their contexts alone."""
+
+    def vectors(self, name):
+        return WordEncoder().encode_texts(self.contexts)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    path = tmp_path_factory.mktemp("candidates") / "places.kb"
+    return build_kb(PLACES, path, text_encoder=WordEncoder())
+
+
+def ids(kb, candidates):
+    return [kb.ids(rows) for rows in candidates]
+
+
+def ways(candidates):
+    return [found_by_names(way) for way in candidates.found_by.tolist()]
+
+
+def test_the_first_of_each_mention():
+    candidates = Candidates.from_lists([[3, 1, 2], [], [2, 0]], FoundBy.WORDS)
+    assert [rows.tolist() for rows in candidates.head(2)] == [[3, 1], [], [2, 0]]
+    assert [rows.tolist() for rows in candidates.head(0)] == [[], [], []]
+
+
+def test_a_union_keeps_order_and_joins_the_ways():
+    left = Candidates.from_lists([[3, 1], [], [2]], FoundBy.WORDS)
+    right = Candidates.from_lists([[1, 9, 0], [4], []], FoundBy.DENSE)
+    both = left.union(right)
+    assert [rows.tolist() for rows in both] == [[3, 1, 9, 0], [4], [2]]
+    words, dense = ("words",), ("dense",)
+    assert ways(both) == [words, ("words", "dense"), dense, dense, dense, words]
+    nothing = Candidates.from_lists([[], []])
+    assert [len(rows) for rows in nothing.union(nothing)] == [0, 0]
+
+
+def test_batches_are_concatenated():
+    parts = [Candidates.from_lists(lists) for lists in ([[1], []], [], [[2, 3]])]
+    joined = Candidates.concatenated(parts)
+    assert [rows.tolist() for rows in joined] == [[1], [], [2, 3]]
+    assert len(Candidates.concatenated([])) == 0
+
+
+def test_the_nearest_descriptions(places):
+    contexts = ["place in a cartoon", "high mountain"]
+    found = dense_candidates()(places, EncodedMentions(["it", "it"], contexts), 3)
+    cartoon, mountain = ids(places, found)
+    # Equal entities share a vector: both are found by it, in order of their ids.
+    assert cartoon[:2] == ["Springfield-1", "Springfield-2"]
+    assert mountain[0] == "Olympus"
+    assert len(cartoon) == len(mountain) == 3
+    assert set(ways(found)) == {("dense",)}
+
+
+def test_what_has_no_description_is_near_to_nothing(places):
+    everything = dense_candidates()(places, EncodedMentions(["it"], ["it"]), 100)
+    assert sorted(ids(places, everything)[0]) == sorted(
+        place.id for place in PLACES if place.description
+    )
+
+
+def test_dense_retrieval_ranks_as_all_cosines_do(places):
+    queries = np.random.default_rng(0).standard_normal((20, 64)).astype(np.float32)
+    vectors, present = places.vector_sets["description@text"].gather(range(8))
+    cosines = np.where(present, queries @ vectors.T, -np.inf).round(5)
+    keys = places.sort_keys(range(8))
+    for rows, own in zip(places.nearest("description@text", queries, 4), cosines):
+        assert rows.tolist() == np.lexsort((keys, -own))[:4].tolist()
+
+
+def test_removed_entities_are_not_found(tmp_path):
+    path = build_kb(PLACES, tmp_path / "kb", text_encoder=WordEncoder()).path
+    remove_entities(path, ["Springfield-1", "Olympus"])
+    kb = DweKnowledgeBase(path)
+    contexts = ["place in a cartoon", "high mountain of the gods"]
+    found = dense_candidates()(kb, EncodedMentions(["it", "it"], contexts), 9)
+    cartoon, mountain = ids(kb, found)
+    assert cartoon[0] == "Springfield-2"
+    left = ["Lutetia", "Paris", "Paris-TX", "Rome", "Springfield-2"]
+    assert sorted(cartoon) == sorted(mountain) == left
+
+
+def test_names_come_first_and_share_the_places(places):
+    mentions = EncodedMentions(["Paris"], ["high mountain of the gods"])
+    found = HybridCandidates(dense_share=0.25)(places, mentions, 4)
+    assert ids(places, found) == [["Paris", "Paris-TX", "Olympus"]]
+    assert ways(found)[1:] == [("exact", "words"), ("dense",)]
+    narrow = HybridCandidates(dense_share=0.5)(places, mentions, 2)
+    assert ids(places, narrow) == [["Paris", "Olympus"]]
+
+
+def test_places_of_what_both_found_go_back_to_names(places):
+    mentions = EncodedMentions(["Paris"], ["Paris. city on the river seine"])
+    found = HybridCandidates(dense_share=0.5)(places, mentions, 2)
+    assert ids(places, found) == [["Paris", "Paris-TX"]]
+    assert ways(found) == [("exact", "words", "dense"), ("exact", "words")]
+
+
+def test_without_vectors_hybrid_is_by_name(places):
+    mentions = NamedMentions(["Paris", "Olimpus"])
+    by_name = name_candidates()(places, mentions, 10)
+    assert ids(places, hybrid_candidates()(places, mentions, 10)) == ids(
+        places, by_name
+    )
+    with pytest.raises(DweError, match=r"E160.*--text-encoder"):
+        dense_candidates()(places, mentions, 10)
+
+
+def test_generators_that_are_configured_alike_are_equal():
+    assert hybrid_candidates(0.1) == hybrid_candidates(0.1) != hybrid_candidates()
