@@ -62,6 +62,9 @@ class ArrayWriter:
         np.lib.format.read_magic(self._file)
         np.lib.format.read_array_header_1_0(self._file)
         self._start = self._file.tell()
+        # Before the cut, or the header would promise a reader more than there is.
+        self._write_header()
+        self._file.flush()
         self._file.seek(self._start + length * self.entry_bytes)
         self._file.truncate()
 
