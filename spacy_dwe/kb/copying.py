@@ -13,8 +13,10 @@ from typing import Any
 from ..encoders.specs import INSIDE, encoder_path, spec_from, with_encoder_path
 from ..errors import DweError, Errors
 from ..files import write_json
-from .knowledge_base import META_FILE, DweKnowledgeBase
-from .store import FILE_NAME
+from .knowledge_base import DweKnowledgeBase
+from .revision import write_meta
+from .store import FILE_NAME, EntityStore, Version
+from .vector_files import files_of
 
 ENCODERS = "encoders"
 """Folder below a KB for the encoders that it carries."""
@@ -22,7 +24,6 @@ ENCODERS = "encoders"
 Progress = Callable[[int], None]
 """Called with the number of bytes just copied."""
 
-_JOURNALS = ("-journal", "-wal", "-shm")
 # Weights for other frameworks, which lie beside torch's in many downloads.
 _FOREIGN = ("tf_model.h5", "flax_model.msgpack", "rust_model.ot", "onnx", "openvino")
 _SAFETENSORS = "model.safetensors"
@@ -30,24 +31,34 @@ _OLDER_WEIGHTS = "pytorch_model.bin"
 
 
 def copy_kb(source: Path, target: Path, progress: Progress | None = None) -> int:
-    """Copy a KB but for the encoders that it carries.
+    """Copy a KB's last version, but for the encoders that it carries. Others may change
+    the KB meanwhile.
 
     source (Path): the KB's folder.
     target (Path): the copy's, which does not exist.
     progress (Callable | None): called with the bytes of each file.
     RETURNS (int): bytes copied.
-    RAISES (DweError): the copy cannot be opened.
+    RAISES (DweError): the KB is damaged.
     """
-    database = source / FILE_NAME
-    journals = (f"{FILE_NAME}{suffix}" for suffix in _JOURNALS)
-    skip = {database, source / ENCODERS, *(source / name for name in journals)}
-    n_bytes = copy_tree(source, target, skip, progress)
-    _copy_database(database, target / FILE_NAME)
-    size = (target / FILE_NAME).stat().st_size
-    if progress is not None:
-        progress(size)
-    DweKnowledgeBase(target)
-    return n_bytes + size
+    tried = None
+    while True:
+        target.mkdir(parents=True)
+        n_bytes = _copy_database(source / FILE_NAME, target / FILE_NAME, progress)
+        version, files = _last_version(target)
+        try:
+            for file in files:
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                n_bytes += _copy_file(source / file, target / file, progress)
+        except FileNotFoundError:
+            # A writer has removed what it had replaced, unless it is simply not there.
+            if version == tried:
+                raise DweError(Errors.E104.format(path=source, file=file)) from None
+            tried = version
+            shutil.rmtree(target)
+            continue
+        write_meta(target, version.meta)
+        DweKnowledgeBase(target)
+        return n_bytes
 
 
 def copy_tree(
@@ -157,27 +168,22 @@ def write_specs(kb: Path, specs: Mapping[str, Mapping[str, Any]]) -> None:
         number, text = database.execute(
             "SELECT version, meta FROM versions ORDER BY version DESC LIMIT 1"
         ).fetchone()
-        meta = _with_specs(json.loads(text), specs)
+        meta = json.loads(text)
+        for name, spec in specs.items():
+            meta["vectors"][name]["spec"] = dict(spec)
         database.execute(
             "UPDATE versions SET meta = ? WHERE version = ?",
             (json.dumps(meta, ensure_ascii=False), number),
         )
         database.execute("COMMIT")
-    mirror = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
-    write_json(kb / META_FILE, _with_specs(mirror, specs))
+    write_meta(kb, meta)
+    for name, spec in specs.items():
+        header, *_ = files_of(meta["vectors"][name])
+        written = json.loads((kb / header).read_text(encoding="utf-8"))
+        write_json(kb / header, {**written, "spec": dict(spec)})
 
 
-def _with_specs(
-    meta: dict[str, Any], specs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    sets = {
-        name: {**entry, "spec": dict(specs.get(name, entry["spec"]))}
-        for name, entry in meta.get("vectors", {}).items()
-    }
-    return {**meta, "vectors": sets}
-
-
-def _copy_database(source: Path, target: Path) -> None:
+def _copy_database(source: Path, target: Path, progress: Progress | None) -> int:
     """Copy what is committed, whatever is being written."""
     # Where SQLite cannot lock, nothing can write either.
     locks = os.access(source, os.W_OK) and os.access(source.parent, os.W_OK)
@@ -188,6 +194,23 @@ def _copy_database(source: Path, target: Path) -> None:
         closing(sqlite3.connect(target)) as new,
     ):
         old.backup(new)
+        # Hidden files are tantivy's own: it reads an index without.
+        new.execute("DELETE FROM files WHERE path GLOB ?", ("*/.*",))
+        new.commit()
+    size = target.stat().st_size
+    if progress is not None:
+        progress(size)
+    return size
+
+
+def _last_version(kb: Path) -> tuple[Version, list[str]]:
+    """RETURNS (tuple[Version, list[str]]): the last version, and its files."""
+    with closing(EntityStore(kb)) as store:
+        version = store.version
+        files = {record.path for record in store.files()}
+    for entry in version.meta["vectors"].values():
+        files.update(files_of(entry))
+    return version, sorted(files)
 
 
 def _copy_file(source: Path, target: Path, progress: Progress | None) -> int:
