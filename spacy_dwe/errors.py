@@ -66,9 +66,7 @@ class Errors:
         "[DWE-E182] {path} has {n} problems: `python -m spacy dwe kb rebuild` makes "
         "all but entities.sqlite again"
     )
-    E130 = (
-        "[DWE-E130] {path} is damaged at byte {offset} ({reason}): download it again"
-    )
+    E130 = "[DWE-E130] {path} is damaged at byte {offset} ({reason}): download it again"
     E131 = (
         "[DWE-E131] {path} ends in the middle, as of a download that was cut off: "
         "download it again"
@@ -91,8 +89,8 @@ class Errors:
         "--sitelink, --min-sitelinks and --instance-of"
     )
     E120 = (
-        "[DWE-E120] Wikimedia asks programs to say who runs them, and {contact!r} is no "
-        "e-mail address or URL: pass --contact you@example.org, or set DWE_CONTACT"
+        "[DWE-E120] Wikimedia asks programs to say who runs them, and {contact!r} is "
+        "no e-mail address or URL: pass --contact you@example.org, or set DWE_CONTACT"
     )
     E121 = "[DWE-E121] {option} {value!r}: {reason}"
     E122 = (
@@ -104,20 +102,20 @@ class Errors:
         "({reason}): delete it, or name another with --cache"
     )
     E124 = (
-        "[DWE-E124] Another run uses the cache {path}: wait for its end, or name another "
-        "with --cache"
+        "[DWE-E124] Another run uses the cache {path}: wait for its end, or name "
+        "another with --cache"
     )
     E125 = (
-        "[DWE-E125] {path}: none of the {count:,} titles is an article, so there are no "
-        "entities to write. {listed} says why"
+        "[DWE-E125] {path}: none of the {count:,} titles is an article, so there are "
+        "no entities to write. {listed} says why"
     )
     E126 = (
         "[DWE-E126] {url} refuses to answer: {reason}. {done} are kept in {cache}; see "
         "--api-url, --language and --contact"
     )
     E140 = (
-        "[DWE-E140] {path} has no column {column!r}, to be read as {field}: its columns "
-        "are {columns}{advice}"
+        "[DWE-E140] {path} has no column {column!r}, to be read as {field}: its "
+        "columns are {columns}{advice}"
     )
     E141 = "[DWE-E141] {path}, line {line}, column {column!r}: {problem}"
     E142 = "[DWE-E142] {path}, line 1: two columns are called {column!r}: rename one"
@@ -137,8 +135,9 @@ class Errors:
     )
     E148 = "[DWE-E148] {path} is no InMemoryLookupKB that spaCy can read: {reason}"
     E149 = (
-        "[DWE-E149] The KnowledgeBase {path} names a string by its hash {hash}, and the "
-        "string is not saved with it: pass --vocab, the folder of a pipeline that has it"
+        "[DWE-E149] The KnowledgeBase {path} names a string by its hash {hash}, and "
+        "the string is not saved with it: pass --vocab, the folder of a pipeline that "
+        "has it"
     )
     E150 = (
         "[DWE-E150] {pipeline} is no pipeline: pass a folder that `nlp.to_disk` wrote, "
@@ -161,7 +160,9 @@ class Errors:
         "[DWE-E155] {path} exists and is no pipeline, so it is not replaced: name "
         "another output"
     )
-    E156 = "[DWE-E156] {path} lies inside {source}, which is copied: name another output"
+    E156 = (
+        "[DWE-E156] {path} lies inside {source}, which is copied: name another output"
+    )
     E157 = (
         "[DWE-E157] {path}, an encoder of the KnowledgeBase {kb}, is not there: put it "
         "back, or pass --no-encoders to leave it out"
@@ -368,8 +369,8 @@ class Warnings:
     W130 = "[DWE-W130] {path}, line {line} is left out: {reason}"
     W131 = "[DWE-W131] {path}, page {page} is left out: {reason}"
     W132 = (
-        "[DWE-W132] No item that is kept of {path} has a page on {wiki}, so the dump of "
-        "{wiki} says nothing of any"
+        "[DWE-W132] No item that is kept of {path} has a page on {wiki}, so the dump "
+        "of {wiki} says nothing of any"
     )
     W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
     W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"
@@ -383,8 +384,8 @@ class Warnings:
         "{column}"
     )
     W142 = (
-        "[DWE-W142] {path}: {count:,} ids are not in the KnowledgeBase, such as {id!r}; "
-        "they are left out"
+        "[DWE-W142] {path}: {count:,} ids are not in the KnowledgeBase, such as "
+        "{id!r}; they are left out"
     )
     W143 = (
         "[DWE-W143] {path} is left out: wherever {out} is used, the encoder must lie "

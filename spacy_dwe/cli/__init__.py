@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from .bundle import bundle_cli
 from .convert import convert_cli
 from .errors import clear_errors
 from .evaluate import evaluate_cli
@@ -29,6 +30,7 @@ for name, command, settings in (
     ("evaluate", evaluate_cli, OVERRIDES),
     ("convert", convert_cli, {}),
     ("report", report_cli, {}),
+    ("bundle", bundle_cli, {}),
 ):
     dwe_cli.command(name, context_settings=settings, no_args_is_help=True)(
         clear_errors(command)

@@ -117,7 +117,7 @@ def build_from(
                 donors = [*abandoned, *([out] if take_over and out.exists() else [])]
                 with Revision(draft, lock=False) as revision:
                     revision.publish(
-                        recipes, donors=donors, show_progress=show_progress
+                        recipes, donors=donors, home=out, show_progress=show_progress
                     )
             _publish(draft, out)
     except BaseException:

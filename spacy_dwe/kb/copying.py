@@ -2,7 +2,6 @@
 made with."""
 
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -185,18 +184,12 @@ def write_specs(kb: Path, specs: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _copy_database(source: Path, target: Path, progress: Progress | None) -> int:
     """Copy what is committed, whatever is being written."""
-    # Where SQLite cannot lock, nothing can write either.
-    locks = os.access(source, os.W_OK) and os.access(source.parent, os.W_OK)
-    mode = "mode=ro" if locks else "mode=ro&immutable=1"
-    uri = f"{source.absolute().as_uri()}?{mode}"
+    uri = f"{source.absolute().as_uri()}?mode=ro"
     with (
         closing(sqlite3.connect(uri, uri=True)) as old,
         closing(sqlite3.connect(target)) as new,
     ):
         old.backup(new)
-        # Hidden files are tantivy's own: it reads an index without.
-        new.execute("DELETE FROM files WHERE path GLOB ?", ("*/.*",))
-        new.commit()
     size = target.stat().st_size
     if progress is not None:
         progress(size)

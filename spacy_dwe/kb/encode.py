@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..encoders.base import ImageEncoder, TextEncoder
 from ..encoders.registry import encoder_from_spec
+from ..encoders.specs import spec_inside
 from ..errors import DweError, Errors
 from .chunks import chunks
 from .contents import Content, Encoded, content_of, require_unit, unit_length
@@ -97,6 +98,7 @@ def recipes_of(
     *,
     device: str = "auto",
     image_root: str | Path | None = None,
+    base: str | Path | None = None,
     text_encoder: TextEncoder | None = None,
     clip: TextAndImageEncoder | None = None,
 ) -> list[Recipe]:
@@ -105,6 +107,7 @@ def recipes_of(
     sets (Mapping): "vectors" of the version's meta.
     device (str): where to run encoders that the meta names.
     image_root (str | Path | None): folder that pictures' paths are relative to.
+    base (str | Path | None): the KB's folder, which may carry its encoders.
     text_encoder (TextEncoder | None): instead of the one that the meta names.
     clip (TextAndImageEncoder | None): likewise.
     RETURNS (list[Recipe]): also for image@clip where the KB has descriptions of CLIP
@@ -114,7 +117,7 @@ def recipes_of(
     for name, entry in sets.items():
         key = name.partition("@")[2]
         if encoders[key] is None:
-            encoders[key] = encoder_from_spec(entry["spec"], device)
+            encoders[key] = encoder_from_spec(entry["spec"], device, base)
     return recipes_for(encoders["text"], encoders["clip"], image_root)
 
 
@@ -128,6 +131,7 @@ def build_vectors(
     n_rows: int,
     donors: Sequence[Path] = (),
     replace: bool = False,
+    home: Path | None = None,
     show_progress: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Make the vectors of a KB, or those of its new rows. Contents that are equal share
@@ -146,6 +150,8 @@ def build_vectors(
         whose vectors are taken where field and encoder are the same.
     replace (bool): make a committed set anew if its recipe's encoder is another one;
         without it that is an error.
+    home (Path | None): where a draft will be, which may hold its encoders; None means
+        `folder`.
     show_progress (bool): show progress bars on stderr.
     RETURNS (dict[str, dict[str, Any]]): each set's entry in the version's meta; sets
         without any vector are left out.
@@ -159,7 +165,9 @@ def build_vectors(
             entry = kept.get(recipe.name)
             if entry and entry["fingerprint"] != recipe.encoder.fingerprint:
                 del kept[recipe.name]
-    build = _Build(folder, generation, entities, n_rows, donors, show_progress)
+    build = _Build(
+        folder, generation, entities, n_rows, donors, home or folder, show_progress
+    )
     keys = build.read_keys(recipes, kept)
     entries = {}
     for recipe in recipes:
@@ -181,6 +189,7 @@ class _Build:
     entities: EntitiesFrom
     n_rows: int
     donors: Sequence[Path]
+    home: Path
     show_progress: bool
 
     def read_keys(
@@ -252,7 +261,7 @@ class _Build:
             **(entry or {}),
             "field": recipe.field,
             "encoder": recipe.key,
-            "spec": dict(header.spec),
+            "spec": spec_inside(header.spec, self.home),
             "fingerprint": header.fingerprint,
             "dim": header.dim,
             "count": size,

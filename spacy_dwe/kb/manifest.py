@@ -38,7 +38,8 @@ def file_records(
     records = []
     folder = f"{NAMES_FOLDER}/{generation}"
     for file in sorted((kb / folder).rglob("*")):
-        if file.is_dir():
+        # Hidden files say nothing to readers, and not every copy has them.
+        if file.is_dir() or file.name.startswith("."):
             continue
         name = file.relative_to(kb / folder).as_posix()
         before = None

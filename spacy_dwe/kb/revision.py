@@ -76,6 +76,7 @@ class Revision:
         *,
         donors: Sequence[Path] = (),
         replace: bool = False,
+        home: Path | None = None,
         meta: dict[str, Any] | None = None,
         show_progress: bool = False,
     ) -> Version:
@@ -84,6 +85,7 @@ class Revision:
         recipes (Sequence[Recipe]): how the vectors of each set are made.
         donors (Sequence[Path]): other KBs whose vectors can be taken over.
         replace (bool): make a set anew if its encoder is another one.
+        home (Path | None): where a draft will be.
         meta (dict[str, Any] | None): further entries of the version's meta.
         show_progress (bool): show progress bars on stderr.
         RETURNS (Version): what was committed.
@@ -93,7 +95,7 @@ class Revision:
         if not self.is_empty:
             generation, extended, counts = self._write_names()
             base = last.generation if extended else ""
-        vectors = self._write_vectors(recipes, donors, replace, show_progress)
+        vectors = self._write_vectors(recipes, donors, replace, home, show_progress)
         number = {"format": FORMAT, "version": self.number}
         new = {**last.meta, **number, **counts, **(meta or {})}
         new |= {"format": FORMAT, "version": self.number, "vectors": vectors}
@@ -163,6 +165,7 @@ class Revision:
         recipes: "Sequence[Recipe]",
         donors: Sequence[Path],
         replace: bool,
+        home: Path | None,
         show_progress: bool,
     ) -> dict[str, Any]:
         committed: dict[str, Any] = self.last.meta["vectors"]
@@ -179,6 +182,7 @@ class Revision:
             n_rows=self.store.n_rows,
             donors=donors,
             replace=replace,
+            home=home,
             show_progress=show_progress,
         )
 

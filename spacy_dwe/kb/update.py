@@ -216,7 +216,7 @@ def rebuild_kb(
     root = Path(image_root or meta["image_root"])
     recipes: Sequence[Recipe] = ()
     if vectors != "drop" and meta["vectors"]:
-        recipes = _recipes(meta, device, root, text_encoder, clip)
+        recipes = _recipes(folder, meta, device, root, text_encoder, clip)
     return build_from(
         (entity for _, entity in store),
         folder,
@@ -246,7 +246,7 @@ def _change(
         root = _image_root(revision, image_root)
         recipes: Sequence[Recipe] = ()
         if meta["vectors"]:
-            recipes = _recipes(meta, device, root, text_encoder, clip)
+            recipes = _recipes(revision.kb, meta, device, root, text_encoder, clip)
         work(revision, changes)
         _publish(revision, recipes, donors, show_progress)
     return changes
@@ -319,6 +319,7 @@ def _rooted(entity: Entity, root: Path) -> Entity:
 
 
 def _recipes(
+    kb: Path,
     meta: Mapping[str, Any],
     device: str,
     root: Path,
@@ -331,6 +332,7 @@ def _recipes(
         meta["vectors"],
         device=device,
         image_root=root,
+        base=kb,
         text_encoder=text_encoder,
         clip=clip,
     )
