@@ -19,7 +19,10 @@ from spacy_dwe.encoders.registry import CLIP, TEXT, clip_encoder, text_encoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.copying import vector_specs
+from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.update import add_entities, rebuild_kb
+from spacy_dwe.kb.verify import kb_problems
 
 
 @pytest.fixture
@@ -404,3 +407,19 @@ def test_nothing_to_bundle(names_kb, tmp_path):
     with pytest.raises(DweError, match="E400"):
         bundle(pipeline, out)
     assert not out.exists()
+
+
+def test_the_kb_of_a_bundle_can_be_changed_where_it_is(away, tmp_path):
+    pipeline = saved(linking_pipeline(away / "my.kb"), away / "pipeline")
+    bundle(pipeline, tmp_path / "out")
+    shutil.rmtree(away)
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    path = tmp_path / "moved" / "dwe_linker" / "kb"
+    add_entities(path, [Entity("new", "Batumi", "A port.")], device="cpu")
+    rebuild_kb(path, vectors="encode", device="cpu", image_root=tmp_path)
+    kb = DweKnowledgeBase(path)
+    for name in ("description@text", "description@clip"):
+        assert kb.vector_sets[name].gather(kb.rows_of(["new"]))[1].all()
+    specs = [meta["spec"] for meta in kb.meta["vectors"].values()]
+    assert str(tmp_path) not in json.dumps(specs)
+    assert list(kb_problems(path)) == []
