@@ -15,10 +15,12 @@ SCORE_DECIMALS = 5
 
 BLOCK_BYTES = 32 << 20
 """Of an `EntityIndex`: how much of its matrix is held as float32 at a time."""
-_FIRST_ROWS = 4096
+_FIRST_ROWS = 8192
 """Rows of a search's first block, whose best set the first bound."""
 _QUERIES = 256
 """Queries that are searched for together; more only need more memory."""
+_EXACT_QUERIES = 32
+"""Queries whose best scores are computed one by one together."""
 _GROUP = 64
 """Scores of which only the highest is compared at first."""
 _SPARE = 8
@@ -142,15 +144,25 @@ class EntityIndex:
             for start in range(0, len(queries), _QUERIES)
         ]
         where = np.concatenate([np.zeros((0, n_kept), dtype=np.int64), *parts])
-        # A matrix product rounds by its shape; single products do not.
-        owners = np.repeat(np.arange(len(queries)), n_kept)
-        gathered = np.asarray(self.vectors[where.ravel()], dtype=np.float32)
-        scores = np.einsum("pd,pd->p", gathered, queries[owners]).reshape(where.shape)
+        scores = self._scores_at(queries, where)
         order = np.lexsort((where, -scores), axis=1)[:, :k]
         return (
             np.take_along_axis(where, order, axis=1),
             np.take_along_axis(scores, order, axis=1),
         )
+
+    def _scores_at(self, queries: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """Inner products one by one: a matrix product rounds by its shape.
+
+        where (np.ndarray): positions for each query. Shape: (n_queries, k)
+        RETURNS (np.ndarray): Shape: as `where`, float32
+        """
+        out = np.empty(where.shape, dtype=np.float32)
+        for start in range(0, len(where), _EXACT_QUERIES):
+            own = slice(start, start + _EXACT_QUERIES)
+            gathered = self.vectors[where[own]].astype(np.float32)
+            np.einsum("qkd,qd->qk", gathered, queries[own], out=out[own])
+        return out
 
     def _top_k(
         self, queries: np.ndarray, k: int, live: np.ndarray | None
@@ -191,13 +203,14 @@ class EntityIndex:
         wanted = wanted.to(self.device)
         largest = min(self.block_rows, len(self))
         converted = wanted.new_empty((largest, self.vectors.shape[1]))
-        out = wanted.new_empty(len(queries) * largest)
+        # Products are half as slow again where rows start at odd addresses.
+        padded = -(-largest // _GROUP) * _GROUP
+        out = wanted.new_empty((len(queries), padded))
         first = 0
         while first < len(self):
             part = matrix[first : first + rows]
             block = converted[: len(part)].copy_(part)
-            products = out[: len(queries) * len(part)].view(len(queries), len(part))
-            yield first, torch.mm(wanted, block.T, out=products)
+            yield first, torch.mm(wanted, block.T, out=out[:, : len(part)])
             first += len(part)
             rows = min(2 * rows, self.block_rows)
 
