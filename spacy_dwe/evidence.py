@@ -35,6 +35,8 @@ MAX_PAIRS = 1 << 17
 """Mention-candidate pairs worked on at a time: bounds memory when all of a large KB is
 ranked."""
 
+TINY = 1e-6
+
 DESCRIPTIONS = "description@text"
 DESCRIPTIONS_IN_CLIP = "description@clip"
 PICTURES = "image@clip"
@@ -185,7 +187,9 @@ class Evidence:
         return generate(self.kb, _MentionBatch(self, mentions), n_candidates)
 
     def vectors(self, mentions: Sequence[Mention], name: str) -> np.ndarray | None:
-        """Vectors of mentions in their contexts.
+        """Vectors to look for entities with: half the mention in its context, half its
+        words alone. Alone, the former finds whatever the context is about, the latter
+        any namesake.
 
         mentions (Sequence[Mention]): mentions.
         name (str): vector set of the KB to compare with.
@@ -196,9 +200,11 @@ class Evidence:
         if encoder is None or not self.reads_text or name not in self.kb.vector_sets:
             return None
         self._check(encoder, [name])
+        alone = self.cache.texts(encoder, [mention.text for mention in mentions])
         features = self.cache.mentions(encoder, [m.in_context for m in mentions])
-        vectors = [feature.pooled for feature in features]
-        return np.stack(vectors) if vectors else np.zeros((0, encoder.dim), np.float32)
+        vectors = np.array([alone[i] + f.pooled for i, f in enumerate(features)])
+        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        return (vectors / np.maximum(lengths, TINY)).reshape(alone.shape)
 
     def _describe(
         self, mentions: Sequence[Mention], candidates: "Candidates"

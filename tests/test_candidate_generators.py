@@ -28,7 +28,8 @@ def test_a_pipeline_says_how_candidates_were_found(two_encoder_kb, pipeline, doc
         assert len(ent._.kb_candidates) >= 4
         assert {"exact", "words"} <= set(found_by.pop(ent.text))
         assert set(found_by.values()) == {("dense",)}
-    assert linker.cache.store.n_put == len(doc.ents), "each mention is encoded once"
+    # Each mention is encoded once, and once without its context.
+    assert linker.cache.store.n_put == 2 * len(doc.ents)
 
 
 def test_channels_without_text_encode_nothing(two_encoder_kb, pipeline, document):

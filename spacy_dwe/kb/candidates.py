@@ -15,7 +15,7 @@ from ..errors import DweError, Errors
 if TYPE_CHECKING:
     from .knowledge_base import DweKnowledgeBase
 
-DENSE_SHARE = 0.3
+DENSE_SHARE = 0.5
 """Of a mention's candidates, that are there for their descriptions alone, at most."""
 
 
@@ -167,7 +167,8 @@ class MentionBatch(Protocol):
     def device(self) -> str: ...
 
     def vectors(self, name: str) -> np.ndarray | None:
-        """Vectors of the mentions in their contexts, encoded when first asked for.
+        """Vectors of mentions and contexts to look for entities with, encoded when
+        first asked for.
 
         name (str): vector set of the KB that they are to be compared with.
         RETURNS (np.ndarray | None): unit vectors; None where the KB has no such set, or

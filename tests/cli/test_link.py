@@ -72,6 +72,7 @@ def test_links_are_written_beside_what_the_documents_had(kb_path, data, tmp_path
     assert best["id"] == "Q4" and best["title"] == "American Samoa"
     assert 0 < best["probability"] == samoa["probability"] <= 1
     assert set(best["scores"]) == {"name"}
+    assert {"exact", "words"} <= set(best["found_by"])
     assert all(len(m["candidates"]) <= 2 for m in first["mentions"])
     assert empty["mentions"] == [] and third["mentions"][0]["kb_id"] == "Q3"
     assert counts["documents"] == 3 and counts["mentions"] == 4
