@@ -45,6 +45,10 @@ def places(tmp_path_factory):
     return build_kb(PLACES, path, text_encoder=WordEncoder())
 
 
+def kb_nearest(kb, contexts, n):
+    return dense_candidates()(kb, EncodedMentions(contexts, contexts), n)
+
+
 def ids(kb, candidates):
     return [kb.ids(rows) for rows in candidates]
 
@@ -112,6 +116,7 @@ def test_removed_entities_are_not_found(tmp_path):
     found = dense_candidates()(kb, EncodedMentions(["it", "it"], contexts), 9)
     cartoon, mountain = ids(kb, found)
     assert cartoon[0] == "Springfield-2"
+    assert [len(names) for names in ids(kb, kb_nearest(kb, contexts, 1))] == [1, 1]
     left = ["Lutetia", "Paris", "Paris-TX", "Rome", "Springfield-2"]
     assert sorted(cartoon) == sorted(mountain) == left
 

@@ -44,7 +44,8 @@ def entities():
         Entity(name, title, aliases=tuple(map(Alias, aliases)))
         for name, (title, *aliases) in NAMED.items()
     ]
-    return named + others
+    namesakes = [Entity(f"s{i}", "Springfield") for i in range(9)]
+    return named + others + namesakes
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_the_context_orders_what_all_was_found(kb):
 
 def test_what_only_the_context_names_comes_last(kb):
     found = search(kb, "Rahman", 100, "Rahman met Olga Field uphill")
-    assert found == {"mujib": {"words"}, "Olga Field": {"context"}}
+    assert list(found.items()) == [("mujib", {"words"}), ("Olga Field", {"context"})]
 
 
 def test_without_a_context_nothing_is_added(kb):
@@ -137,7 +138,8 @@ def test_without_a_context_nothing_is_added(kb):
 
 
 def test_candidates_do_not_depend_on_the_batch(kb, entities):
-    mentions = [entity.title for entity in entities] + ["Henry", "JFK", "Batista", ""]
+    titles = dict.fromkeys(entity.title for entity in entities)
+    mentions = [*titles, "Henry", "JFK", "Batista", ""]
     contexts = [f"{mention} and Olga Field" for mention in mentions]
     together = kb.search(mentions * 5, 7, contexts * 5)
     for i in random.Random(0).sample(range(len(mentions)), 20):
@@ -149,7 +151,7 @@ def test_candidates_do_not_depend_on_the_batch(kb, entities):
 def test_order_does_not_depend_on_the_order_of_entities(kb, entities, tmp_path):
     shuffled = random.Random(1).sample(entities, len(entities))
     other = build_kb(shuffled, tmp_path / "kb")
-    for mention in ("Henry", "Baker", "Anna Bakers", "Kennedy", "毛", "Xarl Wod"):
+    for mention in ("Henry", "Anna Bakers", "毛", "Xarl Wod", "Springfield"):
         assert list(search(kb, mention).items()) == list(search(other, mention).items())
 
 
