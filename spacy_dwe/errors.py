@@ -25,11 +25,11 @@ class Errors:
     )
     E104 = (
         "[DWE-E104] The KnowledgeBase {path} is damaged: {file} is missing. Copy it "
-        "again, or build it again"
+        "again, or run `python -m spacy dwe kb rebuild`"
     )
     E105 = (
         "[DWE-E105] The KnowledgeBase {path} is damaged: {file} cannot be read "
-        "({reason}). Copy it again, or build it again"
+        "({reason}). Copy it again, or run `python -m spacy dwe kb rebuild`"
     )
     E106 = "[DWE-E106] The KnowledgeBase {path} has been built anew: open it again"
     E107 = "[DWE-E107] No entity {id!r} in the KnowledgeBase {path}"
@@ -60,11 +60,16 @@ class Errors:
         "[DWE-E116] {path} has an entity {id!r} already: use `kb update` "
         '(on_conflict="replace") to change it, or "keep" to leave it as it is'
     )
+    E117 = (
+        "[DWE-E117] The KnowledgeBase {path} cannot be read now ({reason}): a change "
+        "of it is under way, or was interrupted. Open it again, if need be as a user "
+        "who may write to it"
+    )
     E180 = "[DWE-E180] Nothing to remove: name ids, or a file of them with --from"
     E181 = "[DWE-E181] Nothing to encode with: pass --text-encoder, --clip, or both"
     E182 = (
         "[DWE-E182] {path} has {n} problems: `python -m spacy dwe kb rebuild` makes "
-        "all but entities.sqlite again"
+        "all but the database again"
     )
     E130 = "[DWE-E130] {path} is damaged at byte {offset} ({reason}): download it again"
     E131 = (

@@ -186,7 +186,7 @@ def rebuild_cli(
 ) -> None:
     """Make the indexes and vectors of a KnowledgeBase again from its entities.
 
-    It repairs a KB whose entities.sqlite is whole, drops what removed entities left
+    It repairs a KB whose database is whole, drops what removed entities left
     behind, and keeps the vectors that are sound.
     """
     from wasabi import Printer

@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from tokenize import TokenError
 from types import TracebackType
 from typing import IO, Self
 
 import numpy as np
 
 from ..errors import DweError, Errors
+
+UNREADABLE = (OSError, EOFError, ValueError, SyntaxError, TokenError)
+"""What NumPy raises for a damaged file, the last two for a damaged header."""
 
 
 def map_array(kb: Path, file: str, length: int | None = None) -> np.ndarray:
@@ -24,7 +28,7 @@ def map_array(kb: Path, file: str, length: int | None = None) -> np.ndarray:
         array = np.load(kb / file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DweError(Errors.E104.format(path=kb, file=file)) from None
-    except (ValueError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise DweError(Errors.E105.format(path=kb, file=file, reason=error)) from None
     # A plain view: fancy indexing of np.memmap is several times slower.
     array = np.asarray(array)

@@ -3,7 +3,9 @@
 import glob
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Iterable, Sequence, Sized
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,19 @@ from .entity import Entity
 from .generation import FOLDER as NAMES_FOLDER
 from .generation import GenerationWriter
 from .knowledge_base import DweKnowledgeBase
+from .lock import FILE_NAME as LOCK_FILE
 from .lock import is_locked, writer_lock
 from .manifest import file_records
-from .revision import BATCH, Revision, batches, write_meta
-from .store import FILE_NAME, FORMAT, META_FILE, StoreWriter, Version
+from .revision import BATCH, Revision, batches, remove_databases, write_meta
+from .store import (
+    FORMAT,
+    META_FILE,
+    StoreWriter,
+    Version,
+    database_of,
+    databases_in,
+    new_database,
+)
 from .vectors import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
@@ -87,15 +98,18 @@ def build_from(
     total: int | None,
     show_progress: bool,
     take_over: bool = True,
+    lock: bool = True,
 ) -> DweKnowledgeBase:
     """Build a KB, see `build_kb`.
 
     recipes (Sequence[Recipe]): how its vectors are made.
     take_over (bool): use vectors that the KB at `out` has.
+    lock (bool): False if the caller holds the lock of the KB at `out`.
     """
     _check_output(out, overwrite)
     generation = secrets.token_hex(4)
-    draft = out.parent / f".{out.name}.{generation}.draft"
+    out = out.resolve()
+    draft = _beside(out) / f".{out.name}.{generation}.draft"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
@@ -119,11 +133,14 @@ def build_from(
                     revision.publish(
                         recipes, donors=donors, home=out, show_progress=show_progress
                     )
-            _publish(draft, out)
-    except BaseException:
+            with writer_lock(out) if lock and out.exists() else nullcontext():
+                _publish(draft, out)
+    except BaseException as error:
         # Vectors are dear: those of a build that was stopped serve the next one.
         if not _holds_vectors(draft):
             shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, sqlite3.Error):
+            raise DweError(Errors.E006.format(path=out, reason=error)) from None
         raise
     for folder in (draft, *abandoned):
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,7 +156,8 @@ def _write(
     progress: Any,
 ) -> None:
     """Write a KB without vectors."""
-    with StoreWriter(draft, create=True) as store:
+    database = new_database(name)
+    with StoreWriter(draft / database, create=True) as store:
         generation = GenerationWriter(draft, name)
         try:
             for batch in batches(entities, BATCH):
@@ -159,30 +177,39 @@ def _write(
             "version": 1,
             **(counts or {}),
             "counted_rows": store.n_rows,
+            "counted_removed": 0,
             "image_root": str(image_root),
             "vectors": {},
         }
         store.commit(Version(1, name, meta), file_records(draft, name, {}))
-    write_meta(draft, meta)
+    write_meta(draft, meta, database)
 
 
 def _check_output(out: Path, overwrite: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
-    if not (out / FILE_NAME).is_file():
+    if not databases_in(out):
         raise DweError(Errors.E110.format(path=out))
     if not overwrite:
         raise DweError(Errors.E109.format(path=out))
 
 
+def _beside(out: Path) -> Path:
+    """RETURNS (Path): where drafts can be renamed from: beside a KB, but in one that is
+    a mount point."""
+    if out.is_dir() and out.stat().st_dev != out.parent.stat().st_dev:
+        return out
+    return out.parent
+
+
 def _abandoned(out: Path) -> list[Path]:
     """RETURNS (list[Path]): drafts of the same KB whose builds were stopped. A build
     that is alive holds the lock of its draft."""
-    drafts = out.parent.glob(f".{glob.escape(out.name)}.*.draft")
+    drafts = _beside(out).glob(f".{glob.escape(out.name)}.*.draft")
     return [
         draft
         for draft in sorted(drafts)
-        if (draft / FILE_NAME).is_file() and not is_locked(draft)
+        if (draft / LOCK_FILE).is_file() and not is_locked(draft)
     ]
 
 
@@ -195,21 +222,22 @@ def _publish(draft: Path, out: Path) -> None:
     if not out.exists():
         draft.rename(out)
         return
-    with writer_lock(out):
-        # The new files lie beside the old ones until SQLite's file, which names those
-        # that count, is replaced: a kill before leaves the old KB, one after the new.
-        new = []
-        for folder in (NAMES_FOLDER, VECTORS_FOLDER):
-            (out / folder).mkdir(exist_ok=True)
-            for item in sorted((draft / folder).glob("*")):
-                item.rename(out / folder / item.name)
-                new.append(out / folder / item.name)
-        (draft / FILE_NAME).replace(out / FILE_NAME)
-        (draft / META_FILE).replace(out / META_FILE)
-        for folder in (NAMES_FOLDER, VECTORS_FOLDER):
-            for item in (out / folder).iterdir():
-                if item not in new:
-                    _remove(item)
+    # The new files lie beside the old ones until meta.json, which names the database
+    # that counts, is replaced: a kill before leaves the old KB, one after the new.
+    database = database_of(draft)
+    new = []
+    for folder in (NAMES_FOLDER, VECTORS_FOLDER):
+        (out / folder).mkdir(exist_ok=True)
+        for item in sorted((draft / folder).glob("*")):
+            item.rename(out / folder / item.name)
+            new.append(out / folder / item.name)
+    database.rename(out / database.name)
+    (draft / META_FILE).replace(out / META_FILE)
+    for folder in (NAMES_FOLDER, VECTORS_FOLDER):
+        for item in (out / folder).iterdir():
+            if item not in new:
+                _remove(item)
+    remove_databases(out, out / database.name)
 
 
 def _remove(path: Path) -> None:

@@ -13,8 +13,9 @@ from ..encoders.specs import INSIDE, encoder_path, spec_from, with_encoder_path
 from ..errors import DweError, Errors
 from ..files import write_json
 from .knowledge_base import DweKnowledgeBase
+from .manifest import file_record
 from .revision import write_meta
-from .store import FILE_NAME, EntityStore, Version
+from .store import EntityStore, Version, database_of
 from .vector_files import files_of
 
 ENCODERS = "encoders"
@@ -42,7 +43,8 @@ def copy_kb(source: Path, target: Path, progress: Progress | None = None) -> int
     tried = None
     while True:
         target.mkdir(parents=True)
-        n_bytes = _copy_database(source / FILE_NAME, target / FILE_NAME, progress)
+        database = database_of(source)
+        n_bytes = _copy_database(database, target / database.name, progress)
         version, files = _last_version(target)
         try:
             for file in files:
@@ -55,7 +57,7 @@ def copy_kb(source: Path, target: Path, progress: Progress | None = None) -> int
             tried = version
             shutil.rmtree(target)
             continue
-        write_meta(target, version.meta)
+        write_meta(target, version.meta, database.name)
         DweKnowledgeBase(target)
         return n_bytes
 
@@ -162,24 +164,30 @@ def write_specs(kb: Path, specs: Mapping[str, Mapping[str, Any]]) -> None:
     kb (Path): the KB's folder; nothing reads it.
     specs (Mapping): the new config block of each vector set.
     """
-    with closing(sqlite3.connect(kb / FILE_NAME, isolation_level=None)) as database:
+    path = database_of(kb)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
         number, text = database.execute(
             "SELECT version, meta FROM versions ORDER BY version DESC LIMIT 1"
         ).fetchone()
         meta = json.loads(text)
         for name, spec in specs.items():
-            meta["vectors"][name]["spec"] = dict(spec)
+            entry = meta["vectors"][name]
+            entry["spec"] = dict(spec)
+            header, *_ = files_of(entry)
+            written = json.loads((kb / header).read_text(encoding="utf-8"))
+            write_json(kb / header, {**written, "spec": dict(spec)})
+            record = file_record(kb, header)
+            database.execute(
+                "UPDATE files SET bytes = ?, checksum = ? WHERE path = ?",
+                (record.n_bytes, record.checksum, header),
+            )
         database.execute(
             "UPDATE versions SET meta = ? WHERE version = ?",
             (json.dumps(meta, ensure_ascii=False), number),
         )
         database.execute("COMMIT")
-    write_meta(kb, meta)
-    for name, spec in specs.items():
-        header, *_ = files_of(meta["vectors"][name])
-        written = json.loads((kb / header).read_text(encoding="utf-8"))
-        write_json(kb / header, {**written, "spec": dict(spec)})
+    write_meta(kb, meta, path.name)
 
 
 def _copy_database(source: Path, target: Path, progress: Progress | None) -> int:

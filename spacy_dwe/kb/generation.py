@@ -88,14 +88,14 @@ class GenerationWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def is_worn(rows: int, removed: int, counted: int) -> bool:
+def is_worn(joined: int, left: int, counted: int) -> bool:
     """Whether a generation should be made anew instead of extended.
 
-    rows (int): rows of the new version.
-    removed (int): those of them that are no more.
-    counted (int): rows when the rarity of words was counted.
+    joined, left (int): rows that came and entities that went since the rarity of words
+        was counted.
+    counted (int): rows at that time.
     """
-    return rows <= ALWAYS_NEW or rows - counted + removed > GROWTH * counted
+    return counted + joined <= ALWAYS_NEW or joined + left > GROWTH * counted
 
 
 def shared_files() -> frozenset[str]:

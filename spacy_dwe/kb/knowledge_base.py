@@ -348,7 +348,11 @@ class DweKnowledgeBase(KnowledgeBase):
         return rows[self._is_live(rows)] if len(self._store.removed) else rows
 
     def _is_live(self, rows: np.ndarray) -> np.ndarray:
-        return ~np.isin(rows, self._store.removed)
+        removed = self._store.removed
+        if not len(removed):
+            return np.ones(len(rows), dtype=bool)
+        places = np.minimum(np.searchsorted(removed, rows), len(removed) - 1)
+        return removed[places] != rows
 
     def _row_vectors(self, rows: np.ndarray) -> list[list[float]]:
         vectors = self._text_vectors

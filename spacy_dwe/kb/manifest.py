@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import DweError, Errors
+from .arrays import UNREADABLE
 from .generation import FOLDER as NAMES_FOLDER
 from .generation import shared_files
 from .store import FileRecord
+from .vector_files import files_of
 
 _BLOCK = 1 << 22
-_ARRAY_KEYS = ("array", "keys", "index")
 
 
 def file_records(
@@ -45,12 +46,26 @@ def file_records(
         before = None
         if name in shared or (base is not None and _is_segment(name)):
             before = old.get(f"{NAMES_FOLDER}/{base}/{name}")
-        records.append(_record(kb, f"{folder}/{name}", before))
+        records.append(file_record(kb, f"{folder}/{name}", before))
     for entry in vectors.values():
-        for key in _ARRAY_KEYS:
-            path = entry[key]
-            records.append(_record(kb, path, old.get(path)))
+        records += [file_record(kb, path, old.get(path)) for path in files_of(entry)]
     return records
+
+
+def file_record(kb: Path, name: str, before: FileRecord | None = None) -> FileRecord:
+    """Read a file.
+
+    kb (Path): the KB's folder.
+    name (str): the file's path below it.
+    before (FileRecord | None): what is known of its beginning, which is not read again.
+    RETURNS (FileRecord): its size and checksum.
+    """
+    path = kb / name
+    size = path.stat().st_size - _header_bytes(path)
+    done, checksum = (0, 0) if before is None else (before.n_bytes, before.checksum)
+    if done > size:
+        raise DweError(Errors.E105.format(path=kb, file=name, reason="it is cut off"))
+    return FileRecord(name, size, _checksum(path, done, size, checksum))
 
 
 def problem(kb: Path, record: FileRecord) -> str | None:
@@ -63,7 +78,7 @@ def problem(kb: Path, record: FileRecord) -> str | None:
         found = _checksum(path, 0, record.n_bytes, 0)
     except FileNotFoundError:
         return f"{record.path} is missing"
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         return f"{record.path} cannot be read ({error})"
     if found != record.checksum:
         return f"{record.path} has been altered: its checksum differs"
@@ -79,15 +94,6 @@ def sync_folders(kb: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-def _record(kb: Path, name: str, before: FileRecord | None) -> FileRecord:
-    path = kb / name
-    size = path.stat().st_size - _header_bytes(path)
-    done, checksum = (0, 0) if before is None else (before.n_bytes, before.checksum)
-    if done > size:
-        raise DweError(Errors.E105.format(path=kb, file=name, reason="it is cut off"))
-    return FileRecord(name, size, _checksum(path, done, size, checksum))
 
 
 def _checksum(path: Path, first: int, last: int, checksum: int) -> int:

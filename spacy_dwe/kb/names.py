@@ -136,8 +136,17 @@ class NamesWriter:
 
     def commit(self) -> None:
         """Complete the index; it cannot be written to after that."""
-        self._writer.commit()
-        self._writer.wait_merging_threads()
+        try:
+            self._writer.commit()
+            self._writer.wait_merging_threads()
+        except ValueError as error:
+            raise DweError(
+                Errors.E006.format(path=self._folder, reason=error)
+            ) from None
+        # Tantivy lets no other user read some of its files.
+        mode = self._folder.stat().st_mode & 0o666
+        for file in self._folder.iterdir():
+            file.chmod(mode)
         self._unlock()
 
     def close(self) -> None:

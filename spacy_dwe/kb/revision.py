@@ -5,7 +5,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,15 @@ from .generation import FOLDER as NAMES_FOLDER
 from .generation import GenerationWriter, is_worn
 from .lock import writer_lock
 from .manifest import file_records, sync_folders
-from .store import FORMAT, META_FILE, EntityStore, StoreWriter, Version
+from .store import (
+    FORMAT,
+    META_FILE,
+    EntityStore,
+    StoreWriter,
+    Version,
+    database_of,
+    new_database,
+)
 from .vectors import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
@@ -42,10 +50,11 @@ class Revision:
         self.kb = kb
         self._exit = ExitStack()
         try:
-            EntityStore(kb).close()
             if lock:
                 self._exit.enter_context(writer_lock(kb))
-            self.store = self._exit.enter_context(_open(kb))
+            EntityStore(kb).close()
+            self._database = database_of(kb)
+            self.store = self._exit.enter_context(_open(self._database))
         except BaseException:
             self._exit.close()
             raise
@@ -105,8 +114,10 @@ class Revision:
         )
         sync_folders(self.kb)
         self.store.commit(version, records)
-        write_meta(self.kb, new)
-        clear(self.kb, version, last)
+        # What fails from here on changes nothing: the next writer does it again.
+        with suppress(OSError):
+            write_meta(self.kb, new, self._database.name)
+            clear(self.kb, version, last)
         return version
 
     def _write_names(self) -> tuple[str, bool, dict[str, Any]]:
@@ -116,9 +127,9 @@ class Revision:
         removed = store.removed(self.number)
         by_id = store.rows_by_id()
         leaving = np.array(self._leaving, dtype=np.int32)
-        counted = last.meta["counted_rows"]
+        counted, without = last.meta["counted_rows"], last.meta["counted_removed"]
         counts = None
-        if not is_worn(store.n_rows, len(removed), counted):
+        if not is_worn(store.n_rows - counted, len(removed) - without, counted):
             name = secrets.token_hex(4)
             writer = GenerationWriter(self.kb, name, (last.generation, self.first_row))
             counts = self._fill(writer, self.first_row, removed, leaving, by_id)
@@ -128,8 +139,9 @@ class Revision:
             writer = GenerationWriter(self.kb, name)
             counts = self._fill(writer, 0, removed, leaving, by_id)
             assert counts is not None
-            counted = store.n_rows
-        return name, extended, {**counts, "counted_rows": counted}
+            counted, without = store.n_rows, len(removed)
+        more = {"counted_rows": counted, "counted_removed": without}
+        return name, extended, {**counts, **more}
 
     def _fill(
         self,
@@ -196,13 +208,21 @@ class Revision:
         traceback: TracebackType | None,
     ) -> None:
         self._exit.close()
+        if isinstance(error, sqlite3.Error):
+            # A full disk, or readers that do not end.
+            raise DweError(Errors.E006.format(path=self.kb, reason=error)) from None
 
 
-def write_meta(kb: Path, meta: dict[str, Any]) -> None:
-    """Write meta.json. It is there for people to read and to tell a KB's folder from
-    others: what counts is the copy in the store."""
+def write_meta(kb: Path, meta: dict[str, Any], database: str) -> None:
+    """Write meta.json. It names the database; the rest is for people to read, and what
+    counts of it is the copy in the database.
+
+    kb (Path): the KB's folder.
+    meta (dict[str, Any]): of the last version.
+    database (str): file name.
+    """
     draft = kb / f".{META_FILE}"
-    text = json.dumps(meta, indent=2, ensure_ascii=False)
+    text = json.dumps({**meta, "database": database}, indent=2, ensure_ascii=False)
     draft.write_text(text + "\n", encoding="utf-8")
     draft.replace(kb / META_FILE)
 
@@ -218,6 +238,7 @@ def clear(kb: Path, version: Version, last: Version) -> None:
     for folder in (kb / NAMES_FOLDER).iterdir():
         if folder.name != version.generation:
             shutil.rmtree(folder, ignore_errors=True)
+    remove_databases(kb, database_of(kb))
     kept = version.meta["vectors"]
     in_use = {Path(entry["array"]).stem for entry in kept.values()}
     before = {Path(entry["array"]).stem for entry in last.meta["vectors"].values()}
@@ -227,6 +248,13 @@ def clear(kb: Path, version: Version, last: Version) -> None:
         if stem in in_use:
             continue
         if stem in before or _made_for(file.with_name(stem)) in {*finished, None}:
+            file.unlink(missing_ok=True)
+
+
+def remove_databases(kb: Path, kept: Path) -> None:
+    """Remove the databases of earlier builds, with journals of interrupted changes."""
+    for file in kb.glob(f"{new_database('*')}*"):
+        if not file.name.startswith(kept.name):
             file.unlink(missing_ok=True)
 
 
@@ -247,8 +275,9 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _open(kb: Path) -> StoreWriter:
+def _open(database: Path) -> StoreWriter:
     try:
-        return StoreWriter(kb)
+        return StoreWriter(database)
     except sqlite3.OperationalError as error:
-        raise DweError(Errors.E006.format(path=kb, reason=error)) from None
+        path = database.parent
+        raise DweError(Errors.E006.format(path=path, reason=error)) from None

@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ import numpy as np
 from ..errors import DweError, Errors
 from .entity import Alias, Entity
 
-FILE_NAME = "entities.sqlite"
 META_FILE = "meta.json"
 FORMAT = 2
 """Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
@@ -41,6 +41,7 @@ CREATE TABLE entities (
     images TEXT,
     url TEXT,
     extra TEXT,
+    checksum INTEGER NOT NULL,
     added INTEGER NOT NULL,
     removed INTEGER
 );
@@ -67,6 +68,39 @@ _INDEXES = (
     "CREATE INDEX entities_by_id ON entities (id)",
     "CREATE INDEX tombstones ON entities (row) WHERE removed IS NOT NULL",
 )
+
+
+def new_database(generation: str) -> str:
+    """RETURNS (str): file name of a new database. No name is used twice: SQLite knows
+    the journal of a change by it, and readers of an older database may be alive."""
+    return f"entities.{generation}.sqlite"
+
+
+def databases_in(kb: Path) -> list[Path]:
+    """RETURNS (list[Path]): databases in a folder, with those that do not count yet or
+    any more."""
+    return sorted(kb.glob(new_database("*")))
+
+
+def database_of(kb: Path) -> Path:
+    """The database of a KB: the one that meta.json names, or else the only one.
+
+    kb (Path): the KB's folder.
+    RETURNS (Path): the file.
+    RAISES (DweError): there is none, or the KB is of another format.
+    """
+    try:
+        meta = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
+        number, name = meta["format"], meta.get("database")
+    except (OSError, ValueError, KeyError, TypeError):
+        found = databases_in(kb)
+        name = found[0].name if len(found) == 1 else None
+    else:
+        if number != FORMAT:
+            raise DweError(Errors.E108.format(path=kb, found=number, known=FORMAT))
+    if name is None:
+        raise DweError(Errors.E104.format(path=kb, file=new_database("*")))
+    return kb / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +148,11 @@ class _Tables:
             line[0]: _entity(line, tuple(aliases.get(line[0], ())))
             for line in self._select(columns, "entities", "row", rows)
         }
+        return [by_row[row] for row in rows]
+
+    def checksums(self, rows: Sequence[int]) -> list[int]:
+        """RETURNS (list[int]): what `entity_checksum` gave when each row was added."""
+        by_row = dict(self._select("row, checksum", "entities", "row", rows))
         return [by_row[row] for row in rows]
 
     def live_rows(self, number: int, first: int = 0) -> Iterator[list[int]]:
@@ -178,9 +217,12 @@ class EntityStore(_Tables):
         """path (Path): the KB's folder.
         RAISES (DweError): the store is missing or damaged, or of another format.
         """
-        self.path = path / FILE_NAME
-        if not self.path.is_file():
-            raise DweError(Errors.E104.format(path=path, file=FILE_NAME))
+        self.path = database_of(path)
+        while not self.path.is_file():
+            # A build may have replaced it in this moment.
+            missing, self.path = self.path, database_of(path)
+            if missing == self.path:
+                raise DweError(Errors.E104.format(path=path, file=missing.name))
         self._local = threading.local()
         self._version: Version | None = None
         try:
@@ -251,6 +293,8 @@ class EntityStore(_Tables):
         local = self._local
         process = os.getpid()
         if getattr(local, "connection", None) is None or local.process != process:
+            if self._version is not None and not self.path.exists():
+                raise DweError(Errors.E106.format(path=self.path.parent))
             local.connection = _connect(self.path)
             local.process = process
             if self._version is not None:
@@ -281,21 +325,21 @@ class EntityStore(_Tables):
             )
 
     def _damaged(self, error: sqlite3.Error) -> DweError:
-        return DweError(
-            Errors.E105.format(path=self.path.parent, file=FILE_NAME, reason=error)
-        )
+        kb, file = self.path.parent, self.path.name
+        if isinstance(error, sqlite3.OperationalError):
+            return DweError(Errors.E117.format(path=kb, reason=error))
+        return DweError(Errors.E105.format(path=kb, file=file, reason=error))
 
 
 class StoreWriter(_Tables):
     """Changes a store. Nothing is seen of it before `commit`; nothing remains of it
     without."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        """path (Path): the KB's folder.
+    def __init__(self, database: Path, *, create: bool = False) -> None:
+        """database (Path): the file.
         create (bool): make a new store, locked until it is committed.
         """
-        mode = "rwc" if create else "rw"
-        self._connection = _connect(path / FILE_NAME, mode)
+        self._connection = _connect(database, "rwc" if create else "rw")
         # Pages that do not fit into the cache would be written early, and lock out
         # readers for as long as the change takes.
         if create:
@@ -311,14 +355,18 @@ class StoreWriter(_Tables):
         lines = []
         aliases = []
         for row, entity in enumerate(entities, start=self.n_rows):
-            lines.append((row, *_columns(entity), version))
+            if not (entity.id.strip() and entity.title.strip()):
+                name = f"entity {entity.id!r}"
+                problem = "its id or title is empty"
+                raise DweError(Errors.E100.format(source=name, problem=problem))
+            lines.append((row, *_columns(entity), entity_checksum(entity), version))
             aliases += [
                 (row, position, alias.alias, alias.prior, _json(alias.extra))
                 for position, alias in enumerate(entity.aliases)
             ]
         self.n_rows += len(lines)
         self._connection.executemany(
-            "INSERT INTO entities VALUES (?,?,?,?,?,?,?,?,?,NULL)", lines
+            "INSERT INTO entities VALUES (?,?,?,?,?,?,?,?,?,?,NULL)", lines
         )
         self._connection.executemany("INSERT INTO aliases VALUES (?,?,?,?,?)", aliases)
 
@@ -390,6 +438,11 @@ class StoreWriter(_Tables):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def entity_checksum(entity: Entity) -> int:
+    """RETURNS (int): CRC-32 of all that an entity holds."""
+    return zlib.crc32(json.dumps(entity.to_json(), ensure_ascii=False).encode())
 
 
 class _Connection(sqlite3.Connection):

@@ -4,19 +4,21 @@ A KB that is open keeps its version; what was changed is seen when it is opened 
 Only entities whose text or pictures are new are encoded.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
 from ..errors import DweError, Errors
+from ..images import resolve
 from .build import build_from
 from .entity import Entity
 from .knowledge_base import DweKnowledgeBase
+from .lock import writer_lock
 from .revision import BATCH, Revision, batches
-from .store import FILE_NAME, EntityStore
+from .store import EntityStore, databases_in
 
 if TYPE_CHECKING:
     from ..encoders.base import TextEncoder
@@ -76,11 +78,14 @@ def add_entities(
         encoder is not the one of the KB's vectors; another process writes to the KB.
         The KB is then as it was.
     """
+
+    def add_all(revision: Revision, changes: Changes) -> None:
+        rooted = _rooted(entities, _image_root(revision, image_root), revision)
+        _add_all(revision, changes, rooted, on_conflict, total, show_progress)
+
     return _change(
         path,
-        lambda revision, changes: _add_all(
-            revision, changes, entities, on_conflict, total, show_progress
-        ),
+        add_all,
         text_encoder=text_encoder,
         clip=clip,
         image_root=image_root,
@@ -139,9 +144,10 @@ def merge_kbs(
 
     def add_all(revision: Revision, changes: Changes) -> None:
         for store in stores:
-            root = Path(image_root or store.version.meta["image_root"])
-            entities = (_rooted(entity, root) for _, entity in store)
-            total = store.version.meta["entities"]
+            meta = store.version.meta
+            root = Path(image_root or meta["image_root"])
+            entities = _rooted((entity for _, entity in store), root, revision)
+            total = meta["entities"]
             _add_all(revision, changes, entities, on_conflict, total, show_progress)
 
     return _change(
@@ -197,7 +203,7 @@ def rebuild_kb(
     show_progress: bool = False,
 ) -> DweKnowledgeBase:
     """Make everything but the entities again: names, facts and vectors. It repairs a
-    KB whose entities.sqlite is whole, and drops the rows of removed entities.
+    KB whose database is whole, and drops the rows of removed entities.
 
     path (str | Path): the KB's folder.
     text_encoder, clip (TextEncoder | None): the encoders of the KB's vectors, where
@@ -211,22 +217,24 @@ def rebuild_kb(
     RETURNS (DweKnowledgeBase): the KB, opened.
     """
     folder = _folder(path)
-    store = EntityStore(folder)
-    meta = store.version.meta
-    root = Path(image_root or meta["image_root"])
-    recipes: Sequence[Recipe] = ()
-    if vectors != "drop" and meta["vectors"]:
-        recipes = _recipes(folder, meta, device, root, text_encoder, clip)
-    return build_from(
-        (entity for _, entity in store),
-        folder,
-        recipes=recipes,
-        image_root=root,
-        overwrite=True,
-        total=meta["entities"],
-        show_progress=show_progress,
-        take_over=vectors == "reuse",
-    )
+    with writer_lock(folder):
+        store = EntityStore(folder)
+        meta = store.version.meta
+        root = Path(image_root or meta["image_root"]).expanduser().absolute()
+        recipes: Sequence[Recipe] = ()
+        if vectors != "drop" and meta["vectors"]:
+            recipes = _recipes(folder, meta, device, root, text_encoder, clip)
+        return build_from(
+            (entity for _, entity in store),
+            folder,
+            recipes=recipes,
+            image_root=root,
+            overwrite=True,
+            total=meta["entities"],
+            show_progress=show_progress,
+            take_over=vectors == "reuse",
+            lock=False,
+        )
 
 
 def _change(
@@ -273,20 +281,29 @@ def _add_all(
     with tqdm(
         total=total, unit=" entities", delay=_BAR_DELAY, disable=not show_progress
     ) as progress:
+        first_row = revision.store.n_rows
         for batch in batches(entities, BATCH):
-            _add(revision, changes, batch, on_conflict)
+            _add(revision, changes, batch, on_conflict, first_row)
             progress.update(len(batch))
 
 
 def _add(
-    revision: Revision, changes: Changes, batch: list[Entity], on_conflict: Conflict
+    revision: Revision,
+    changes: Changes,
+    batch: list[Entity],
+    on_conflict: Conflict,
+    first_row: int,
 ) -> None:
+    """first_row (int): rows from there on are of the same source as the batch."""
     store = revision.store
     ids = [entity.id for entity in batch]
     if len({*ids}) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise DweError(Errors.E112.format(id=twice))
     there = store.live(ids)
+    for name, row in there.items():
+        if row >= first_row:
+            raise DweError(Errors.E112.format(id=name))
     old = dict(zip(there, store.entities(list(there.values()))))
     new = []
     for entity in batch:
@@ -308,14 +325,18 @@ def _add(
     revision.add(new)
 
 
-def _rooted(entity: Entity, root: Path) -> Entity:
-    """RETURNS (Entity): the entity with paths of pictures that hold from any folder."""
-    from dataclasses import replace
-
-    from ..images import resolve
-
-    paths = tuple(ref.path or "" for ref in resolve(entity.images, root))
-    return entity if paths == entity.images else replace(entity, images=paths)
+def _rooted(
+    entities: Iterable[Entity], root: Path, revision: Revision
+) -> Iterator[Entity]:
+    """YIELDS (Entity): the entities; where pictures lie in another folder than the
+    KB's other ones, with paths that hold from any folder."""
+    is_same = root.resolve() == _image_root(revision, None).resolve()
+    for entity in entities:
+        if is_same or not entity.images:
+            yield entity
+        else:
+            paths = (ref.path or "" for ref in resolve(entity.images, root))
+            yield replace(entity, images=tuple(paths))
 
 
 def _recipes(
@@ -348,6 +369,6 @@ def _folder(path: str | Path) -> Path:
     folder = Path(path).expanduser().absolute()
     if not folder.exists():
         raise DweError(Errors.E001.format(path=folder))
-    if not (folder / FILE_NAME).is_file():
+    if not databases_in(folder):
         raise DweError(Errors.E103.format(path=folder))
     return folder

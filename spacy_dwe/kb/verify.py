@@ -15,7 +15,7 @@ from .lexicon_writer import names_of
 from .manifest import problem
 from .normalisation import text_hashes
 from .revision import BATCH, batches
-from .store import EntityStore
+from .store import EntityStore, entity_checksum
 
 _BAR_DELAY = 0.5
 
@@ -55,10 +55,14 @@ def _in_names(kb: DweKnowledgeBase, show_progress: bool) -> Iterator[str]:
     entities = _shown(store, "entities", show_progress, len(kb))
     n_live = n_names = 0
     for batch in batches(entities, BATCH):
+        rows = [row for row, _ in batch]
+        checksums = dict(zip(rows, store.checksums(rows)))
         for row, entity in batch:
             n_live += 1
             n_names += lexicon.entity_names[row + 1] - lexicon.entity_names[row]
-            if not _agrees(lexicon, row, entity):
+            if entity_checksum(entity) != checksums[row]:
+                yield f"{store.path.name}: entity {entity.id} has been altered"
+            elif not _agrees(lexicon, row, entity):
                 yield f"the names and facts of entity {entity.id} are not its own"
     for what, counted in (("entities", n_live), ("names", n_names)):
         if counted != kb.meta[what]:
