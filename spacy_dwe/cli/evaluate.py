@@ -45,7 +45,8 @@ def evaluate_cli(
         str | None,
         typer.Option(
             "--candidates",
-            help="names (similar ones), exact (equal ones) or all (the whole KB)",
+            help="names (similar ones), exact (equal ones), dense (nearest "
+            "descriptions), hybrid (names and dense) or all (the whole KB)",
         ),
     ] = None,
     image_root: Annotated[

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from ..errors import DweError, Errors
@@ -43,8 +42,6 @@ kb_cli = typer.Typer(
 
 _SHOWN = ("path", "bytes", "version", "entities", "names", "descriptions", "priors")
 _DESCRIPTION_WIDTH = 60
-_SEARCHED = 100
-"""Entities, at least, among which the best are looked for, as the linker does."""
 
 
 @clear_errors
@@ -135,7 +132,7 @@ def search_cli(
     if not rows:
         Printer().warn(f"Nothing in {kb.path} resembles {' '.join(query)!r}")
         return
-    header = ("id", "title", "match", "prior", "description")
+    header = ("id", "title", "match", "found by", "prior", "description")
     typer.echo(table(rows, header=header, divider=True))
 
 
@@ -176,23 +173,23 @@ def verify_cli(path: KBArgument) -> None:
 
 
 def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
-    """RETURNS (list[tuple[str, ...]]): cells of the best n, by n-gram cosine."""
-    candidates = kb.search([name], max(n, _SEARCHED))
-    features = kb.name_features([name], candidates)
-    match = features[:, 0]
-    exact = features[:, 1]
+    """RETURNS (list[tuple[str, ...]]): cells of the best n, in the linker's order."""
+    from ..kb.candidates import found_by_names
+
+    candidates = kb.search([name], n)
+    match = kb.name_features([name], candidates)[:, 0]
     priors = kb.priors([name], candidates)
-    order = np.lexsort((kb.sort_keys(candidates.rows), -match.round(5), -exact))
     titles = kb.titles(candidates.rows)
     return [
         (
             titles[i][0],
             titles[i][1],
             f"{match[i]:.2f}",
+            ", ".join(found_by_names(int(candidates.found_by[i]))),
             "" if priors[i] != priors[i] else f"{priors[i]:.3g}",
             _shortened(titles[i][2]),
         )
-        for i in order[:n].tolist()
+        for i in range(len(titles))
     ]
 
 

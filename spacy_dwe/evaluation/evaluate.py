@@ -9,7 +9,13 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ..errors import DweError, Errors
-from ..kb.candidates import all_entities, exact_candidates, name_candidates
+from ..kb.candidates import (
+    all_entities,
+    dense_candidates,
+    exact_candidates,
+    hybrid_candidates,
+    name_candidates,
+)
 from ..model.scoring import ScoredMention
 from ..tokens import replace_images
 from .gold import Gold, gold_mentions
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 GENERATORS = {
     "names": name_candidates,
     "exact": exact_candidates,
+    "hybrid": hybrid_candidates,
+    "dense": dense_candidates,
     "all": all_entities,
 }
 IMAGE_CHANNELS = frozenset({"image", "dwe"})
@@ -67,7 +75,8 @@ def evaluate_docs(
     docs (Iterable[Doc]): entities carry the labels as kb_id, "NIL" for none in the KB;
         entities without one are left out and counted.
     candidates (str | None): "names", "exact" (entities that bear the mention as their
-        name) or "all" (protocol "full"); None leaves the linker's own.
+        name), "dense" (those with the nearest descriptions), "hybrid" (names and dense)
+        or "all" (protocol "full"); None leaves the linker's own.
     channels (Sequence[str] | None): scoring channels; None leaves the linker's own.
     use_images (bool): False takes all pictures away.
     keep (int): best candidates kept for each mention in `Evaluation.scored`.

@@ -34,7 +34,7 @@ from .vectors import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
     from ..encoders.base import TextEncoder
-    from .encode import Recipe, TextAndImageEncoder
+    from .recipes import Recipe, TextAndImageEncoder
 
 _BAR_DELAY = 0.5
 """Seconds before the progress bar shows; a mistake in the first lines comes sooner."""
@@ -72,7 +72,7 @@ def build_kb(
     RAISES (DweError): an id occurs twice, there are no entities, or `out` cannot be
         written.
     """
-    from .encode import recipes_for
+    from .recipes import recipes_for
 
     if total is None and isinstance(entities, Sized):
         total = len(entities)

@@ -4,19 +4,18 @@ encoder, and what is encoded survives a kill."""
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ..encoders.base import ImageEncoder, TextEncoder
-from ..encoders.registry import encoder_from_spec
 from ..encoders.specs import spec_inside
 from ..errors import DweError, Errors
 from .chunks import chunks
 from .contents import Content, Encoded, content_of, require_unit, unit_length
 from .cosines import measure
 from .entity import Entity
+from .recipes import Recipe
 from .vector_files import (
     Header,
     VectorWriter,
@@ -34,91 +33,6 @@ _COPIED = 4096
 
 EntitiesFrom = Callable[[int], Iterable[tuple[int, Entity]]]
 """The live rows from a row on, in order, with their entities."""
-
-
-class TextAndImageEncoder(TextEncoder, ImageEncoder, Protocol):
-    """CLIP: one object, one fingerprint, one space for texts and pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a vector set is made.
-
-    field (str): "description" or "image".
-    key (str): the encoder's part of the set's name, "text" or "clip".
-    encoder (TextEncoder | ImageEncoder): its weights are loaded only if something must
-        be encoded, or the set is new.
-    image_root (Path): folder that pictures' paths are relative to.
-    """
-
-    field: str
-    key: str
-    encoder: Any
-    image_root: Path
-
-    @property
-    def name(self) -> str:
-        return f"{self.field}@{self.key}"
-
-    @property
-    def content(self) -> Content:
-        return content_of(self.field, self.image_root)
-
-    def header(self) -> Header:
-        """RETURNS (Header): of the set; loads the weights."""
-        encoder = self.encoder
-        return Header(self.name, encoder.fingerprint, encoder.dim, encoder.spec)
-
-
-def recipes_for(
-    text_encoder: TextEncoder | None,
-    clip: TextAndImageEncoder | None,
-    image_root: str | Path | None = None,
-) -> list[Recipe]:
-    """Recipes of the sets that encoders make.
-
-    text_encoder (TextEncoder | None): for description@text.
-    clip (TextAndImageEncoder | None): for description@clip and image@clip.
-    image_root (str | Path | None): folder that pictures' paths are relative to; None
-        means the current one.
-    RETURNS (list[Recipe]): none for an encoder that is None.
-    """
-    root = Path(image_root or ".")
-    recipes = []
-    if text_encoder is not None:
-        recipes.append(Recipe("description", "text", text_encoder, root))
-    if clip is not None:
-        recipes.append(Recipe("description", "clip", clip, root))
-        recipes.append(Recipe("image", "clip", clip, root))
-    return recipes
-
-
-def recipes_of(
-    sets: Mapping[str, Mapping[str, Any]],
-    *,
-    device: str = "auto",
-    image_root: str | Path | None = None,
-    base: str | Path | None = None,
-    text_encoder: TextEncoder | None = None,
-    clip: TextAndImageEncoder | None = None,
-) -> list[Recipe]:
-    """Recipes of the sets that a KB has, by the encoders that its meta names.
-
-    sets (Mapping): "vectors" of the version's meta.
-    device (str): where to run encoders that the meta names.
-    image_root (str | Path | None): folder that pictures' paths are relative to.
-    base (str | Path | None): the KB's folder, which may carry its encoders.
-    text_encoder (TextEncoder | None): instead of the one that the meta names.
-    clip (TextAndImageEncoder | None): likewise.
-    RETURNS (list[Recipe]): also for image@clip where the KB has descriptions of CLIP
-        only, since new entities may bring the first pictures.
-    """
-    encoders: dict[str, Any] = {"text": text_encoder, "clip": clip}
-    for name, entry in sets.items():
-        key = name.partition("@")[2]
-        if encoders[key] is None:
-            encoders[key] = encoder_from_spec(entry["spec"], device, base)
-    return recipes_for(encoders["text"], encoders["clip"], image_root)
 
 
 def build_vectors(
@@ -244,7 +158,8 @@ class _Build:
             self._copy(header, stem, wanted.keys, places, writer)
             missing = np.flatnonzero(places < 0)
             if len(missing):
-                header = self._checked(recipe, header, new=entry is None)
+                if entry is not None or recipe.known is not None:
+                    header = self._checked(recipe, header)
                 order = np.argsort(wanted.first[missing])
                 missing = missing[order]
                 self._encode(
@@ -300,15 +215,15 @@ class _Build:
         self, recipe: Recipe, entry: dict[str, Any] | None
     ) -> tuple[Header, str]:
         if entry is None:
-            header = recipe.header()
+            header = recipe.known or recipe.header()
             return header, new_stem(self.folder, self.generation, header)
         stem = entry["array"].removesuffix(".npy")
         fingerprint, dim = entry["fingerprint"], entry["dim"]
         return Header(recipe.name, fingerprint, dim, entry["spec"]), stem
 
-    def _checked(self, recipe: Recipe, header: Header, *, new: bool) -> Header:
+    def _checked(self, recipe: Recipe, header: Header) -> Header:
         """The header of a set that the recipe's encoder does belong to."""
-        ours = header if new else recipe.header()
+        ours = recipe.header()
         if ours.fingerprint != header.fingerprint:
             raise DweError(
                 Errors.E170.format(

@@ -121,7 +121,7 @@ def _name_features(
     keys = [normalise(mention) for mention in mentions]
     owner = candidates.mentions
     names, pairs, starts = _names_of(lexicon, candidates.rows)
-    cosine = _gram_cosines(lexicon, keys, names, owner[pairs])
+    cosine = gram_cosines(lexicon, keys, names, owner[pairs])
     exact = lexicon.name_hash[names] == text_hashes(keys)[owner[pairs]]
     best = _first_maximum(cosine + exact, pairs, starts)
     chosen = names[best]
@@ -164,7 +164,7 @@ class _WordMatches:
         weight = np.zeros((len(keys), len(vocabulary) + 1), dtype=np.float32)
         rows = np.repeat(np.arange(len(keys)), self.n_words)
         weight[rows, local + 1] = 1 + lexicon.word_rarity[buckets]
-        self.starts, flat, pairs = _ragged(lexicon.word_offsets, names)
+        self.starts, flat, pairs = ragged(lexicon.word_offsets, names)
         self.weight = weight[owner[pairs], column[lexicon.words[flat]]]
         self.shared = np.add.reduceat(self.weight > 0, self.starts, dtype=np.int64)
 
@@ -197,14 +197,14 @@ class _WordMatches:
         return self.lexicon.name_ends[self.names, end] == word_buckets(own)[self.owner]
 
 
-def _gram_cosines(
+def gram_cosines(
     lexicon: Lexicon, keys: list[str], names: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
     """RETURNS (np.ndarray): cosine of each name with its mention, `owner` ascending."""
     own, offsets = gram_buckets(keys)
     squares = np.square(lexicon.gram_weight[own])
     norms = np.sqrt(np.bincount(_owners(offsets), squares, minlength=len(keys)))
-    starts, flat, _ = _ragged(lexicon.gram_offsets, names)
+    starts, flat, _ = ragged(lexicon.gram_offsets, names)
     theirs = lexicon.grams.take(flat)
     ends = np.append(starts, len(flat))[
         np.searchsorted(owner, np.arange(len(keys) + 1))
@@ -246,7 +246,7 @@ def _fill_years(
     if not len(pairs):
         return
     owner = owner[pairs]
-    starts, flat, inner = _ragged(offsets, candidates.rows[pairs])
+    starts, flat, inner = ragged(offsets, candidates.rows[pairs])
     described = lexicon.years[flat]
     overlap = share[owner[inner], described - YEARS.start]
     first = described[starts]
@@ -306,11 +306,11 @@ def _names_of(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """RETURNS (tuple): names of all candidates, the pair each belongs to, and where a
     pair's names start. Every entity has a name."""
-    starts, names, pairs = _ragged(lexicon.entity_names, rows)
+    starts, names, pairs = ragged(lexicon.entity_names, rows)
     return names, pairs, starts
 
 
-def _ragged(
+def ragged(
     offsets: np.ndarray, which: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Flatten the slices `offsets[i]:offsets[i + 1]` of the given i.

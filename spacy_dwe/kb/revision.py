@@ -31,7 +31,7 @@ from .store import (
 from .vectors import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
-    from .encode import Recipe
+    from .recipes import Recipe
 
 Item = TypeVar("Item")
 

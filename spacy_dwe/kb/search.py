@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .candidates import Candidates, FoundBy
-from .features import _gram_cosines, _ragged
+from .features import gram_cosines, ragged
 from .lexical import Lexicon
 from .names import NameHits, NameIndex
 from .normalisation import BUCKETS, normalise, word_buckets
@@ -146,7 +146,7 @@ def _scores(
     if not len(names):
         return np.zeros(0)
     keys = [mention.key for mention in mentions]
-    scores = _gram_cosines(lexicon, keys, names, owner).astype(np.float64)
+    scores = gram_cosines(lexicon, keys, names, owner).astype(np.float64)
     if any(mention.around for mention in mentions):
         scores += _named_around(lexicon, mentions, owner, names)
     return scores
@@ -160,7 +160,7 @@ def _named_around(
 ) -> np.ndarray:
     """RETURNS (np.ndarray): share of those words of each name that are not the
     mention's which its context holds, by rarity. Shape: (len(names),)"""
-    starts, flat, _ = _ragged(lexicon.word_offsets, names)
+    starts, flat, _ = ragged(lexicon.word_offsets, names)
     words = lexicon.words[flat]
     ends = np.searchsorted(owner, np.arange(len(mentions) + 1))
     ends = np.append(starts, len(flat))[ends]

@@ -22,7 +22,7 @@ from .store import EntityStore, databases_in
 
 if TYPE_CHECKING:
     from ..encoders.base import TextEncoder
-    from .encode import Recipe, TextAndImageEncoder
+    from .recipes import Recipe, TextAndImageEncoder
 
 Conflict = Literal["error", "keep", "replace"]
 """What to do with an entity whose id is there: refuse all of them, keep the old one,
@@ -180,7 +180,7 @@ def encode_kb(
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the one of `build_kb`.
     """
-    from .encode import recipes_for
+    from .recipes import recipes_for
 
     with Revision(_folder(path)) as revision:
         root = _image_root(revision, image_root)
@@ -347,7 +347,7 @@ def _recipes(
     text_encoder: "TextEncoder | None",
     clip: "TextAndImageEncoder | None",
 ) -> "Sequence[Recipe]":
-    from .encode import recipes_of
+    from .recipes import recipes_of
 
     return recipes_of(
         meta["vectors"],

@@ -20,8 +20,9 @@ from spacy_dwe.encoders.lazy import LazyTextEncoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb import chunks, contents, encode
 from spacy_dwe.kb.contents import Descriptions
-from spacy_dwe.kb.encode import build_vectors, recipes_for, recipes_of
+from spacy_dwe.kb.encode import build_vectors
 from spacy_dwe.kb.entity import Entity, entity_text
+from spacy_dwe.kb.recipes import recipes_for, recipes_of
 from spacy_dwe.kb.vector_files import StoredVectors, files_of
 from spacy_dwe.kb.vectors import FOLDER, VectorSet
 
@@ -240,7 +241,8 @@ import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from small_encoders import WordEncoder
 from spacy_dwe.kb import chunks
-from spacy_dwe.kb.encode import build_vectors, recipes_for
+from spacy_dwe.kb.encode import build_vectors
+from spacy_dwe.kb.recipes import recipes_for
 from spacy_dwe.kb.entity import Entity
 
 folder, log, generation, committed, n_rows, kill_at = json.loads(sys.argv[1])
@@ -421,6 +423,7 @@ def test_an_encoder_must_give_unit_vectors(tmp_path, vectors, problem, field):
 def test_recipes_follow_from_what_a_kb_has():
     sets = {"description@clip": {"spec": {"@misc": "spacy-dwe.ClipEncoder.v1"}}}
     sets["description@clip"]["spec"] |= {"model": "local-dir:x", "pretrained": None}
+    sets["description@clip"] |= {"fingerprint": "0f1e2d", "dim": 16}
     recipes = recipes_of(sets, device="cpu", image_root="pictures")
     assert [recipe.name for recipe in recipes] == ["description@clip", "image@clip"]
     assert recipes[0].encoder is recipes[1].encoder

@@ -1,6 +1,9 @@
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -260,3 +263,118 @@ def test_a_killed_writer_loses_nothing(tmp_path, kills, way):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert "nothing lost" in run.stdout, run.stderr
+
+
+def test_rebuilding_needs_no_encoder_for_vectors_that_are_there(tmp_path, entities):
+    from tiny_models import save_bert
+
+    from spacy_dwe.encoders.registry import text_encoder
+
+    (tmp_path / "bert").mkdir()
+    save_bert(tmp_path / "bert")
+    encoder = text_encoder(str(tmp_path / "bert"), device="cpu")
+    path = build_kb(entities, tmp_path / "kb", text_encoder=encoder).path
+    before = DweKnowledgeBase(path).vector_sets["description@text"]
+    shutil.rmtree(tmp_path / "bert")
+    after = rebuild_kb(path, device="cpu").vector_sets["description@text"]
+    assert (after.fingerprint, after.spec) == (before.fingerprint, before.spec)
+    np.testing.assert_array_equal(after.gather(range(6))[0], before.gather(range(6))[0])
+    with pytest.raises(DweError, match="E221"):
+        rebuild_kb(path, device="cpu", vectors="encode")
+
+
+def test_a_rebuild_keeps_other_writers_out(path):
+    """What they would add between its reading and its publishing would be lost."""
+
+    class Meddler(WordEncoder):
+        def encode_texts(self, texts, progress=None):
+            with pytest.raises(DweError, match="being changed by another"):
+                remove_entities(path, ["Q994"])
+            return super().encode_texts(texts, progress)
+
+    rebuild_kb(path, text_encoder=Meddler(), vectors="encode")
+    assert "Q994" in DweKnowledgeBase(path)
+
+
+def test_readers_of_an_older_build_do_not_disturb_writers(path):
+    """SQLite plays a journal back into the database that has its name."""
+    reader = DweKnowledgeBase(path)
+    name = reader.store.path.name
+    rebuild_kb(path, text_encoder=WordEncoder())
+    assert DweKnowledgeBase(path).store.path.name != name
+    assert [file.name for file in path.glob("entities.*")] != [name]
+    assert reader.titles([2])[0][1] == "Tbilisi"
+    reader.store.close()
+    with pytest.raises(DweError, match="has been built anew: open it again"):
+        reader.titles([2])
+
+
+def test_pictures_of_another_folder_are_found_again(tmp_path):
+    for folder, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8), colour).save(tmp_path / folder / "flag.png")
+    first = [Entity("Q1", "Red", images=("flag.png",))]
+    path = build_kb(
+        first, tmp_path / "kb", clip=PatchEncoder(), image_root=tmp_path / "a"
+    ).path
+    second = [Entity("Q2", "Blue", images=("flag.png",))]
+    add_entities(path, second, clip=PatchEncoder(), image_root=tmp_path / "b")
+    before = DweKnowledgeBase(path).vector_sets["image@clip"].gather([0, 1])[0]
+    kb = rebuild_kb(path, clip=PatchEncoder(), vectors="encode")
+    np.testing.assert_array_equal(
+        kb.vector_sets["image@clip"].gather([0, 1])[0], before
+    )
+    assert next(iter(kb)) == first[0]
+
+
+def test_another_user_may_read_what_one_has_built(path):
+    remove_entities(path, ["Q230"])
+    modes = {file.stat().st_mode & 0o444 for file in path.rglob("*") if file.is_file()}
+    assert modes == {(path / "meta.json").stat().st_mode & 0o444}
+
+
+@pytest.mark.parametrize("column", ["description", "url", "prior", "extra"])
+def test_verify_sees_an_altered_entity(path, column):
+    database = DweKnowledgeBase(path).store.path
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            f"UPDATE entities SET {column} = ? WHERE id = 'Q230'",
+            (0.61 if column == "prior" else '{"sitelinks": 291}',),
+        )
+        connection.commit()
+    assert any("entity Q230 has been altered" in line for line in kb_problems(path))
+
+
+@pytest.mark.parametrize("at", [3, 60, 127])
+def test_verify_survives_a_damaged_header(path, at):
+    file = next(path.glob("names/*/grams.npy"))
+    data = bytearray(file.read_bytes())
+    data[at] ^= 0xFF
+    file.write_bytes(data)
+    assert any("grams.npy" in line for line in kb_problems(path))
+
+
+def test_a_full_disk_is_one_line_and_changes_nothing(path, entities, monkeypatch):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spacy_dwe.kb.store.StoreWriter.commit", full)
+        with pytest.raises(DweError, match=r"E006.*disk is full"):
+            add_entities(path, [BATUMI], text_encoder=WordEncoder())
+        with pytest.raises(DweError, match=r"E006.*disk is full"):
+            build_kb([BATUMI], path, overwrite=True)
+    assert list(DweKnowledgeBase(path)) == entities
+    add_entities(path, [BATUMI], text_encoder=WordEncoder())
+    assert list(kb_problems(path)) == []
+
+
+def test_one_source_has_each_id_once(path):
+    many = [Entity(f"N{i}", f"Name {i}") for i in range(600)]
+    with pytest.raises(DweError, match="Two entities have the id 'N0'"):
+        add_entities(
+            path, [*many, many[0]], on_conflict="replace", text_encoder=WordEncoder()
+        )
+    with pytest.raises(DweError, match="id or title is empty"):
+        add_entities(path, [Entity("N", " ")], text_encoder=WordEncoder())
+    assert "N0" not in DweKnowledgeBase(path)
