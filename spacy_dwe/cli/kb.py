@@ -42,6 +42,8 @@ kb_cli = typer.Typer(
 
 _SHOWN = ("path", "bytes", "version", "entities", "names", "descriptions", "priors")
 _DESCRIPTION_WIDTH = 60
+_SEARCHED = 100
+"""Entities, at least, among which the best are looked for, as the linker does."""
 
 
 @clear_errors
@@ -176,7 +178,7 @@ def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
     """RETURNS (list[tuple[str, ...]]): cells of the best n, in the linker's order."""
     from ..kb.candidates import found_by_names
 
-    candidates = kb.search([name], n)
+    candidates = kb.search([name], max(n, _SEARCHED)).head(n)
     match = kb.name_features([name], candidates)[:, 0]
     priors = kb.priors([name], candidates)
     titles = kb.titles(candidates.rows)

@@ -111,7 +111,7 @@ def test_nothing_is_written_when_something_fails(kb_path, tmp_path):
 def test_bad_input_is_named(kb_path, data, tmp_path):
     with pytest.raises(DweError, match=r"missing\.jsonl"):
         evaluate("blank:en", tmp_path / "missing.jsonl", kb=kb_path)
-    with pytest.raises(DweError, match=r"fuzzy.*names, exact, all"):
+    with pytest.raises(DweError, match=r"fuzzy.*names, exact, hybrid"):
         evaluate("blank:en", data, kb=kb_path, candidates="fuzzy")
     broken = tmp_path / "broken.spacy"
     broken.write_bytes(b"not a DocBin")

@@ -63,7 +63,7 @@ def test_best_candidates_are_kept_for_predictions(nlp, linker, docs):
 
 
 def test_unknown_candidates_are_refused(nlp, linker, docs):
-    with pytest.raises(DweError, match="names, exact, all"):
+    with pytest.raises(DweError, match="names, exact, hybrid, dense, all"):
         evaluate_docs(nlp, linker, docs, candidates="fuzzy")
 
 

@@ -141,7 +141,7 @@ def test_opening_does_not_read_the_entities(tmp_path):
         return peak
 
     memory(1)
-    assert memory(3000) < memory(2) + 10_000
+    assert memory(3000) < memory(2) + 50_000
 
 
 def test_names_that_say_the_same_are_one(tmp_path):
