@@ -1,7 +1,7 @@
 """`python -m spacy dwe kb add|update|remove|merge|encode|rebuild`: a KB that lives."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -113,20 +113,18 @@ def merge_cli(
 ) -> None:
     """Add the entities of other KnowledgeBases to one. Vectors of the same encoder are
     taken over."""
-    from ..kb.update import CONFLICTS, merge_kbs
+    from ..kb.update import Conflict, merge_kbs
 
-    if on_conflict not in CONFLICTS:
-        raise DweError(
-            Errors.E413.format(
-                what="--on-conflict", value=on_conflict, choices=", ".join(CONFLICTS)
-            )
-        )
+    choices = get_args(Conflict)
+    if on_conflict not in choices:
+        what, known = "--on-conflict", ", ".join(choices)
+        raise DweError(Errors.E413.format(what=what, value=on_conflict, choices=known))
     text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
         changes = merge_kbs(
             path,
             others,
-            on_conflict=CONFLICTS[on_conflict],
+            on_conflict=cast("Conflict", on_conflict),
             text_encoder=text,
             clip=both,
             image_root=image_root,

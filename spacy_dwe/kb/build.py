@@ -20,7 +20,7 @@ from .knowledge_base import DweKnowledgeBase
 from .lock import FILE_NAME as LOCK_FILE
 from .lock import is_locked, writer_lock
 from .manifest import file_records
-from .revision import BATCH, Revision, batches, remove_databases, write_meta
+from .revision import BAR_DELAY, BATCH, Revision, batches, remove_databases, write_meta
 from .store import (
     FORMAT,
     META_FILE,
@@ -35,9 +35,6 @@ from .vectors import FOLDER as VECTORS_FOLDER
 if TYPE_CHECKING:
     from ..encoders.base import TextEncoder
     from .recipes import Recipe, TextAndImageEncoder
-
-_BAR_DELAY = 0.5
-"""Seconds before the progress bar shows; a mistake in the first lines comes sooner."""
 
 
 def build_kb(
@@ -123,7 +120,7 @@ def build_from(
             with tqdm(
                 total=total,
                 unit=" entities",
-                delay=_BAR_DELAY,
+                delay=BAR_DELAY,
                 disable=not show_progress,
             ) as progress:
                 _write(entities, draft, out, image_root, generation, progress)

@@ -37,6 +37,8 @@ Item = TypeVar("Item")
 
 BATCH = 512
 """Entities worked on together."""
+BAR_DELAY = 0.5
+"""Seconds before a progress bar shows; a mistake in the first lines comes sooner."""
 
 
 class Revision:
@@ -105,8 +107,7 @@ class Revision:
             generation, extended, counts = self._write_names()
             base = last.generation if extended else ""
         vectors = self._write_vectors(recipes, donors, replace, home, show_progress)
-        number = {"format": FORMAT, "version": self.number}
-        new = {**last.meta, **number, **counts, **(meta or {})}
+        new = {**last.meta, **counts, **(meta or {})}
         new |= {"format": FORMAT, "version": self.number, "vectors": vectors}
         version = Version(self.number, generation, new)
         records = file_records(

@@ -4,6 +4,7 @@ A KB that is open keeps its version; what was changed is seen when it is opened 
 Only entities whose text or pictures are new are encoded.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
-from ..errors import DweError, Errors
+from ..errors import DweError, Errors, Warnings
 from ..images import resolve
 from .build import build_from
 from .entity import Entity
 from .knowledge_base import DweKnowledgeBase
 from .lock import writer_lock
-from .revision import BATCH, Revision, batches
+from .revision import BAR_DELAY, BATCH, Revision, batches
 from .store import EntityStore, databases_in
 
 if TYPE_CHECKING:
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
 Conflict = Literal["error", "keep", "replace"]
 """What to do with an entity whose id is there: refuse all of them, keep the old one,
 or take the new one."""
-
-CONFLICTS: dict[str, Conflict] = {
-    "error": "error",
-    "keep": "keep",
-    "replace": "replace",
-}
-
-_BAR_DELAY = 0.5
 
 
 @dataclass(slots=True)
@@ -145,6 +138,15 @@ def merge_kbs(
     def add_all(revision: Revision, changes: Changes) -> None:
         for store in stores:
             meta = store.version.meta
+            missing = meta["vectors"].keys() - revision.last.meta["vectors"].keys()
+            if missing:
+                sets = ", ".join(sorted(missing))
+                warnings.warn(
+                    Warnings.W101.format(
+                        other=store.path.parent, sets=sets, kb=revision.kb
+                    ),
+                    stacklevel=2,
+                )
             root = Path(image_root or meta["image_root"])
             entities = _rooted((entity for _, entity in store), root, revision)
             total = meta["entities"]
@@ -279,7 +281,7 @@ def _add_all(
     show_progress: bool,
 ) -> None:
     with tqdm(
-        total=total, unit=" entities", delay=_BAR_DELAY, disable=not show_progress
+        total=total, unit=" entities", delay=BAR_DELAY, disable=not show_progress
     ) as progress:
         first_row = revision.store.n_rows
         for batch in batches(entities, BATCH):

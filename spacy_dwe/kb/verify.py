@@ -14,10 +14,8 @@ from .lexical import Lexicon
 from .lexicon_writer import names_of
 from .manifest import problem
 from .normalisation import text_hashes
-from .revision import BATCH, batches
+from .revision import BAR_DELAY, BATCH, batches
 from .store import EntityStore, entity_checksum
-
-_BAR_DELAY = 0.5
 
 Item = TypeVar("Item")
 
@@ -104,7 +102,7 @@ def _shown(
         items,
         total=total,
         unit=f" {unit}",
-        delay=_BAR_DELAY,
+        delay=BAR_DELAY,
         disable=not show_progress,
         leave=False,
     )

@@ -378,3 +378,10 @@ def test_one_source_has_each_id_once(path):
     with pytest.raises(DweError, match="id or title is empty"):
         add_entities(path, [Entity("N", " ")], text_encoder=WordEncoder())
     assert "N0" not in DweKnowledgeBase(path)
+
+
+def test_vectors_that_a_merge_cannot_take_are_told(path, tmp_path):
+    plain = build_kb([BATUMI], tmp_path / "plain").path
+    with pytest.warns(UserWarning, match=r"W101.*description@text"):
+        changes = merge_kbs(plain, [path])
+    assert changes.added == 6
