@@ -401,8 +401,8 @@ class Warnings:
         "encoder runs with its defaults"
     )
     W101 = (
-        "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they are "
-        "not taken over. `python -m spacy dwe kb encode` makes them"
+        "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they "
+        "are not taken over. `python -m spacy dwe kb encode` makes them"
     )
     W500 = (
         "[DWE-W500] No document of a batch has an entity to train on, though there are "
