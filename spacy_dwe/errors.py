@@ -294,6 +294,10 @@ class Errors:
         "[DWE-E227] device = {device}, but torch sees no such device on this machine: "
         'use "auto" or "cpu"'
     )
+    E228 = (
+        "[DWE-E228] The cache of encoder outputs {path} cannot be used: {reason}. It "
+        "can be deleted: what it holds is computed again"
+    )
     E230 = (
         "[DWE-E230] {path}, line {line}: line {first} has a document with the id "
         "{id!r} already"

@@ -53,6 +53,7 @@ fetch_urls = false
 use_gold_ents = true
 overwrite = true
 device = "auto"
+feature_cache = null
 clip = null
 text_encoder = null
 generate_candidates = {"@misc": "spacy-dwe.NameCandidates.v1"}
@@ -93,6 +94,7 @@ def make_dwe_linker(
     use_gold_ents: bool,
     overwrite: bool,
     device: str,
+    feature_cache: str | None,
     clip: Any | None,
     text_encoder: Any | None,
     generate_candidates: Callable,
@@ -115,6 +117,9 @@ def make_dwe_linker(
         the pipeline's annotating components found.
     overwrite (bool): replace a kb_id that an entity already has.
     device (str): "auto" (CUDA if torch sees one), "cpu" or "cuda".
+    feature_cache (str | None): folder for what encoders put out, so that other runs
+        need not encode the same texts and pictures again; None = the one that the
+        variable DWE_FEATURE_CACHE names, else memory alone.
     clip (ClipEncoder | None): None = the one the KB was built with.
     text_encoder (TextEncoder | None): None = the one the KB was built with.
     generate_candidates (Callable): finds candidates, `CandidateGenerator`.
@@ -135,6 +140,7 @@ def make_dwe_linker(
         use_gold_ents=use_gold_ents,
         overwrite=overwrite,
         device=device,
+        feature_cache=feature_cache,
         clip=clip,
         text_encoder=text_encoder,
         generate_candidates=generate_candidates,
@@ -166,6 +172,7 @@ class DweLinker(TrainablePipe):
         use_gold_ents: bool = True,
         overwrite: bool = True,
         device: str = "auto",
+        feature_cache: str | None = None,
         clip: "LazyClipEncoder | None" = None,
         text_encoder: "LazyTextEncoder | None" = None,
         generate_candidates: "CandidateGenerator",
@@ -189,6 +196,7 @@ class DweLinker(TrainablePipe):
         self.use_gold_ents = use_gold_ents
         self.overwrite = overwrite
         self.device = device
+        self.feature_cache = feature_cache
         self.generate_candidates = generate_candidates
         self.scorer = scorer
         self._clip = clip
@@ -341,12 +349,12 @@ class DweLinker(TrainablePipe):
     def _build_evidence(
         self, layout: FeatureLayout, channels: Sequence[str]
     ) -> "Evidence":
-        from .encoders.cache import FeatureCache
+        from .encoders.disk_store import feature_cache
         from .evidence import Evidence, encoders_for
 
         kb = self._require_kb()
         if self.cache is None:
-            self.cache = FeatureCache()
+            self.cache = feature_cache(self.feature_cache)
         if self._encoders is None:
             self._encoders = encoders_for(
                 kb,

@@ -73,9 +73,11 @@ def share_features(linkers: "Iterable[DweLinker]") -> None:
 
     linkers (Iterable[DweLinker]): linkers of one process.
     """
-    from ..encoders.cache import FeatureCache
+    from ..encoders.disk_store import feature_cache
 
-    cache = FeatureCache()
+    linkers = list(linkers)
+    folders = [linker.feature_cache for linker in linkers if linker.feature_cache]
+    cache = feature_cache(folders[0] if folders else None)
     for linker in linkers:
         linker.cache = cache
 
