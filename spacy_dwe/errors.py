@@ -220,6 +220,24 @@ class Errors:
         "[DWE-E412] The two runs differ in their mentions ({left} against {right}): "
         "a paired difference needs both on the same documents"
     )
+    E430 = (
+        '[DWE-E430] Fuzzy candidates, and so the protocol "paper", need rapidfuzz: '
+        'pip install "spacy-dwe[evaluation]"'
+    )
+    E431 = (
+        "[DWE-E431] {pipeline} finds no mentions of its own, which end-to-end "
+        "evaluation needs: add a component that sets doc.ents before the linker"
+    )
+    E432 = (
+        "[DWE-E432] The protocol {protocol!r} has its own candidates: leave out "
+        "--candidates {candidates}"
+    )
+    E433 = (
+        "[DWE-E433] {path}, line {line}: no prediction of `evaluate --predictions` "
+        "({reason})"
+    )
+    E434 = "[DWE-E434] {left} and {right} cannot be compared: {reason}"
+    E435 = '[DWE-E435] NIF needs rdflib: pip install "spacy-dwe[evaluation]"'
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
 
     E300 = "[DWE-E300] Flag specification, {where}: {reason}"

@@ -69,6 +69,7 @@ def rank_candidates(
                 text=mention.text,
                 rows=own.rows[order],
                 found_by=own.found_by[order],
+                places=order.astype(np.int32),
                 scores=rounded,
                 probabilities=probabilities,
                 nil_score=float(nil[index]),

@@ -5,6 +5,7 @@ from typing import Any
 import typer
 
 from .bundle import bundle_cli
+from .compare import compare_cli
 from .convert import convert_cli
 from .errors import clear_errors
 from .evaluate import evaluate_cli
@@ -28,6 +29,7 @@ dwe_cli.add_typer(sample_cli)
 for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
+    ("compare", compare_cli, {}),
     ("convert", convert_cli, {}),
     ("report", report_cli, {}),
     ("bundle", bundle_cli, {}),

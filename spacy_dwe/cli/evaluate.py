@@ -1,11 +1,12 @@
 """`python -m spacy dwe evaluate`: how well a pipeline links a labelled file."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DweError, Errors
 from .errors import BAR_DELAY, warning_lines
 from .pipelines import (
     ChannelsOption,
@@ -14,6 +15,9 @@ from .pipelines import (
     parse_channels,
     parse_overrides,
 )
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
 
 COLUMNS = {
     "n": "n",
@@ -25,8 +29,11 @@ COLUMNS = {
     "R@10": "recall@10",
     "R@100": "recall@100",
     "NIL F1": "nil_f1",
+    "ECE": "ece",
     "chance": "chance",
 }
+KEPT = 10
+"""Best candidates of a mention in a file of predictions."""
 
 
 def evaluate_cli(
@@ -41,12 +48,29 @@ def evaluate_cli(
     ] = None,
     kb: KBOption = None,
     channels: ChannelsOption = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            help="candidates (the linker's own), full (ranks the whole KB) or paper "
+            "(100 by fuzzy name, the right entity put in)",
+        ),
+    ] = None,
     candidates: Annotated[
         str | None,
         typer.Option(
             "--candidates",
             help="names (similar ones), exact (equal ones), dense (nearest "
-            "descriptions), hybrid (names and dense) or all (the whole KB)",
+            "descriptions), hybrid (names and dense), fuzzy (WRatio) or all (the "
+            "whole KB)",
+        ),
+    ] = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--train",
+            help="Training documents: golds are then told apart by whether they were "
+            "seen there. May be repeated",
         ),
     ] = None,
     image_root: Annotated[
@@ -58,20 +82,34 @@ def evaluate_cli(
             "--predictions", help="Write each mention with its candidates here (JSONL)"
         ),
     ] = None,
+    trec: Annotated[
+        Path | None,
+        typer.Option("--trec", help="Write run.txt and qrels.txt into this folder"),
+    ] = None,
+    nif: Annotated[
+        Path | None, typer.Option("--nif", help="Write links here as NIF (Turtle)")
+    ] = None,
+    end_to_end: Annotated[
+        bool,
+        typer.Option(
+            "--end-to-end", help="Link the mentions that the pipeline finds, too"
+        ),
+    ] = False,
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Take the pictures away")
     ] = False,
     draws: Annotated[
         int,
         typer.Option("--draws", min=0, help="Bootstrap draws for the 95 % intervals"),
-    ] = 2000,
+    ] = 10_000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draws")] = 0,
 ) -> None:
     """Link the labelled mentions of a file and measure Top-k, MRR, recall and NIL.
 
     The mentions are those of the file, a label of null is NIL, and the right entity is
-    never added to the candidates. Settings of the pipeline are overridden by their
-    dotted name, such as --components.dwe_linker.threshold 0.3
+    never added to the candidates, unless by --protocol paper, which the metrics state.
+    Settings of the pipeline are overridden by their dotted name, such as
+    --components.dwe_linker.threshold 0.3
     """
     evaluate(
         pipeline,
@@ -79,9 +117,14 @@ def evaluate_cli(
         output=output,
         kb=kb,
         channels=parse_channels(channels),
+        protocol=protocol,
         candidates=candidates,
+        train=train or (),
         image_root=image_root,
         predictions=predictions,
+        trec=trec,
+        nif=nif,
+        end_to_end=end_to_end,
         use_images=not no_images,
         overrides=parse_overrides(ctx.args),
         draws=draws,
@@ -97,12 +140,17 @@ def evaluate(
     output: Path | None = None,
     kb: Path | None = None,
     channels: list[str] | None = None,
+    protocol: str | None = None,
     candidates: str | None = None,
+    train: Sequence[Path] = (),
     image_root: Path | None = None,
     predictions: Path | None = None,
+    trec: Path | None = None,
+    nif: Path | None = None,
+    end_to_end: bool = False,
     use_images: bool = True,
     overrides: dict[str, Any] | None = None,
-    draws: int = 2000,
+    draws: int = 10_000,
     seed: int = 0,
     silent: bool = True,
 ) -> dict[str, Any]:
@@ -114,42 +162,47 @@ def evaluate(
     from wasabi import Printer
 
     from ..datasets.documents import labelled_docs
-    from ..evaluation.evaluate import GENERATORS, evaluate_docs, prediction_records
-    from ..files import require_file, require_writable, write_json, write_jsonl
+    from ..evaluation.end_to_end import evaluate_end_to_end
+    from ..evaluation.evaluate import evaluate_docs, require_known
+    from ..files import require_file, require_writable
 
-    if candidates is not None and candidates not in GENERATORS:
-        what, choices = "--candidates", ", ".join(GENERATORS)
-        raise DweError(Errors.E413.format(what=what, value=candidates, choices=choices))
-    require_file(data)
-    for path in (output, predictions):
+    require_known(protocol, candidates)
+    for source in (data, *train):
+        require_file(source)
+    for path in (output, predictions, nif, trec and trec / "run.txt"):
         if path is not None:
             require_writable(path)
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
-    docs = labelled_docs(nlp, data, image_root)
-    with (
-        tqdm(desc="Linking", unit=" docs", delay=BAR_DELAY, disable=silent) as bar,
-        warning_lines(silent=silent),
-    ):
-        evaluation = evaluate_docs(
-            nlp,
-            linker,
-            docs,
-            candidates=candidates,
-            use_images=use_images,
-            draws=draws,
-            seed=seed,
-            source=str(data),
-            progress=bar.update,
-        )
-    if predictions is not None:
-        write_jsonl(predictions, prediction_records(linker, evaluation))
-    if output is not None:
-        write_json(output, evaluation.metrics)
+    texts: dict[str, str] = {}
+    bar = partial(tqdm, unit=" docs", delay=BAR_DELAY, disable=silent)
+    options: dict[str, Any] = {"use_images": use_images, "draws": draws, "seed": seed}
+    with warning_lines(silent=silent):
+        with bar(desc="Linking") as linked:
+            evaluation = evaluate_docs(
+                nlp,
+                linker,
+                _noting(labelled_docs(nlp, data, image_root), texts),
+                protocol=protocol,
+                candidates=candidates,
+                seen=_golds(nlp, train) if train else None,
+                keep=linker.n_candidates if trec else KEPT,
+                source=str(data),
+                progress=linked.update,
+                **options,
+            )
+        if end_to_end:
+            with bar(desc="End to end") as linked:
+                evaluation.metrics["end_to_end"] = evaluate_end_to_end(
+                    nlp,
+                    labelled_docs(nlp, data, image_root),
+                    progress=linked.update,
+                    **options,
+                )
+    written = _write(linker, evaluation, texts, output, predictions, trec, nif)
     msg = Printer(no_print=silent, pretty=not silent)
     _print(msg, evaluation.metrics)
-    for path in (output, predictions):
-        if path is not None:
-            msg.good(f"Wrote {path}")
+    for path in written:
+        msg.good(f"Wrote {path}")
     return evaluation.metrics
 
 
@@ -161,7 +214,7 @@ def metrics_row(name: str, metrics: dict[str, Any]) -> list[str]:
         if key == "n":
             row.append(f"{value:,}")
             continue
-        cell = "–" if value is None else f"{100 * value:.1f}"
+        cell = _percent(value)
         bounds = metrics["intervals"].get(key)
         if key == "top1" and bounds:
             cell += f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
@@ -175,12 +228,85 @@ def _print(msg: Any, metrics: dict[str, Any]) -> None:
     )
     rows = [metrics_row("all", metrics)]
     rows += [metrics_row(group, values) for group, values in metrics["by"].items()]
+    aligns = ["l"] + ["r"] * len(COLUMNS)
     msg.divider(what)
-    msg.table(
-        rows, header=["", *COLUMNS], divider=True, aligns=["l"] + ["r"] * len(COLUMNS)
-    )
+    msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
     if metrics["n_nil"] or metrics["n_unlabelled"]:
         msg.info(
             f"{metrics['n_nil']:,} mentions labelled NIL, {metrics['n_unlabelled']:,} "
             "without a label"
         )
+    for kind, parts in metrics["breakdowns"].items():
+        if len(parts) > 1:
+            rows = [metrics_row(value, own) for value, own in parts.items()]
+            msg.divider(f"by {kind}")
+            msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
+    if metrics["n_injected"]:
+        msg.warn(
+            f"The right entity was put among the candidates of "
+            f"{metrics['n_injected']:,} mentions (protocol paper)"
+        )
+    if "end_to_end" in metrics:
+        msg.divider("end to end, mentions as the pipeline finds them")
+        msg.table(_end_to_end_rows(metrics["end_to_end"]), header=END_TO_END)
+
+
+END_TO_END = ("", "precision", "recall", "F1")
+
+
+def _end_to_end_rows(measured: dict[str, Any]) -> list[list[str]]:
+    names = {"mention": "mentions", "micro": "links", "nil": "NIL"}
+    return [
+        [name, *(_percent(measured[f"{prefix}_{letter}"]) for letter in "prf")]
+        for prefix, name in names.items()
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _noting(docs: "Iterable[Doc]", texts: dict[str, str]) -> "Iterator[Doc]":
+    """The documents, whose texts are noted by id as they pass."""
+    from ..tokens import DOCUMENT_ID
+
+    for number, doc in enumerate(docs, start=1):
+        texts[str(doc.user_data.get(DOCUMENT_ID, f"number {number}"))] = doc.text
+        yield doc
+
+
+def _golds(nlp: Any, paths: Sequence[Path]) -> set[str]:
+    from ..datasets.documents import labelled_docs
+
+    return {
+        ent.kb_id_
+        for path in paths
+        for doc in labelled_docs(nlp, path)
+        for ent in doc.ents
+        if ent.kb_id_
+    }
+
+
+def _write(
+    linker: Any,
+    evaluation: Any,
+    texts: dict[str, str],
+    output: Path | None,
+    predictions: Path | None,
+    trec: Path | None,
+    nif: Path | None,
+) -> list[Path]:
+    """RETURNS (list[Path]): what was written."""
+    from ..evaluation.nif import write_nif
+    from ..evaluation.predictions import prediction_records, write_trec
+    from ..files import write_json, write_jsonl
+
+    if nif is not None:
+        write_nif(nif, evaluation.outcomes, texts)
+    if trec is not None:
+        write_trec(trec, linker.kb, evaluation, linker.n_candidates)
+    if predictions is not None:
+        write_jsonl(predictions, prediction_records(linker.kb, evaluation))
+    if output is not None:
+        write_json(output, evaluation.metrics)
+    return [path for path in (output, predictions, trec, nif) if path is not None]

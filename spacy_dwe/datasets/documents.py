@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 LABEL = "ENTITY"
-"""Label of the entities that are made from mentions, which have none of their own."""
+"""Label of the entities that are made from mentions without a type of their own."""
 
 MENTIONS = "dwe_mentions"
 """Key of Doc.user_data: which of the document's mentions doc.ents are, in order."""
@@ -43,6 +43,7 @@ class MentionRecord:
     kb_id (str | None): the right entity; None = it is not in the KB (NIL).
     labelled (bool): False = nobody said, and kb_id means nothing.
     groups (tuple[str, ...]): groups that an evaluation reports apart.
+    type (str): kind of entity, such as "Person"; "" if nobody said.
     source (Mapping[str, Any]): the JSON object, with keys unknown here.
     """
 
@@ -51,6 +52,7 @@ class MentionRecord:
     kb_id: str | None = None
     labelled: bool = False
     groups: tuple[str, ...] = ()
+    type: str = ""
     source: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @property
@@ -165,10 +167,11 @@ def make_docs(
         golds = [mention.gold if with_gold else "" for mention in mentions]
         doc = nlp.make_doc(document.text)
         offsets = [_stripped(mention, document.text) for mention in mentions]
-        ents = _entities(doc, offsets, golds)
+        types = [mention.type or LABEL for mention in mentions]
+        ents = _entities(doc, offsets, types, golds)
         if None in ents:
             doc = _split(doc, offsets)
-            ents = _entities(doc, offsets, golds)
+            ents = _entities(doc, offsets, types, golds)
         doc.set_ents(ents)
         for ent, mention in zip(ents, mentions):
             if mention.groups:
@@ -240,7 +243,11 @@ def _mention(source: Any, name: str, text: str) -> MentionRecord:
     if not (kb_id is None or (isinstance(kb_id, str) and kb_id)):
         raise _Mistake(f'{name}: "kb_id" is an id or null, not {_shown(kb_id)}')
     groups = _strings(source, "groups", f"{name}: ")
-    return MentionRecord(start, end, kb_id, "kb_id" in source, groups, source)
+    kind = source.get("type")
+    if not (kind is None or isinstance(kind, str)):
+        raise _Mistake(f'{name}: "type" is a string, not {_shown(kind)}')
+    labelled = "kb_id" in source
+    return MentionRecord(start, end, kb_id, labelled, groups, kind or "", source)
 
 
 def _offset(source: Mapping[str, Any], key: str, name: str) -> int:
@@ -284,12 +291,15 @@ def _layers(mentions: tuple[MentionRecord, ...]) -> list[list[int]]:
 
 
 def _entities(
-    doc: Doc, offsets: Sequence[tuple[int, int]], kb_ids: Sequence[str]
+    doc: Doc,
+    offsets: Sequence[tuple[int, int]],
+    types: Sequence[str],
+    kb_ids: Sequence[str],
 ) -> list[Any]:
     """One Span a mention; None where tokens do not end with the mention."""
     return [
-        doc.char_span(start, end, label=LABEL, kb_id=kb_id)
-        for (start, end), kb_id in zip(offsets, kb_ids)
+        doc.char_span(start, end, label=label, kb_id=kb_id)
+        for (start, end), label, kb_id in zip(offsets, types, kb_ids)
     ]
 
 
@@ -337,6 +347,8 @@ def _object_of(doc: Doc, number: int) -> dict[str, Any]:
             mention["kb_id"] = None if ent.kb_id_ == NIL else ent.kb_id_
         if ent._.link_groups:
             mention["groups"] = list(ent._.link_groups)
+        if ent.label_ not in ("", LABEL):
+            mention["type"] = ent.label_
         mentions.append(mention)
     extra = dict(doc.user_data.get(EXTRA, {}))
     known = {"id": identifier, "text": doc.text, "mentions": mentions}

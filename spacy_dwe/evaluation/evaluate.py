@@ -1,10 +1,11 @@
 """Link labelled documents and measure the result."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
@@ -16,11 +17,13 @@ from ..kb.candidates import (
     hybrid_candidates,
     name_candidates,
 )
+from ..kb.fuzzy import WithGold, fuzzy_candidates
 from ..model.scoring import ScoredMention
 from ..tokens import replace_images
+from .bootstrap import DRAWS
 from .gold import Gold, gold_mentions
-from .outcomes import RECALL_AT, Outcome, outcomes_of
-from .ranking import DRAWS, metrics
+from .outcomes import Outcome, gold_rows, outcomes_of
+from .ranking import metrics
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -34,7 +37,11 @@ GENERATORS = {
     "hybrid": hybrid_candidates,
     "dense": dense_candidates,
     "all": all_entities,
+    "fuzzy": fuzzy_candidates,
 }
+PROTOCOLS = ("candidates", "full", "paper")
+PAPER_CANDIDATES = 100
+"""Candidates a mention by the protocol "paper"."""
 IMAGE_CHANNELS = frozenset({"image", "dwe"})
 FACTORY = "dwe_linker"
 BATCH_DOCUMENTS = 256
@@ -46,8 +53,9 @@ class Evaluation:
 
     metrics (dict[str, Any]): see `ranking.metrics`.
     outcomes (list[Outcome]): one for each labelled mention, in order.
-    scored (list[ScoredMention]): the same mentions with their best candidates;
-        `doc` is the position of the document.
+    scored (list[ScoredMention]): the same mentions with their best candidates, and
+        last the gold, where it is a candidate but not among these; `doc` is the
+        position of the document.
     """
 
     metrics: dict[str, Any]
@@ -61,8 +69,10 @@ def evaluate_docs(
     docs: Iterable[Doc],
     *,
     candidates: str | None = None,
+    protocol: str | None = None,
     channels: Sequence[str] | None = None,
     use_images: bool = True,
+    seen: Collection[str] | None = None,
     keep: int = 10,
     draws: int = DRAWS,
     seed: int = 0,
@@ -75,21 +85,29 @@ def evaluate_docs(
     docs (Iterable[Doc]): entities carry the labels as kb_id, "NIL" for none in the KB;
         entities without one are left out and counted.
     candidates (str | None): "names", "exact" (entities that bear the mention as their
-        name), "dense" (those with the nearest descriptions), "hybrid" (names and dense)
-        or "all" (protocol "full"); None leaves the linker's own.
+        name), "dense" (those with the nearest descriptions), "hybrid" (names and
+        dense), "fuzzy" (WRatio) or "all" (protocol "full"); None leaves the linker's
+        own.
+    protocol (str | None): "candidates", "full" (ranks all of the KB), or "paper" (100
+        candidates by WRatio, the gold put in where it is not among them, which the
+        metrics state); None follows from the candidates.
     channels (Sequence[str] | None): scoring channels; None leaves the linker's own.
     use_images (bool): False takes all pictures away.
+    seen (Collection[str] | None): ids of the golds of the training data.
     keep (int): best candidates kept for each mention in `Evaluation.scored`.
     draws, seed (int): of the bootstrap intervals.
     source (str): what an error calls the data.
     progress (Callable[[int], None] | None): called with the documents just finished.
-    RETURNS (Evaluation): the gold is never added to the candidates.
+    RETURNS (Evaluation): the gold is added to no candidates but those of the protocol
+        "paper".
     """
+    candidates = require_known(protocol, candidates)
+    injection = WithGold(fuzzy_candidates()) if protocol == "paper" else None
     outcomes: list[Outcome] = []
     kept: list[ScoredMention] = []
     n_docs = n_unlabelled = 0
     saw_images = False
-    with linker_settings(linker, channels, candidates):
+    with linker_settings(linker, channels, candidates, injection):
         for batch in minibatch(docs, BATCH_DOCUMENTS):
             questions: list[Doc] = []
             golds: list[Gold] = []
@@ -103,9 +121,17 @@ def evaluate_docs(
                 golds.extend(labels)
             saw_images |= any(ent._.images for doc in questions for ent in doc.ents)
             ready = list(run_before_linker(nlp, questions))
+            kb = _kb_of(linker)
+            if injection is not None:
+                injection.expect(gold_rows(kb, golds).tolist())
             scored = linker.score_mentions(ready)
-            outcomes.extend(_outcomes(linker, ready, scored, golds))
-            kept.extend(_cut(mention, n_docs, keep) for mention in scored)
+            outcomes += outcomes_of(
+                kb, scored, golds, threshold=linker.threshold, seen=seen
+            )
+            kept += [
+                _cut(mention, n_docs, keep, row)
+                for mention, row in zip(scored, gold_rows(kb, golds).tolist())
+            ]
             n_docs += len(batch)
             if progress is not None:
                 progress(len(batch))
@@ -114,7 +140,7 @@ def evaluate_docs(
         with_images = saw_images and not IMAGE_CHANNELS.isdisjoint(linker.channels)
         measured = metrics(
             outcomes,
-            protocol=_protocol(candidates, outcomes, len(_kb_of(linker))),
+            protocol=protocol or _protocol(candidates, outcomes, len(_kb_of(linker))),
             channels=linker.channels,
             inputs="text+image" if with_images else "text",
             n_unlabelled=n_unlabelled,
@@ -126,21 +152,26 @@ def evaluate_docs(
 
 @contextmanager
 def linker_settings(
-    linker: "DweLinker", channels: Sequence[str] | None, candidates: str | None
+    linker: "DweLinker",
+    channels: Sequence[str] | None,
+    candidates: str | None,
+    injection: WithGold | None = None,
 ) -> Iterator[None]:
     """Channels and candidate generator of a linker for the length of a block."""
-    if candidates is not None and candidates not in GENERATORS:
-        what, choices = "candidates", ", ".join(GENERATORS)
-        raise DweError(Errors.E413.format(what=what, value=candidates, choices=choices))
     own_channels, own_generator = linker.channels, linker.generate_candidates
+    own_n = linker.n_candidates
     try:
         if channels is not None:
             linker.channels = list(channels)
         if candidates is not None:
             linker.generate_candidates = GENERATORS[candidates]()
+        if injection is not None:
+            linker.generate_candidates = injection
+            linker.n_candidates = PAPER_CANDIDATES
         yield
     finally:
         linker.generate_candidates = own_generator
+        linker.n_candidates = own_n
         if channels is not None:
             linker.channels = own_channels
 
@@ -157,63 +188,50 @@ def run_before_linker(nlp: "Language", docs: Iterable[Doc]) -> Iterator[Doc]:
         yield from nlp.pipe(docs)
 
 
-def prediction_records(
-    linker: "DweLinker", evaluation: Evaluation
-) -> Iterator[dict[str, Any]]:
-    """One JSON object for each labelled mention: its outcome and best candidates."""
-    kb = _kb_of(linker)
-    for outcome, mention in zip(evaluation.outcomes, evaluation.scored):
-        record = outcome.to_json()
-        record["candidates"] = [
-            {
-                "id": entity_id,
-                "title": title,
-                "probability": round(float(mention.probabilities[i]), 6),
-                "score": round(float(mention.scores[i]), 5),
-                "scores": {
-                    channel: round(float(values[i]), 5)
-                    for channel, values in mention.contributions.items()
-                },
-            }
-            for i, (entity_id, title, _) in enumerate(kb.titles(mention.rows))
-        ]
-        yield record
-
-
-def _outcomes(
-    linker: "DweLinker",
-    docs: Sequence[Doc],
-    scored: Sequence[ScoredMention],
-    golds: Sequence[Gold],
-) -> list[Outcome]:
-    kb = _kb_of(linker)
-    # Lists as long as the linker's own are what was scored.
-    retrieved = {
-        n: list(linker.find_candidates(docs, n))
-        for n in RECALL_AT
-        if n != linker.n_candidates
-    }
-    return outcomes_of(
-        kb, scored, golds, threshold=linker.threshold, retrieved=retrieved
-    )
-
-
 def _kb_of(linker: "DweLinker") -> "DweKnowledgeBase":
     if linker.kb is None:
         raise DweError(Errors.E401.format(pipeline="this pipeline"))
     return linker.kb
 
 
-def _cut(mention: ScoredMention, first_doc: int, keep: int) -> ScoredMention:
+def _cut(
+    mention: ScoredMention, first_doc: int, keep: int, gold_row: int
+) -> ScoredMention:
+    """The best candidates and the gold, in arrays of their own."""
+    kept = np.arange(min(keep, len(mention.rows)))
+    if gold_row >= 0:
+        kept = np.union1d(kept, np.flatnonzero(mention.rows == gold_row))
     return replace(
         mention,
         doc=first_doc + mention.doc,
-        rows=mention.rows[:keep].copy(),
-        found_by=mention.found_by[:keep].copy(),
-        scores=mention.scores[:keep].copy(),
-        probabilities=mention.probabilities[:keep].copy(),
-        contributions={c: v[:keep].copy() for c, v in mention.contributions.items()},
+        rows=mention.rows[kept],
+        found_by=mention.found_by[kept],
+        places=mention.places[kept],
+        scores=mention.scores[kept],
+        probabilities=mention.probabilities[kept],
+        contributions={c: v[kept] for c, v in mention.contributions.items()},
     )
+
+
+def require_known(protocol: str | None, candidates: str | None) -> str | None:
+    """Check what was asked for.
+
+    RETURNS (str | None): the candidates that the protocol asks for.
+    RAISES (DweError): there is no such protocol, or no such candidates, or the protocol
+        asks for others.
+    """
+    if candidates is not None and candidates not in GENERATORS:
+        what, choices = "candidates", ", ".join(GENERATORS)
+        raise DweError(Errors.E413.format(what=what, value=candidates, choices=choices))
+    if protocol is None or (protocol == "candidates" and candidates != "all"):
+        return candidates
+    if protocol not in PROTOCOLS:
+        what, choices = "protocol", ", ".join(PROTOCOLS)
+        raise DweError(Errors.E413.format(what=what, value=protocol, choices=choices))
+    own = {"full": "all", "paper": "fuzzy"}.get(protocol, "names")
+    if candidates not in (None, own):
+        raise DweError(Errors.E432.format(protocol=protocol, candidates=candidates))
+    return own
 
 
 def _protocol(

@@ -1,9 +1,10 @@
 """The labels of a document: what a mention should be linked to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spacy.tokens import Doc, Span
 
+from ..datasets.documents import LABEL
 from ..tokens import DOCUMENT_ID, NIL
 
 
@@ -14,11 +15,15 @@ class Gold:
     document (str): id of the document.
     kb_id (str | None): id of the right entity; None: it is not in the KB (NIL).
     groups (tuple[str, ...]): groups that the mention is reported in.
+    label (str): type of the mention; "" if nobody said.
+    pictured (bool): the mention or its document has pictures.
     """
 
     document: str
     kb_id: str | None
     groups: tuple[str, ...] = ()
+    label: str = field(default="", compare=False)
+    pictured: bool = field(default=False, compare=False)
 
 
 def gold_mentions(reference: Doc, name: str) -> tuple[Doc, list[Gold]]:
@@ -35,7 +40,13 @@ def gold_mentions(reference: Doc, name: str) -> tuple[Doc, list[Gold]]:
     doc.user_data = dict(reference.user_data)
     doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in labelled])
     golds = [
-        Gold(document, None if e.kb_id_ == NIL else e.kb_id_, e._.link_groups)
-        for e in labelled
+        Gold(
+            document,
+            None if ent.kb_id_ == NIL else ent.kb_id_,
+            ent._.link_groups,
+            "" if ent.label_ == LABEL else ent.label_,
+            bool(ent._.images),
+        )
+        for ent in labelled
     ]
     return doc, golds

@@ -1,12 +1,13 @@
 """What the linker made of one labelled mention, and whether it was right."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..errors import DweError, Errors
+from ..kb.candidates import FoundBy
 from ..model.scoring import SCORE_DECIMALS, ScoredMention
 from .gold import Gold
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
 
 MISS = float("inf")
-RECALL_AT = (10, 100)
+TYPE = "type"
+"""Key of an entity: what kind it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,9 @@ class Outcome:
     rank (float | None): rank of the gold among the entities, 1 is best; entities whose
         scores are equal after rounding share the middle of their ranks; `MISS` when
         the gold is no candidate; None for NIL, which is no entity and has no rank.
-    found_within (float): smallest list size in `RECALL_AT` with which the candidate
-        generator finds the gold; `MISS` when none does.
+    found_within (float): length of the shortest list of candidates that holds the
+        gold: its place in the generator's list, or, where the generator ranks nothing,
+        its rank. `MISS` when the gold was not found, or was put in.
     n_candidates (int): entities that were scored.
     predicted (str | None): id of the linked entity, None for NIL.
     probability (float): probability of what was predicted.
@@ -39,6 +42,12 @@ class Outcome:
         which bear the mention as their exact name, or among all candidates when no
         entity does.
     groups (tuple[str, ...]): groups that the mention is reported in.
+    label (str): type of the mention, else of its entity; "" if nobody said.
+    ambiguity (int): entities that bear the mention as their exact name.
+    pictured (bool): the mention or its document has pictures.
+    seen (bool | None): the gold is one of the training data; None where these are not
+        known, and for NIL.
+    injected (bool): the gold was put among the candidates (protocol "paper").
     """
 
     document: str
@@ -55,6 +64,11 @@ class Outcome:
     nil_probability: float
     chance: float
     groups: tuple[str, ...]
+    label: str = ""
+    ambiguity: int = 0
+    pictured: bool = False
+    seen: bool | None = None
+    injected: bool = False
 
     @property
     def retrieved(self) -> bool:
@@ -70,22 +84,30 @@ class Outcome:
         """RETURNS (dict[str, Any]): JSON without inf: a gold that is no candidate has
         the rank null and "retrieved": false."""
         return {
-            "document": self.document,
-            "start": self.start,
-            "end": self.end,
-            "text": self.text,
-            "gold": self.gold,
-            "in_kb": self.in_kb,
-            "retrieved": self.retrieved,
+            **asdict(self),
+            "groups": list(self.groups),
             "rank": self.rank if self.retrieved else None,
-            "n_candidates": self.n_candidates,
-            "predicted": self.predicted,
-            "correct": self.correct,
+            "found_within": None if self.found_within == MISS else self.found_within,
             "probability": round(self.probability, 6),
             "nil_probability": round(self.nil_probability, 6),
             "chance": round(self.chance, 6),
-            "groups": list(self.groups),
+            "retrieved": self.retrieved,
+            "correct": self.correct,
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """data (Mapping[str, Any]): what `to_json` gave; further keys are passed over.
+        RETURNS (Outcome): the same outcome, probabilities to six digits.
+        RAISES (KeyError): a key is missing.
+        """
+        values = {name: data[name] for name in cls.__slots__}
+        values["groups"] = tuple(data["groups"])
+        if values["rank"] is None and data["gold"] is not None:
+            values["rank"] = MISS
+        if values["found_within"] is None:
+            values["found_within"] = MISS
+        return cls(**values)
 
 
 def outcomes_of(
@@ -94,31 +116,34 @@ def outcomes_of(
     golds: Sequence[Gold],
     *,
     threshold: float = 0.0,
-    retrieved: Mapping[int, Sequence[np.ndarray]] | None = None,
+    seen: Collection[str] | None = None,
 ) -> list[Outcome]:
-    """Compare scored mentions with their labels. The gold is never added to the
-    candidates.
+    """Compare scored mentions with their labels. No gold is added to the candidates
+    here.
 
     kb (DweKnowledgeBase): the KB whose rows the mentions hold.
     scored (Sequence[ScoredMention]): the linker's scores.
     golds (Sequence[Gold]): the label of each.
     threshold (float): a link needs at least this probability.
-    retrieved (Mapping[int, Sequence[np.ndarray]] | None): by list size, the rows that
-        the candidate generator finds for each mention; a size that is left out is cut
-        from the scored candidates.
+    seen (Collection[str] | None): ids of the golds of the training data.
     RETURNS (list[Outcome]): one for each mention.
     """
-    gold_rows = _gold_rows(kb, golds)
+    rows_of_golds = gold_rows(kb, golds)
     best_rows = np.array([s.rows[0] if len(s.rows) else -1 for s in scored], np.int32)
     best_ids = iter(kb.ids(best_rows[best_rows >= 0]))
     best = [next(best_ids) if row >= 0 else None for row in best_rows]
     namesakes = kb.exact([s.text for s in scored])
+    labels = _labels(kb, golds, rows_of_golds)
     outcomes: list[Outcome] = []
     for i, (mention, gold) in enumerate(zip(scored, golds)):
         check_finite(mention, gold.document)
-        row = int(gold_rows[i])
+        row = int(rows_of_golds[i])
         linked = is_linked(mention, threshold)
         rank = None if gold.kb_id is None else rank_of(mention, row)
+        where = np.flatnonzero((mention.rows == row) & (row >= 0))
+        found_by = (
+            FoundBy(int(mention.found_by[where[0]])) if len(where) else FoundBy(0)
+        )
         outcomes.append(
             Outcome(
                 document=gold.document,
@@ -128,7 +153,7 @@ def outcomes_of(
                 gold=gold.kb_id,
                 in_kb=row >= 0,
                 rank=rank,
-                found_within=_found_within(rank, row, i, retrieved or {}),
+                found_within=_found_within(mention, rank, where, found_by),
                 n_candidates=len(mention.rows),
                 predicted=best[i] if linked else None,
                 probability=float(
@@ -137,6 +162,11 @@ def outcomes_of(
                 nil_probability=float(mention.nil_probability),
                 chance=_chance(row, namesakes[i], mention.rows),
                 groups=gold.groups,
+                label=labels[i],
+                ambiguity=len(namesakes[i]),
+                pictured=gold.pictured,
+                seen=None if seen is None or gold.kb_id is None else gold.kb_id in seen,
+                injected=FoundBy.INJECTED in found_by,
             )
         )
     return outcomes
@@ -176,7 +206,9 @@ def check_finite(mention: ScoredMention, document: str) -> None:
         raise DweError(Errors.E410.format(mention=mention.text, doc=document))
 
 
-def _gold_rows(kb: "DweKnowledgeBase", golds: Sequence[Gold]) -> np.ndarray:
+def gold_rows(kb: "DweKnowledgeBase", golds: Sequence[Gold]) -> np.ndarray:
+    """RETURNS (np.ndarray): KB row of each gold, -1 for NIL and for those that the KB
+    lacks. Shape: (len(golds),), int32"""
     rows = np.full(len(golds), -1, dtype=np.int32)
     labelled = [i for i, gold in enumerate(golds) if gold.kb_id is not None]
     ids = [golds[i].kb_id or "" for i in labelled]
@@ -185,23 +217,26 @@ def _gold_rows(kb: "DweKnowledgeBase", golds: Sequence[Gold]) -> np.ndarray:
     return rows
 
 
+def _labels(
+    kb: "DweKnowledgeBase", golds: Sequence[Gold], rows: np.ndarray
+) -> list[str]:
+    """Types of mentions: their own, else the key "type" of their entity."""
+    labels = [gold.label for gold in golds]
+    unknown = [i for i, row in enumerate(rows) if row >= 0 and not labels[i]]
+    for i, entity in zip(unknown, kb.entities(rows[unknown])):
+        labels[i] = str(entity.extra.get(TYPE) or "")
+    return labels
+
+
 def _found_within(
+    mention: ScoredMention,
     rank: float | None,
-    row: int,
-    mention: int,
-    retrieved: Mapping[int, Sequence[np.ndarray]],
+    where: np.ndarray,
+    found_by: FoundBy,
 ) -> float:
-    """A generator that returns more than it was asked for is cut by score."""
-    if rank is None or rank == MISS:
+    if rank is None or not len(where) or FoundBy.INJECTED in found_by:
         return MISS
-    for n in RECALL_AT:
-        rows = retrieved[n][mention] if n in retrieved else None
-        if rows is None or len(rows) > n:
-            if rank <= n:
-                return n
-        elif row in rows:
-            return n
-    return MISS
+    return rank if FoundBy.ALL in found_by else float(mention.places[where[0]] + 1)
 
 
 def _chance(row: int, namesakes: np.ndarray, candidates: np.ndarray) -> float:

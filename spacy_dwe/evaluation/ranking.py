@@ -1,17 +1,18 @@
-"""Ranking metrics with confidence intervals by bootstrap over documents."""
+"""What is measured on labelled mentions, as a whole and by kinds of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import DweError, Errors
-from .outcomes import RECALL_AT, Outcome
+from .bootstrap import DRAWS, document_index, ratio_intervals
+from .calibration import calibration
+from .outcomes import Outcome
 
 TOP_K = (1, 3, 5, 10, 20)
-DRAWS = 2000
-LEVEL = 0.95
-BLOCK_CELLS = 4_000_000
+RECALL_AT = (1, 10, 20, 50, 100)
 
 
 def metrics(
@@ -24,29 +25,46 @@ def metrics(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """METRICS.json: what was run, the metrics over all mentions, and by group.
+    """METRICS.json: what was run, the metrics over all mentions, and of parts of them.
 
-    protocol (str): "candidates" (the best by name), "full" (all of the KB).
+    protocol (str): "candidates" (the best by name), "full" (all of the KB), or "paper"
+        (100 by fuzzy name, the gold put in).
     channels (Sequence[str]): the scoring channels that were on.
     inputs (str): "text" or "text+image".
     n_unlabelled (int): mentions without a label, which are in no metric.
     draws (int): bootstrap draws.
     seed (int): seed of the draws.
     RETURNS (dict[str, Any]): fractions, not percent; None where a metric is undefined.
+        `by` holds the same keys for each group that the data names, `breakdowns` for
+        each kind of mention: by type, by ambiguity of the name, with and without
+        pictures, and, where the training data is known, by gold seen there or not.
     """
-    groups = sorted({group for outcome in outcomes for group in outcome.groups})
+    everything = np.ones(len(outcomes), dtype=bool)
+    by = _groups(outcomes)
+    breakdowns = _breakdowns(outcomes)
+    parts = {
+        ("all", ""): everything,
+        **{("by", group): mask for group, mask in by.items()},
+        **{
+            (kind, value): mask
+            for kind, masks in breakdowns.items()
+            for value, mask in masks.items()
+        },
+    }
+    measured = dict(zip(parts, _measure(outcomes, list(parts.values()), draws, seed)))
+    n_injected = sum(outcome.injected for outcome in outcomes)
     return {
         "protocol": protocol,
-        "injected": False,
+        "injected": protocol == "paper" or n_injected > 0,
+        "n_injected": n_injected,
         "channels": list(channels),
         "inputs": inputs,
         "n_unlabelled": n_unlabelled,
-        **measure(outcomes, draws=draws, seed=seed),
-        "by": {
-            group: measure(
-                [o for o in outcomes if group in o.groups], draws=draws, seed=seed
-            )
-            for group in groups
+        **measured["all", ""],
+        "by": {group: measured["by", group] for group in by},
+        "breakdowns": {
+            kind: {value: measured[kind, value] for value in masks}
+            for kind, masks in breakdowns.items()
         },
     }
 
@@ -59,65 +77,72 @@ def measure(
     * `n`, `topK`, `mrr`: over the mentions whose gold is an entity. The rank is among
       entities only; a gold that is not in the KB or was not retrieved is a miss (rank
       ∞). Equal scores share the middle of their ranks, so a tie at the top is no hit.
-    * `recall@K`: share of these whose gold is in a list of K candidates.
-    * `n_not_in_kb`: how many of these the KB does not hold.
+    * `mean_rank`, `median_rank`: over the golds that are candidates; `n_not_retrieved`
+      are not.
+    * `recall@K`: share of `n` whose gold is among the first K candidates, in the order
+      in which they were found.
+    * `n_not_in_kb`: how many of `n` the KB does not hold.
     * `chance`: mean Top-1 of a blind draw among the entities of the mention's name.
     * `accuracy`: share of right decisions over all mentions, NIL among the decisions.
     * `nil_precision`, `nil_recall`, `nil_f1`: NIL as the class that is looked for.
+    * `ece`, `reliability`: see `calibration`.
     * `intervals`: 95 % bootstrap intervals, documents drawn with replacement.
 
     RETURNS (dict[str, Any]): None where nothing was there to be measured.
     """
-    ranked = [outcome for outcome in outcomes if outcome.rank is not None]
-    ranks = _ranks(ranked)
-    found = np.array([o.found_within for o in ranked], dtype=np.float64)
-    intervals = bootstrap_intervals(ranked, RANK_METRICS, draws=draws, seed=seed)
-    return {
-        "n": len(ranked),
-        "n_documents": len({outcome.document for outcome in outcomes}),
-        "n_nil": len(outcomes) - len(ranked),
-        "n_not_in_kb": sum(not outcome.in_kb for outcome in ranked),
-        **{f"top{k}": _mean(ranks <= k) for k in TOP_K},
-        "mrr": _mean(1 / ranks),
-        **{f"recall@{k}": _mean(found <= k) for k in RECALL_AT},
-        "chance": _mean([outcome.chance for outcome in ranked]),
-        "accuracy": _mean([outcome.correct for outcome in outcomes]),
-        **_nil_metrics(outcomes),
-        "intervals": intervals,
-    }
+    return _measure(outcomes, [np.ones(len(outcomes), dtype=bool)], draws, seed)[0]
 
 
-Contribution = Callable[[np.ndarray], np.ndarray]
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Outcomes as arrays. Shape of each: (n_mentions,)
 
-RANK_METRICS: dict[str, Contribution] = {
-    "top1": lambda ranks: (ranks <= 1).astype(np.float64),
-    "mrr": lambda ranks: 1 / ranks,
-}
-"""What each mention adds to a metric that is a mean over mentions."""
-
-
-def bootstrap_intervals(
-    ranked: Sequence[Outcome],
-    contributions: dict[str, Contribution],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, list[float]]:
-    """95 % intervals of means over mentions, by drawing documents with replacement:
-    the mentions of one document are not independent of each other.
-
-    RETURNS (dict[str, list[float]]): low and high by metric; empty without mentions or
-        without draws.
+    ranks (np.ndarray): inf for a miss; 1 for NIL, where `ranked` is False.
     """
-    if not ranked or not draws:
-        return {}
-    ranks = _ranks(ranked)
-    values = np.stack([of_rank(ranks) for of_rank in contributions.values()])
-    low, high = _bootstrap(values, _document_index(ranked), draws, seed)
-    return {
-        name: [round(float(a), 6), round(float(b), 6)]
-        for name, a, b in zip(contributions, low, high)
-    }
+
+    documents: np.ndarray
+    ranked: np.ndarray
+    ranks: np.ndarray
+    found_within: np.ndarray
+    in_kb: np.ndarray
+    correct: np.ndarray
+    predicted_nil: np.ndarray
+    probability: np.ndarray
+    chance: np.ndarray
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> "_Columns":
+        ranks = [1.0 if o.rank is None else o.rank for o in outcomes]
+        return cls(
+            documents=document_index([o.document for o in outcomes]),
+            ranked=np.array([o.rank is not None for o in outcomes], dtype=bool),
+            ranks=np.array(ranks, dtype=np.float64),
+            found_within=np.array([o.found_within for o in outcomes], np.float64),
+            in_kb=np.array([o.in_kb for o in outcomes], dtype=bool),
+            correct=np.array([o.correct for o in outcomes], dtype=bool),
+            predicted_nil=np.array([o.predicted is None for o in outcomes], bool),
+            probability=np.array([o.probability for o in outcomes], np.float64),
+            chance=np.array([o.chance for o in outcomes], dtype=np.float64),
+        )
+
+
+Ratio = Callable[[_Columns], tuple[np.ndarray, np.ndarray]]
+"""What each mention adds to the numerator and to the denominator of a metric."""
+
+INTERVALS: Mapping[str, Ratio] = {
+    "top1": lambda c: (c.ranked & (c.ranks <= 1), c.ranked),
+    "top5": lambda c: (c.ranked & (c.ranks <= 5), c.ranked),
+    "mrr": lambda c: (c.ranked / c.ranks, c.ranked),
+    "accuracy": lambda c: (c.correct, np.ones_like(c.correct)),
+    "nil_f1": lambda c: (
+        2.0 * (~c.ranked & c.predicted_nil),
+        ~c.ranked + c.predicted_nil.astype(np.float64),
+    ),
+}
+"""Metrics that get an interval."""
+
+PAIRED = ("top1", "mrr")
+"""Metrics that two runs are compared by."""
 
 
 def paired_difference(
@@ -131,25 +156,44 @@ def paired_difference(
     from documents drawn together for both.
 
     RETURNS (dict[str, Any]): by metric `{"difference", "interval"}`, and `n`.
+    RAISES (DweError): the mentions are not the same.
+    """
+    differences, documents = paired_values(left, right)
+    result: dict[str, Any] = {"n": len(documents)}
+    if not len(documents):
+        return result
+    values = np.stack(list(differences.values()))
+    low, high = ratio_intervals(
+        values, np.ones_like(values), documents, draws=draws, seed=seed
+    )
+    for i, name in enumerate(differences):
+        result[name] = {
+            "difference": _rounded(values[i].mean()),
+            "interval": [_rounded(low[i]), _rounded(high[i])],
+        }
+    return result
+
+
+def paired_values(
+    left: Sequence[Outcome], right: Sequence[Outcome]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """How much better each mention fares in one run than in another.
+
+    RETURNS (tuple): differences by metric, and the document of each mention, of the
+        mentions whose gold is an entity. Shape of each: (n,)
+    RAISES (DweError): the mentions are not the same.
     """
     left = [outcome for outcome in left if outcome.rank is not None]
     right = [outcome for outcome in right if outcome.rank is not None]
     if [_key(outcome) for outcome in left] != [_key(outcome) for outcome in right]:
         raise DweError(Errors.E412.format(left=len(left), right=len(right)))
-    result: dict[str, Any] = {"n": len(left)}
-    if not left:
-        return result
-    left_ranks, right_ranks = _ranks(left), _ranks(right)
-    values = np.stack(
-        [of(left_ranks) - of(right_ranks) for of in RANK_METRICS.values()]
-    )
-    low, high = _bootstrap(values, _document_index(left), draws, seed)
-    for i, name in enumerate(RANK_METRICS):
-        result[name] = {
-            "difference": round(float(values[i].mean()), 6),
-            "interval": [round(float(low[i]), 6), round(float(high[i]), 6)],
-        }
-    return result
+    ours, theirs = _Columns.of(left), _Columns.of(right)
+    differences = {
+        name: INTERVALS[name](ours)[0].astype(np.float64)
+        - INTERVALS[name](theirs)[0].astype(np.float64)
+        for name in PAIRED
+    }
+    return differences, ours.documents
 
 
 def flip_rate(
@@ -171,69 +215,107 @@ def flip_rate(
     if not swapped:
         return {"n": 0, "flip_rate": None, "interval": None}
     values = np.array([[float(o.predicted == t) for o, t in swapped]])
-    documents = _document_index([o for o, _ in swapped])
-    low, high = _bootstrap(values, documents, draws, seed)
+    documents = document_index([o.document for o, _ in swapped])
+    low, high = ratio_intervals(
+        values, np.ones_like(values), documents, draws=draws, seed=seed
+    )
     return {
         "n": len(swapped),
-        "flip_rate": round(float(values.mean()), 6),
-        "interval": [round(float(low[0]), 6), round(float(high[0]), 6)],
+        "flip_rate": _rounded(values.mean()),
+        "interval": [_rounded(low[0]), _rounded(high[0])],
     }
 
 
-def _bootstrap(
-    values: np.ndarray, document: np.ndarray, draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of the mean of each row of values.
+def _measure(
+    outcomes: Sequence[Outcome], parts: Sequence[np.ndarray], draws: int, seed: int
+) -> list[dict[str, Any]]:
+    """Metrics of several parts of the outcomes, whose intervals share their draws."""
+    columns = _Columns.of(outcomes)
+    intervals = _intervals(columns, parts, draws, seed)
+    return [
+        _measure_part(columns, part) | {"intervals": own}
+        for part, own in zip(parts, intervals)
+    ]
 
-    values (np.ndarray): Shape: (n_metrics, n_mentions)
-    document (np.ndarray): document of each mention, 0..n_documents-1.
-        Shape: (n_mentions,)
-    RETURNS (tuple): low and high. Shape of each: (n_metrics,)
-    """
-    n_documents = int(document.max()) + 1
-    totals = np.stack(
-        [
-            np.bincount(document, weights=row)
-            for row in (*values, np.ones(len(document)))
-        ]
+
+def _measure_part(columns: _Columns, part: np.ndarray) -> dict[str, Any]:
+    ranked = part & columns.ranked
+    ranks, found = columns.ranks[ranked], columns.found_within[ranked]
+    retrieved = ranks[np.isfinite(ranks)]
+    return {
+        "n": len(ranks),
+        "n_documents": len(np.unique(columns.documents[part])),
+        "n_nil": int((part & ~columns.ranked).sum()),
+        "n_not_in_kb": int((ranked & ~columns.in_kb).sum()),
+        "n_not_retrieved": len(ranks) - len(retrieved),
+        **{f"top{k}": _mean(ranks <= k) for k in TOP_K},
+        "mrr": _mean(1 / ranks),
+        "mean_rank": _mean(retrieved),
+        "median_rank": float(np.median(retrieved)) if len(retrieved) else None,
+        **{f"recall@{k}": _mean(found <= k) for k in RECALL_AT},
+        "chance": _mean(columns.chance[ranked]),
+        "accuracy": _mean(columns.correct[part]),
+        **_nil_metrics(~columns.ranked[part], columns.predicted_nil[part]),
+        **calibration(columns.probability[part], columns.correct[part]),
+    }
+
+
+def _intervals(
+    columns: _Columns, parts: Sequence[np.ndarray], draws: int, seed: int
+) -> list[dict[str, list[float]]]:
+    """RETURNS (list): low and high by metric, of each part; empty without draws."""
+    if not draws or not len(columns.documents):
+        return [{} for _ in parts]
+    ratios = [of(columns) for of in INTERVALS.values()]
+    tops = np.stack([part * top for part in parts for top, _ in ratios])
+    bottoms = np.stack([part * bottom for part in parts for _, bottom in ratios])
+    lows, highs = ratio_intervals(
+        tops, bottoms, columns.documents, draws=draws, seed=seed
     )
-    rng = np.random.default_rng(seed)
-    block = max(1, BLOCK_CELLS // n_documents)
-    means: list[np.ndarray] = []
-    for first in range(0, draws, block):
-        size = min(block, draws - first)
-        drawn = rng.integers(n_documents, size=(size, n_documents))
-        drawn += np.arange(size)[:, None] * n_documents
-        times = np.bincount(drawn.ravel(), minlength=size * n_documents)
-        sums = totals @ times.reshape(size, n_documents).T.astype(np.float64)
-        means.append(sums[:-1] / sums[-1])
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(np.concatenate(means, axis=1), [tail, 1 - tail], axis=1)
-    return low, high
+    shape = (len(parts), len(ratios))
+    return [
+        {
+            name: [_rounded(low), _rounded(high)]
+            for name, low, high in zip(INTERVALS, own_lows, own_highs)
+            if not np.isnan(low)
+        }
+        for own_lows, own_highs in zip(lows.reshape(shape), highs.reshape(shape))
+    ]
 
 
-def _document_index(outcomes: Sequence[Outcome]) -> np.ndarray:
-    names = [outcome.document for outcome in outcomes]
-    return np.unique(names, return_inverse=True)[1].ravel()
+def _groups(outcomes: Sequence[Outcome]) -> dict[str, np.ndarray]:
+    names = sorted({group for outcome in outcomes for group in outcome.groups})
+    return {name: np.array([name in o.groups for o in outcomes]) for name in names}
+
+
+def _breakdowns(outcomes: Sequence[Outcome]) -> dict[str, dict[str, np.ndarray]]:
+    kinds: dict[str, Callable[[Outcome], str]] = {
+        "type": lambda o: o.label,
+        "ambiguity": lambda o: _ambiguity(o.ambiguity),
+        "image": lambda o: "with" if o.pictured else "without",
+        "seen": lambda o: {None: "", True: "seen", False: "unseen"}[o.seen],
+    }
+    breakdowns = {}
+    for kind, value_of in kinds.items():
+        values = np.array([value_of(outcome) for outcome in outcomes], dtype=object)
+        present = sorted({value for value in values if value})
+        breakdowns[kind] = {value: values == value for value in present}
+    return breakdowns
+
+
+def _ambiguity(n: int) -> str:
+    """Entities of the mention's exact name: the size of the choice that it leaves."""
+    if n <= 1:
+        return str(n)
+    return "2–5" if n <= 5 else "6+"
 
 
 def _key(outcome: Outcome) -> tuple[str, int, int, str | None]:
     return outcome.document, outcome.start, outcome.end, outcome.gold
 
 
-def _ranks(ranked: Sequence[Outcome]) -> np.ndarray:
-    return np.array([outcome.rank for outcome in ranked], dtype=np.float64)
-
-
-def _mean(values: Any) -> float | None:
-    values = np.asarray(values, dtype=np.float64)
-    return round(float(values.mean()), 6) if len(values) else None
-
-
-def _nil_metrics(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+def _nil_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
     """Undefined (None) where neither a label nor a decision is NIL."""
-    gold = np.array([outcome.gold is None for outcome in outcomes], dtype=bool)
-    predicted = np.array([outcome.predicted is None for outcome in outcomes], bool)
     hits = int((gold & predicted).sum())
     n_gold, n_predicted = int(gold.sum()), int(predicted.sum())
     return {
@@ -243,5 +325,13 @@ def _nil_metrics(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
     }
 
 
+def _mean(values: np.ndarray) -> float | None:
+    return _rounded(values.mean()) if len(values) else None
+
+
 def _ratio(part: int, whole: int) -> float | None:
-    return round(part / whole, 6) if whole else None
+    return _rounded(part / whole) if whole else None
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..datasets.documents import Document, make_docs, read_documents
 from ..errors import DweError, Errors
+from .bootstrap import DRAWS
 from .evaluate import Evaluation, evaluate_docs
-from .ranking import DRAWS, flip_rate, paired_difference
+from .ranking import flip_rate, paired_difference
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -29,6 +29,8 @@ class FoundBy(IntFlag):
     CONTEXT: the words around the mention hold other words of a name.
     DENSE: the description's vector is near that of the mention in its context.
     ALL: nothing was looked for: every entity is a candidate.
+    INJECTED: it was put in because it is right, which only an evaluation by the
+        protocol "paper" does.
     """
 
     EXACT = 1
@@ -38,6 +40,7 @@ class FoundBy(IntFlag):
     CONTEXT = 16
     DENSE = 32
     ALL = 64
+    INJECTED = 128
 
 
 @cache

@@ -39,6 +39,8 @@ class ScoredMention:
     rows (np.ndarray): KB rows of the candidates. Shape: (n_candidates,), int32
     found_by (np.ndarray): how each was found, as `FoundBy`.
         Shape: (n_candidates,), uint8
+    places (np.ndarray): where each stood in the generator's list, from 0.
+        Shape: (n_candidates,), int32
     scores (np.ndarray): combined logits, rounded to `SCORE_DECIMALS`.
         Shape: (n_candidates,), float32
     probabilities (np.ndarray): softmax over candidates and NIL.
@@ -54,6 +56,7 @@ class ScoredMention:
     text: str
     rows: np.ndarray
     found_by: np.ndarray
+    places: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray
     nil_score: float

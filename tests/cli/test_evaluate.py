@@ -83,9 +83,9 @@ def test_docbin_and_jsonl_give_the_same_metrics(kb_path, data, tmp_path):
             label = mention.get("kb_id", "") if "kb_id" in mention else ""
             span = doc.char_span(mention["start"], mention["end"])
             spans.append(
-                Span(doc, span.start, span.end, label="X", kb_id=label or "NIL")
+                Span(doc, span.start, span.end, label="ENTITY", kb_id=label or "NIL")
                 if "kb_id" in mention
-                else Span(doc, span.start, span.end, label="X")
+                else Span(doc, span.start, span.end, label="ENTITY")
             )
         doc.set_ents(spans)
         for ent, mention in zip(doc.ents, document["mentions"]):
@@ -111,9 +111,58 @@ def test_nothing_is_written_when_something_fails(kb_path, tmp_path):
 def test_bad_input_is_named(kb_path, data, tmp_path):
     with pytest.raises(DweError, match=r"missing\.jsonl"):
         evaluate("blank:en", tmp_path / "missing.jsonl", kb=kb_path)
-    with pytest.raises(DweError, match=r"fuzzy.*names, exact, hybrid"):
-        evaluate("blank:en", data, kb=kb_path, candidates="fuzzy")
+    with pytest.raises(DweError, match=r"nearby.*names, exact, hybrid"):
+        evaluate("blank:en", data, kb=kb_path, candidates="nearby")
     broken = tmp_path / "broken.spacy"
     broken.write_bytes(b"not a DocBin")
     with pytest.raises(DweError, match=r"broken\.spacy"):
         evaluate("blank:en", broken, kb=kb_path)
+
+
+def test_all_outputs_at_once(kb_path, data, tmp_path):
+    train = tmp_path / "train.jsonl"
+    train.write_text(json.dumps(DOCUMENTS[0]) + "\n")
+    metrics = evaluate(
+        "blank:en",
+        data,
+        kb=kb_path,
+        train=[train],
+        trec=tmp_path / "trec",
+        nif=tmp_path / "links.ttl",
+    )
+    assert metrics["breakdowns"]["seen"]["seen"]["n"] == 1
+    assert metrics["breakdowns"]["seen"]["unseen"]["n"] == 1
+    assert sorted(p.name for p in (tmp_path / "trec").iterdir()) == [
+        "qrels.txt",
+        "run.txt",
+    ]
+    assert "Sakartvelo beat Georgia" in (tmp_path / "links.ttl").read_text()
+
+
+def test_a_run_of_scores_that_are_no_numbers_stops(kb_path, data, tmp_path):
+    """Weights of a network that diverged."""
+    import numpy as np
+    import torch
+
+    nlp = spacy.blank("en")
+    linker = nlp.add_pipe("dwe_linker")
+    linker.load_kb(kb_path)
+    doc = nlp.make_doc("Georgia won.")
+    doc.set_ents([doc.char_span(0, 7, label="LOC")])
+    nlp.get_pipe("dwe_linker")(doc)
+    with torch.no_grad():
+        linker.network_shim.network.combiner.weight[:] = np.nan
+    nlp.to_disk(tmp_path / "diverged")
+    output = tmp_path / "metrics.json"
+    with pytest.raises(DweError, match="document 1"):
+        evaluate(tmp_path / "diverged", data, output=output)
+    assert not output.exists()
+
+
+def test_the_type_of_a_mention_is_its_label(kb_path, data, tmp_path):
+    typed = tmp_path / "typed.jsonl"
+    document = json.loads(json.dumps(DOCUMENTS[0]))
+    document["mentions"][0]["type"] = "Island"
+    typed.write_text(json.dumps(document) + "\n")
+    metrics = evaluate("blank:en", typed, kb=kb_path)
+    assert metrics["breakdowns"]["type"].keys() == {"Island"}

@@ -1,7 +1,8 @@
 import pytest
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.evaluation.evaluate import evaluate_docs, prediction_records
+from spacy_dwe.evaluation.evaluate import evaluate_docs
+from spacy_dwe.evaluation.predictions import prediction_records
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_exact_candidates_are_the_namesakes(nlp, linker, labelled):
 
 def test_best_candidates_are_kept_for_predictions(nlp, linker, docs):
     evaluation = evaluate_docs(nlp, linker, docs, candidates="all", keep=2)
-    records = list(prediction_records(linker, evaluation))
+    records = list(prediction_records(linker.kb, evaluation))
     assert [record["document"] for record in records] == ["1", "2", "3", "4"]
     best = records[0]["candidates"]
     assert best[0]["id"] == "Q4"
@@ -63,8 +64,8 @@ def test_best_candidates_are_kept_for_predictions(nlp, linker, docs):
 
 
 def test_unknown_candidates_are_refused(nlp, linker, docs):
-    with pytest.raises(DweError, match="names, exact, hybrid, dense, all"):
-        evaluate_docs(nlp, linker, docs, candidates="fuzzy")
+    with pytest.raises(DweError, match="names, exact, hybrid, dense, all, fuzzy"):
+        evaluate_docs(nlp, linker, docs, candidates="nearby")
 
 
 def test_documents_without_a_label_are_an_error(nlp, linker, labelled):

@@ -25,6 +25,7 @@ def scored(rows, scores, *, text="Georgia", nil_score=-9.0):
         text=text,
         rows=np.array(rows, dtype=np.int32),
         found_by=np.ones(len(rows), dtype=np.uint8),
+        places=np.arange(len(rows), dtype=np.int32),
         scores=np.array(scores, dtype=np.float32),
         probabilities=probabilities[:-1],
         nil_score=nil_score,
@@ -61,7 +62,7 @@ def test_outcome_of_a_link(kb):
     assert not outcome.correct
     assert outcome.retrieved
     assert outcome.rank == 2
-    assert outcome.found_within == 10
+    assert outcome.found_within == 2
     assert outcome.chance == 0.5
     assert outcome.groups == ("undecidable",)
 

@@ -1,0 +1,95 @@
+"""Confidence intervals by drawing documents with replacement: the mentions of one
+document are not independent of each other (Efron & Tibshirani, 1993, chapter 8)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+DRAWS = 10_000
+LEVEL = 0.95
+BLOCK_CELLS = 4_000_000
+"""Document counts held at once: bounds memory, whatever the number of documents."""
+
+
+def ratio_intervals(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    documents: np.ndarray,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of Σ numerator / Σ denominator, each drawn over the same documents. A
+    mean over some mentions has a denominator of one for these and zero for others.
+
+    numerators, denominators (np.ndarray): what each mention adds.
+        Shape: (n_metrics, n_mentions)
+    documents (np.ndarray): document of each mention, 0..n_documents - 1.
+        Shape: (n_mentions,)
+    draws (int): at least 1.
+    RETURNS (tuple[np.ndarray, np.ndarray]): low and high; NaN where the denominator is
+        zero in every draw. Shape of each: (n_metrics,)
+    """
+    tail = (1 - LEVEL) / 2
+    ratios = ratio_draws(numerators, denominators, documents, draws=draws, seed=seed)
+    defined = ~np.isnan(ratios).all(axis=1)
+    bounds = np.full((2, len(ratios)), np.nan)
+    if defined.any():
+        levels = [tail, 1 - tail]
+        # Quick where nothing is undefined, which nanquantile is not.
+        whole = defined & ~np.isnan(ratios).any(axis=1)
+        bounds[:, whole] = np.quantile(ratios[whole], levels, axis=1)
+        partly = defined & ~whole
+        if partly.any():
+            bounds[:, partly] = np.nanquantile(ratios[partly], levels, axis=1)
+    return bounds[0], bounds[1]
+
+
+def ratio_draws(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    documents: np.ndarray,
+    *,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
+    """RETURNS (np.ndarray): the ratios of each draw, NaN for 0 / 0, see
+    `ratio_intervals`. Shape: (n_metrics, draws)"""
+    n_documents = int(documents.max()) + 1 if len(documents) else 0
+    tops, bottoms = (
+        _by_document(rows, documents, n_documents)
+        for rows in (numerators, denominators)
+    )
+    blocks = []
+    for times in _drawn(n_documents, draws, seed):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            blocks.append((tops @ times) / (bottoms @ times))
+    return np.concatenate(blocks, axis=1)
+
+
+def document_index(documents: Sequence[str]) -> np.ndarray:
+    """RETURNS (np.ndarray): a number for each name. Shape: (len(documents),), int64"""
+    if not len(documents):
+        return np.zeros(0, dtype=np.int64)
+    return np.unique(np.asarray(documents), return_inverse=True)[1].ravel()
+
+
+def _by_document(
+    rows: np.ndarray, documents: np.ndarray, n_documents: int
+) -> np.ndarray:
+    return np.stack(
+        [np.bincount(documents, weights=row, minlength=n_documents) for row in rows]
+    )
+
+
+def _drawn(n_documents: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """YIELDS (np.ndarray): how often each document is drawn.
+    Shape: (n_documents, size of the block)"""
+    rng = np.random.default_rng(seed)
+    block = max(1, BLOCK_CELLS // max(1, n_documents))
+    for first in range(0, draws, block):
+        size = min(block, draws - first)
+        drawn = rng.integers(n_documents, size=(size, n_documents))
+        drawn += np.arange(size)[:, None] * n_documents
+        times = np.bincount(drawn.ravel(), minlength=size * n_documents)
+        yield times.reshape(size, n_documents).T.astype(np.float64)
