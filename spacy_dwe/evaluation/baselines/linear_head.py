@@ -1,0 +1,172 @@
+"""A linear map of the text vector beside the features: what a network must beat."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ...model.combiner import CombinedScores, Combiner
+from ...model.losses import info_nce, linking_loss
+from ...training.batching import with_targets
+from .combiner import NIL_SHARE, Score
+from .prepared import LabelledMentions
+
+if TYPE_CHECKING:
+    from ...kb.vectors import VectorSet
+    from ...model.network import LinkingBatch
+
+BATCH = 128
+MAX_EPOCHS = 15
+PATIENCE = 3
+"""Epochs without a better development Top-1 before training stops."""
+HEAD_RATE = 1e-3
+COMBINER_RATE = 1e-2
+WEIGHT_DECAY = 1e-2
+INITIAL_TEMPERATURE = 0.05
+
+
+class LinearHead(nn.Module):
+    """q = unit(u + W u), W zero at first, compared with description vectors; its
+    standardised cosine is one more feature beside the combiner's.
+
+    combiner (Combiner): of the other features, fitted already.
+    vectors (VectorSet): description vectors of the KB.
+    """
+
+    def __init__(self, combiner: Combiner, vectors: "VectorSet") -> None:
+        super().__init__()
+        self.combiner = Combiner(combiner.layout)
+        self.combiner.load_state_dict(combiner.state_dict())
+        self.correction = nn.Linear(vectors.dim, vectors.dim, bias=False)
+        nn.init.zeros_(self.correction.weight)
+        self.weight = nn.Parameter(torch.tensor(0.5))
+        self.log_temperature = nn.Parameter(torch.tensor(INITIAL_TEMPERATURE).log())
+        self.vectors = vectors
+
+    def forward(
+        self, batch: "LinkingBatch", texts: Tensor
+    ) -> tuple[CombinedScores, Tensor, Tensor, Tensor]:
+        """texts (Tensor): unit vectors of mentions. *Shape:* ``(batch, dim)``
+        RETURNS (tuple): scores, queries (batch, dim), vectors of the candidates
+            (batch, candidates, dim), and which of these there are.
+        """
+        queries = normalize(texts + self.correction(texts), dim=-1)
+        rows = batch.rows.numpy()
+        gathered, there = self.vectors.gather(np.maximum(rows, 0).ravel())
+        entities = torch.from_numpy(gathered.reshape(*rows.shape, -1))
+        present = torch.from_numpy(there.reshape(rows.shape) & (rows >= 0))
+        cosines = torch.einsum("bd,bcd->bc", queries, entities)
+        added = self.weight * (cosines - self.vectors.mean) / self.vectors.std
+        scores = self.combiner(
+            batch.features,
+            batch.present,
+            batch.candidates,
+            batch.described,
+        )
+        logits = scores.logits + torch.where(present, added, 0.0)
+        combined = CombinedScores(logits, scores.nil, scores.by_column)
+        return combined, queries, entities, present
+
+
+def fit_linear_head(
+    train: LabelledMentions,
+    dev: LabelledMentions,
+    combiner: Combiner,
+    vectors: "VectorSet",
+    seed: int = 0,
+) -> tuple[LinearHead, int]:
+    """Train head and combiner together by cross-entropy over the candidates and NIL,
+    and the head by InfoNCE over candidates and the golds of the batch.
+
+    train, dev (LabelledMentions): to fit to, and to stop by.
+    combiner (Combiner): fitted weights to start from.
+    vectors (VectorSet): description vectors of the text encoder.
+    seed (int): of the order of the mentions.
+    RETURNS (tuple[LinearHead, int]): the best head by development Top-1, and its epoch;
+        0 is the start.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _fit(train, dev, LinearHead(combiner, vectors), seed)
+
+
+def by_linear_head(mentions: LabelledMentions, head: LinearHead) -> Score:
+    """RETURNS (Score): scores by head and features."""
+    texts = mentions.texts
+    assert texts is not None, "a head has text vectors to map"
+
+    def score(batch: "LinkingBatch", which: np.ndarray) -> CombinedScores:
+        return head(batch, torch.from_numpy(texts[which]))[0]
+
+    return score
+
+
+def _fit(
+    train: LabelledMentions, dev: LabelledMentions, head: LinearHead, seed: int
+) -> tuple[LinearHead, int]:
+    assert train.texts is not None
+    nil_share = 0.0 if any(gold.kb_id is None for gold in train.golds) else NIL_SHARE
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": head.combiner.parameters(), "lr": COMBINER_RATE},
+            {"params": head.correction.parameters(), "weight_decay": WEIGHT_DECAY},
+            {"params": [head.weight, head.log_temperature], "lr": COMBINER_RATE},
+        ],
+        lr=HEAD_RATE,
+        weight_decay=0.0,
+    )
+    rng = np.random.default_rng(seed)
+    best, best_epoch = _top1(dev, head), 0
+    kept = {name: value.clone() for name, value in head.state_dict().items()}
+    for epoch in range(1, MAX_EPOCHS + 1):
+        order = rng.permutation(len(train))
+        for first in range(0, len(order), BATCH):
+            which = np.sort(order[first : first + BATCH])
+            batch = train.batch(which)
+            optimiser.zero_grad()
+            _loss(head, batch, train, which, nil_share).backward()
+            torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            optimiser.step()
+        reached = _top1(dev, head)
+        if reached > best:
+            best, best_epoch = reached, epoch
+            kept = {name: value.clone() for name, value in head.state_dict().items()}
+        elif epoch - best_epoch >= PATIENCE:
+            break
+    head.load_state_dict(kept)
+    return head, best_epoch
+
+
+def _loss(
+    head: LinearHead,
+    batch: "LinkingBatch",
+    train: LabelledMentions,
+    which: np.ndarray,
+    nil_share: float,
+) -> Tensor:
+    assert train.texts is not None
+    batch, targets = with_targets(batch, train.rows[which], nil_share)
+    texts = torch.from_numpy(train.texts[which])
+    scores, queries, entities, present = head(batch, texts)
+    linking = linking_loss(scores.log_probabilities(), targets)
+    contrast = info_nce(
+        queries,
+        entities,
+        present & batch.candidates,
+        targets,
+        torch.from_numpy(train.rows[which].astype(np.int64)),
+        head.log_temperature.exp(),
+    )
+    return linking + contrast
+
+
+def _top1(mentions: LabelledMentions, head: LinearHead) -> float:
+    """Share of golds that stand first."""
+    scored = mentions.scored(by_linear_head(mentions, head))
+    firsts = [s.rows[0] if len(s.rows) else -1 for s in scored]
+    known = mentions.rows >= 0
+    if not known.any():
+        return 0.0
+    return float((np.array(firsts)[known] == mentions.rows[known]).mean())

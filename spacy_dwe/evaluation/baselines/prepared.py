@@ -1,0 +1,143 @@
+"""Labelled mentions with all that a baseline may look at, computed once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from spacy.tokens import Doc
+
+from ...linking import rank_candidates
+from ...mentions import mentions_of
+from ...model.channels import FeatureLayout
+from ..evaluate import run_before_linker
+from ..gold import Gold, gold_mentions
+from ..outcomes import gold_rows
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ...evidence import Evidence, PreparedMention
+    from ...kb.candidates import CandidateGenerator
+    from ...kb.knowledge_base import DweKnowledgeBase
+    from ...mentions import Mention
+    from ...model.combiner import CombinedScores
+    from ...model.network import LinkingBatch
+    from ...model.scoring import ScoredMention
+
+MENTIONS_AT_A_TIME = 256
+DWE = "dwe"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledMentions:
+    """Mentions, their labels and the features of their candidates.
+
+    rows (np.ndarray): KB row of each gold, -1 for NIL and for those that the KB lacks.
+        Shape: (n,), int32
+    prepared (list[PreparedMention]): without token states.
+    texts (np.ndarray | None): unit vectors of mentions in context, None without a text
+        encoder. Shape: (n, dim), float32
+    layout (FeatureLayout): the columns of the features, those of dwe left out.
+    """
+
+    kb: "DweKnowledgeBase"
+    mentions: "list[Mention]"
+    golds: list[Gold]
+    rows: np.ndarray
+    prepared: "list[PreparedMention]"
+    texts: np.ndarray | None
+    layout: FeatureLayout
+
+    def __len__(self) -> int:
+        return len(self.mentions)
+
+    def batches(self, size: int = MENTIONS_AT_A_TIME) -> "Iterator[LinkingBatch]":
+        """YIELDS (LinkingBatch): mentions in order, without inputs of a network."""
+        for first in range(0, len(self), size):
+            yield self.batch(np.arange(first, min(first + size, len(self))))
+
+    def batch(self, which: np.ndarray) -> "LinkingBatch":
+        """RETURNS (LinkingBatch): some mentions, by position."""
+        from ...training.batching import collate
+
+        return collate(
+            [self.prepared[i] for i in which.tolist()],
+            heads={},
+            image_dim=0,
+            pooled=True,
+            device="cpu",
+        )
+
+    def has(self, channel: str) -> bool:
+        """RETURNS (bool): whether a channel says anything of any candidate."""
+        columns = self.layout.columns(channel)
+        return bool(columns) and any(p.present[:, columns].any() for p in self.prepared)
+
+    def scored(
+        self, score: "Callable[[LinkingBatch, np.ndarray], CombinedScores]"
+    ) -> "list[ScoredMention]":
+        """Rank the candidates of every mention.
+
+        score (Callable): gives the logits of a batch, whose positions it is told.
+        RETURNS (list[ScoredMention]): one a mention; `doc` is that of the mention.
+        """
+        import torch
+
+        ranked: list[ScoredMention] = []
+        for first in range(0, len(self), MENTIONS_AT_A_TIME):
+            which = np.arange(first, min(first + MENTIONS_AT_A_TIME, len(self)))
+            with torch.inference_mode():
+                scores = score(self.batch(which), which)
+            ranked += rank_candidates(
+                self.mentions[first : which[-1] + 1],
+                self.prepared[first : which[-1] + 1],
+                scores,
+                layout=self.layout,
+                channels=self.layout.channels,
+                kb=self.kb,
+            )
+        return ranked
+
+
+def prepare(
+    nlp: "Language",
+    evidence: "Evidence",
+    docs: Sequence[Doc],
+    generate: "CandidateGenerator",
+    n_candidates: int,
+    expect: Callable[[Sequence[int]], None] | None = None,
+) -> LabelledMentions:
+    """Find and describe the candidates of labelled mentions.
+
+    nlp (Language): its components before the linker run first.
+    evidence (Evidence): describes the candidates by all channels that there are.
+    docs (Sequence[Doc]): entities carry the labels as kb_id.
+    generate (CandidateGenerator): finds the candidates.
+    n_candidates (int): as many a mention.
+    expect (Callable | None): is told the KB rows of the golds first.
+    RETURNS (LabelledMentions): all labelled mentions, in order.
+    """
+    asked = [gold_mentions(doc, f"number {i}") for i, doc in enumerate(docs, start=1)]
+    golds = [gold for _, own in asked for gold in own]
+    rows = gold_rows(evidence.kb, golds)
+    if expect is not None:
+        expect(rows.tolist())
+    mentions = mentions_of(list(run_before_linker(nlp, [doc for doc, _ in asked])))
+    prepared: list[PreparedMention] = []
+    texts: list[np.ndarray] = []
+    for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
+        some = mentions[first : first + MENTIONS_AT_A_TIME]
+        for part in evidence.prepare(some, generate, n_candidates):
+            texts += [own.text.pooled for own in part if own.text is not None]
+            prepared += [replace(own, text=None) for own in part]
+    columns = [name for name in evidence.layout.names if name[0] != DWE]
+    return LabelledMentions(
+        kb=evidence.kb,
+        mentions=mentions,
+        golds=golds,
+        rows=rows,
+        prepared=prepared,
+        texts=np.stack(texts) if texts and len(texts) == len(mentions) else None,
+        layout=FeatureLayout(tuple(columns)),
+    )

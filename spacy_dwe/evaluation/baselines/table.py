@@ -1,0 +1,464 @@
+"""What a linker is measured against: simple rows over the same mentions and candidates.
+
+A row that cannot be run is there all the same, with the reason.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from spacy.tokens import Doc
+
+from ...kb.fuzzy import WithGold, fuzzy_candidates
+from ...model.channels import CHANNELS, FeatureLayout
+from ...tokens import has_images, replace_images
+from ..bootstrap import DRAWS
+from ..evaluate import GENERATORS, PAPER_CANDIDATES, evaluate_docs, require_known
+from ..outcomes import MISS, Outcome, outcomes_of
+from ..ranking import TOP_K, metrics
+from .prepared import DWE, LabelledMentions, prepare
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ...evidence import Evidence
+    from ...kb.candidates import CandidateGenerator
+    from ...model.scoring import ScoredMention
+    from ...pipeline import DweLinker
+    from .combiner import Score
+
+FEATURES = tuple(channel for channel in CHANNELS if channel != DWE)
+MOST_TRAIN = 20_000
+"""Training mentions that rows are fitted to, at most, drawn at random."""
+HELD_OUT = 10
+"""One training document in so many chooses settings where there is no development
+data."""
+NO_TRAIN = "needs training documents (--train)"
+NO_PICTURES = "no mention has a picture, or the KB no vectors of CLIP"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineResult:
+    """One row.
+
+    name (str): what it is called in tables and files.
+    note (str): what it looks at, and what it was fitted to.
+    metrics (dict | None): as `ranking.metrics` gives them; None = it could not be run.
+    outcomes (list[Outcome]): one for each labelled mention; empty where ranks are only
+        expected ones.
+    reason (str): why it could not be run.
+    """
+
+    name: str
+    note: str
+    metrics: dict[str, Any] | None
+    outcomes: list[Outcome]
+    reason: str = ""
+
+
+class _Impossible(Exception):
+    """Why a row cannot be run."""
+
+
+def run_baselines(
+    nlp: "Language",
+    linker: "DweLinker",
+    test: Sequence[Doc],
+    *,
+    train: Sequence[Doc] | None = None,
+    dev: Sequence[Doc] | None = None,
+    candidates: str | None = None,
+    protocol: str | None = None,
+    use_images: bool = True,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> list[BaselineResult]:
+    """Run every baseline on the mentions, candidates and protocol of a linker.
+
+    nlp (Language): its components before the linker run first.
+    linker (DweLinker): gives KB, encoders and candidates; its weights are used by the
+        row of shuffled pictures alone.
+    test (Sequence[Doc]): entities carry the labels as kb_id.
+    train (Sequence[Doc] | None): what fitted rows learn from.
+    dev (Sequence[Doc] | None): chooses settings; None = a tenth of train.
+    candidates, protocol (str | None): as in `evaluate_docs`.
+    use_images (bool): False takes all pictures away.
+    draws, seed (int): of the bootstrap intervals; the seed is also that of training.
+    progress (Callable[[str], None] | None): called with the name of each row that ends.
+    RETURNS (list[BaselineResult]): a row each, see `BaselineResult.note`.
+    """
+    table = _Table(
+        nlp, linker, test, train, dev, candidates, protocol, use_images, draws, seed
+    )
+    results = []
+    for name, (note, run) in table.rows().items():
+        try:
+            results.append(run(name, note))
+        except _Impossible as reason:
+            results.append(BaselineResult(name, note, None, [], str(reason)))
+        if progress is not None:
+            progress(name)
+    return results
+
+
+Run = Callable[[str, str], BaselineResult]
+
+
+class _Table:
+    """What the rows share: prepared mentions, and channels that were scored already."""
+
+    def __init__(
+        self,
+        nlp: "Language",
+        linker: "DweLinker",
+        test: Sequence[Doc],
+        train: Sequence[Doc] | None,
+        dev: Sequence[Doc] | None,
+        candidates: str | None,
+        protocol: str | None,
+        use_images: bool,
+        draws: int,
+        seed: int,
+    ) -> None:
+        self.nlp, self.linker, self.test_docs = nlp, linker, test
+        self.candidates, self.protocol = candidates, protocol
+        self.use_images, self.draws, self.seed = use_images, draws, seed
+        self.evidence = _evidence_of(linker, FEATURES, use_images)
+        self.test = self._prepare(test, self.evidence)
+        self.pictured = use_images and any(map(has_images, test))
+        self.fitting: tuple[LabelledMentions, LabelledMentions] | None = None
+        self.train_docs: Sequence[Doc] = train or ()
+        if train:
+            to_fit, to_choose = _split(train, dev, seed)
+            self.fitting = (
+                self._prepare(to_fit, self.evidence, own_candidates=True),
+                self._prepare(to_choose, self.evidence, own_candidates=True),
+            )
+        self.by_channel: dict[str, list[Outcome]] = {}
+        self._combiner: Any = None
+
+    def rows(self) -> dict[str, tuple[str, Run]]:
+        """RETURNS (dict): note and function of each row, by name."""
+        one = self._channel
+        return {
+            "chance": ("a random order of the candidates", self._chance),
+            "name only": ("how alike mention and names are", one("name")),
+            "prior only": ("how often the name means the entity", one("prior")),
+            "text cosine": ("the text encoder, not trained", one("text")),
+            "CLIP text": ("CLIP’s text tower, not trained", self._clip_text),
+            "CLIP image": ("picture and entity in CLIP, not trained", one("image")),
+            "best channel": ("the best channel of the development data", self._best),
+            "combiner": ("all features, weights fitted, no network", self._fitted),
+            "linear head": (
+                "the same, and a linear map of the text vector",
+                self._head,
+            ),
+            "shuffled pictures": (
+                "the linker, pictures of other texts",
+                self._shuffled,
+            ),
+            "oracle over channels": ("the best channel of each mention", self._oracle),
+            "spaCy EntityLinker": ("trained on the same data", self._entity_linker),
+        }
+
+    def _channel(self, channel: str) -> Run:
+        def run(name: str, note: str) -> BaselineResult:
+            return self._result(name, note, self._outcomes_of(channel), [channel])
+
+        return run
+
+    def _outcomes_of(self, channel: str) -> list[Outcome]:
+        """Outcomes by one channel alone, with its weights before training."""
+        if channel not in self.by_channel:
+            if channel != "name" and not self.test.has(channel):
+                reasons = {
+                    "prior": "the KB holds no priors for these names",
+                    "text": "the KB has no vectors of a text encoder",
+                    "image": NO_PICTURES,
+                }
+                raise _Impossible(reasons.get(channel, "no candidate has any"))
+            from ...model.combiner import Combiner
+            from .combiner import by_channels
+
+            combiner = Combiner(self.test.layout)
+            score = by_channels(self.test, [channel], combiner)
+            self.by_channel[channel] = self._outcomes(self.test.scored(score))
+        return self.by_channel[channel]
+
+    def _chance(self, name: str, note: str) -> BaselineResult:
+        outcomes = self._outcomes_of("name")
+        measured = self._measured(outcomes, ["chance"])
+        ranked = [o for o in outcomes if o.rank is not None]
+        sizes = np.array([o.n_candidates if o.retrieved else 0 for o in ranked])
+        harmonic = np.concatenate(
+            [[0.0], np.cumsum(1 / np.arange(1, sizes.max(initial=0) + 1))]
+        )
+        found = np.maximum(sizes, 1)
+        for k in TOP_K:
+            hits = np.where(sizes > 0, np.minimum(1, k / found), 0.0)
+            measured[f"top{k}"] = _mean(hits)
+        measured["mrr"] = _mean(harmonic[sizes] / found)
+        measured["mean_rank"] = _mean((sizes[sizes > 0] + 1) / 2)
+        undecided = ("median_rank", "accuracy", "ece", "nil_f1")
+        measured |= dict.fromkeys((*undecided, "nil_precision", "nil_recall"))
+        measured |= {"intervals": {}, "reliability": [], "by": {}, "breakdowns": {}}
+        return BaselineResult(name, note, measured, [])
+
+    def _clip_text(self, name: str, note: str) -> BaselineResult:
+        from ...evidence import DESCRIPTIONS_IN_CLIP
+        from ...model.combiner import Combiner
+        from .combiner import by_channels
+
+        clip = self.evidence.clip
+        if clip is None or DESCRIPTIONS_IN_CLIP not in self.evidence.kb.vector_sets:
+            raise _Impossible("the KB has no vectors of CLIP")
+        evidence = _evidence_of(self.linker, ("text",), self.use_images)
+        evidence.text_encoder = clip
+        evidence.text_set = DESCRIPTIONS_IN_CLIP
+        mentions = self._prepare(self.test_docs, evidence)
+        score = by_channels(mentions, ["text"], Combiner(mentions.layout))
+        outcomes = self._outcomes(mentions.scored(score))
+        return self._result(name, note, outcomes, ["text"])
+
+    def _best(self, name: str, note: str) -> BaselineResult:
+        from ...model.combiner import Combiner
+        from .combiner import by_channels
+
+        if self.fitting is None:
+            raise _Impossible(NO_TRAIN)
+        _, dev = self.fitting
+        reached = {}
+        for channel in FEATURES:
+            if dev.has(channel) and self.test.has(channel):
+                score = by_channels(dev, [channel], Combiner(dev.layout))
+                outcomes = outcomes_of(dev.kb, dev.scored(score), dev.golds)
+                measured = metrics(
+                    outcomes, protocol="", channels=[], inputs="", draws=0
+                )
+                reached[channel] = measured["top1"] or 0.0
+        if not reached:
+            raise _Impossible("no channel says anything")
+        best = max(reached, key=lambda channel: reached[channel])
+        outcomes = self._outcomes_of(best)
+        return self._result(name, f"{note}: {best}", outcomes, [best])
+
+    def _fitted(self, name: str, note: str) -> BaselineResult:
+        from .combiner import by_channels
+
+        combiner = self._fit()
+        score = by_channels(self.test, self.test.layout.channels, combiner)
+        return self._scored(name, note, score, FEATURES)
+
+    def _head(self, name: str, note: str) -> BaselineResult:
+        from .linear_head import by_linear_head, fit_linear_head
+
+        if self.fitting is None:
+            raise _Impossible(NO_TRAIN)
+        kb = self.evidence.kb
+        if self.test.texts is None or kb.text_set is None:
+            raise _Impossible("the KB has no vectors of a text encoder")
+        train, dev = self.fitting
+        vectors = kb.vector_sets[kb.text_set]
+        head, epoch = fit_linear_head(train, dev, self._fit(), vectors, self.seed)
+        note = f"{note} (epoch {epoch})"
+        return self._scored(name, note, by_linear_head(self.test, head), FEATURES)
+
+    def _shuffled(self, name: str, note: str) -> BaselineResult:
+        if not self.pictured or not self.evidence.use_images:
+            raise _Impossible(NO_PICTURES)
+        evaluation = evaluate_docs(
+            self.nlp,
+            self.linker,
+            shuffled_pictures(self.test_docs, self.seed),
+            candidates=self.candidates,
+            protocol=self.protocol,
+            draws=self.draws,
+            seed=self.seed,
+        )
+        return BaselineResult(name, note, evaluation.metrics, evaluation.outcomes)
+
+    def _oracle(self, name: str, note: str) -> BaselineResult:
+        channels = [channel for channel in FEATURES if self.test.has(channel)]
+        runs = [self._outcomes_of(channel) for channel in channels]
+        best = [_best_of(own) for own in zip(*runs)]
+        result = self._result(name, f"{note}: an upper bound", best, channels)
+        return _without_calibration(result)
+
+    def _entity_linker(self, name: str, note: str) -> BaselineResult:
+        from .entity_linker import STEPS, linked_by, lookup_kb, train_entity_linker
+
+        if not self.train_docs:
+            raise _Impossible(NO_TRAIN)
+        kb = self.evidence.kb
+        theirs = train_entity_linker(
+            kb,
+            self.train_docs,
+            lang=str(self.nlp.lang),
+            seed=self.seed,
+            steps=STEPS,
+        )
+        lookup = lookup_kb(theirs)
+        links = [link for own in linked_by(theirs, self.test_docs) for link in own]
+        outcomes = [
+            _decided(
+                outcome,
+                link,
+                {c.entity_ for c in lookup.get_alias_candidates(outcome.text)},
+            )
+            for outcome, link in zip(self._outcomes_of("name"), links, strict=True)
+        ]
+        note = f"{note}, {STEPS} steps; it ranks nothing, so only its first counts"
+        result = self._result(name, note, outcomes, ["EntityLinker"])
+        return _without_calibration(result)
+
+    def _fit(self) -> Any:
+        from .combiner import fit_combiner
+
+        if self.fitting is None:
+            raise _Impossible(NO_TRAIN)
+        if self._combiner is None:
+            self._combiner, _ = fit_combiner(*self.fitting, self.seed)
+        return self._combiner
+
+    def _scored(
+        self, name: str, note: str, score: "Score", channels: Sequence[str]
+    ) -> BaselineResult:
+        outcomes = self._outcomes(self.test.scored(score))
+        return self._result(name, note, outcomes, channels)
+
+    def _outcomes(self, scored: "list[ScoredMention]") -> list[Outcome]:
+        return outcomes_of(
+            self.test.kb, scored, self.test.golds, threshold=self.linker.threshold
+        )
+
+    def _result(
+        self, name: str, note: str, outcomes: list[Outcome], channels: Sequence[str]
+    ) -> BaselineResult:
+        measured = self._measured(outcomes, channels)
+        return BaselineResult(name, note, measured, outcomes)
+
+    def _measured(
+        self, outcomes: list[Outcome], channels: Sequence[str]
+    ) -> dict[str, Any]:
+        pictured = self.pictured and self.evidence.use_images and "image" in channels
+        return metrics(
+            outcomes,
+            protocol=self.protocol
+            or ("full" if self.candidates == "all" else "candidates"),
+            channels=channels,
+            inputs="text+image" if pictured else "text",
+            draws=self.draws,
+            seed=self.seed,
+        )
+
+    def _prepare(
+        self, docs: Sequence[Doc], evidence: "Evidence", own_candidates: bool = False
+    ) -> LabelledMentions:
+        """own_candidates (bool): fitting sees the linker's own, with no gold put in."""
+        wanted = require_known(self.protocol, self.candidates)
+        generate: CandidateGenerator = self.linker.generate_candidates
+        n, expect = self.linker.n_candidates, None
+        if self.protocol == "paper" and not own_candidates:
+            injection = WithGold(fuzzy_candidates())
+            generate, expect, n = injection, injection.expect, PAPER_CANDIDATES
+        elif wanted is not None and not own_candidates:
+            generate = GENERATORS[wanted]()
+        return prepare(self.nlp, evidence, docs, generate, n, expect)
+
+
+def shuffled_pictures(docs: Sequence[Doc], seed: int = 0) -> Iterator[Doc]:
+    """The same documents with each other's pictures: those of all documents that have
+    any go round in a random circle, so that none keeps its own.
+
+    docs (Sequence[Doc]): documents; they stay as they are.
+    seed (int): of the circle.
+    YIELDS (Doc): copies, in order.
+    RAISES (_Impossible): fewer than two documents have pictures.
+    """
+    pictured = [i for i, doc in enumerate(docs) if has_images(doc)]
+    if len(pictured) < 2:
+        raise _Impossible("fewer than two documents have pictures")
+    order = np.random.default_rng(seed).permutation(pictured).tolist()
+    source = dict(zip(order, order[1:] + order[:1]))
+    for i, doc in enumerate(docs):
+        copy = doc.copy()
+        copy.user_data = dict(doc.user_data)
+        if i in source:
+            replace_images(copy, docs[source[i]])
+        yield copy
+
+
+def _evidence_of(
+    linker: "DweLinker", channels: Sequence[str], use_images: bool
+) -> "Evidence":
+    """The linker's evidence, by these channels."""
+    from ...evidence import Evidence
+
+    own = linker.evidence
+    return Evidence(
+        own.kb,
+        text_encoder=own.text_encoder,
+        clip=own.clip,
+        cache=own.cache,
+        layout=FeatureLayout.of(channels),
+        channels=list(channels),
+        use_images=use_images and linker.use_images,
+        strict_images=own.strict_images,
+        fetch_urls=own.fetch_urls,
+        device=own.device,
+    )
+
+
+def _split(
+    train: Sequence[Doc], dev: Sequence[Doc] | None, seed: int
+) -> tuple[list[Doc], list[Doc]]:
+    """What rows are fitted to, and what chooses their settings."""
+    order = np.random.default_rng(seed).permutation(len(train)).tolist()
+    shuffled = [train[i] for i in order]
+    if dev:
+        return _at_most(shuffled), list(dev)
+    n_held = max(1, len(shuffled) // HELD_OUT)
+    return _at_most(shuffled[n_held:] or shuffled), shuffled[:n_held]
+
+
+def _at_most(docs: list[Doc]) -> list[Doc]:
+    total, kept = 0, []
+    for doc in docs:
+        total += sum(bool(ent.kb_id_) for ent in doc.ents)
+        if total > MOST_TRAIN:
+            break
+        kept.append(doc)
+    return kept
+
+
+def _best_of(runs: Sequence[Outcome]) -> Outcome:
+    """The outcome with the best rank; a right decision before a wrong one."""
+    return min(runs, key=lambda o: (MISS if o.rank is None else o.rank, not o.correct))
+
+
+def _decided(outcome: Outcome, link: str | None, candidates: set[str]) -> Outcome:
+    """The outcome of a linker that names one entity, or none."""
+    rank = None if outcome.gold is None else (1.0 if link == outcome.gold else MISS)
+    found = len(candidates) if outcome.gold in candidates else MISS
+    return replace(
+        outcome,
+        rank=rank,
+        found_within=float(found),
+        n_candidates=len(candidates),
+        predicted=link,
+        probability=1.0,
+        nil_probability=float(link is None),
+        injected=False,
+    )
+
+
+def _without_calibration(result: BaselineResult) -> BaselineResult:
+    """The row decides without a probability of its own."""
+    measured = {**(result.metrics or {}), "ece": None, "reliability": []}
+    return replace(result, metrics=measured)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return round(float(values.mean()), 6) if len(values) else None
