@@ -68,7 +68,7 @@ def cause_of(miss: Miss) -> Verdict:
     it outvoted the channels that were for the gold, or misled where there were none.
     """
     causes = [rule.key for rule in RULES if rule.applies(miss)]
-    if miss.differences:
+    if miss.against or not causes:
         family = OUTVOTED if miss.for_gold else MISLED
         strongest = min(miss.differences, key=lambda c: (miss.differences[c], c))
         causes.append(f"{family}{strongest}")
@@ -309,8 +309,8 @@ TAG_TITLES = {
     "rank_2_5": "gold at rank 2–5",
     "rank_6_20": "gold at rank 6–20",
     "rank_beyond_20": "gold beyond rank 20",
-    "exact_name": "winner bears the mention as its name",
-    "other_name": "winner does not bear the mention as its name",
+    "exact_name": "linked entity bears the mention as its name",
+    "other_name": "linked entity does not bear the mention as its name",
     "no_description": "gold without description",
     "short_description": "gold with a short description",
     "gold_unpictured": "gold without picture in the KnowledgeBase",

@@ -139,7 +139,7 @@ class ErrorAnalysis:
         return [
             channel
             for channel in channels
-            if any(c in t and t[c].n_silent < t[c].n for t in tallies for c in [channel])
+            if any(tally[channel].has_voted for tally in tallies if channel in tally)
         ]
 
 

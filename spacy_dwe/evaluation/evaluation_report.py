@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 PAGE, ANALYSIS = "index.html", "analysis.json"
 N_EXAMPLES = 4
-LEAST_BIN = 1
-"""Mentions that a report needs for a reliability curve."""
 
 
 @dataclass(frozen=True, slots=True)

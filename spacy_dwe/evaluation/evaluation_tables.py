@@ -88,9 +88,7 @@ def headlines(metrics: Mapping[str, Any], n_misses: int) -> list[Headline]:
     return shown
 
 
-def baselines_table(
-    metrics: Mapping[str, Any], baselines: Sequence[Baseline]
-) -> Table:
+def baselines_table(metrics: Mapping[str, Any], baselines: Sequence[Baseline]) -> Table:
     """The run beside its baselines."""
     rows = [_metrics_row(THIS_RUN, metrics, "main")]
     rows[0].cells.append(Cell(""))
@@ -145,7 +143,7 @@ def votes_table(analysis: ErrorAnalysis) -> Table:
     n_hits = max((v.n for v in analysis.votes.on_hits.values()), default=0)
     note = (
         f"percent of {n_misses:,} misses with the right entity among the candidates "
-        f"(against the winner) and of {n_hits:,} hits (against the runner-up); mean "
+        f"(against its rival) and of {n_hits:,} hits (against the runner-up); mean "
         "difference in logits"
     )
     return Table("Votes of the channels", note, columns, rows, lines="Channel")
@@ -160,7 +158,7 @@ def outvoted_table(analysis: ErrorAnalysis) -> Table:
         for voter in analysis.channels()
         if any(v == voter for v, _ in pairs)
     ]
-    note = "misses by the channel that voted for the right entity and the strongest against"
+    note = "misses, by who voted for the right entity and who most strongly against it"
     heads = [f"by {column}" for column in columns]
     return Table("Outvoted", note, heads, rows, lines="For the right entity")
 
@@ -188,14 +186,16 @@ def tag_title(tag: str) -> str:
 def _metrics_row(name: str, metrics: Mapping[str, Any], kind: str = "") -> TableRow:
     cells = [Cell(f"{metrics['n']:,}")]
     for key in COLUMNS.values():
+        undefined = key == "nil_f1" and not metrics["n_nil"]
+        value = None if undefined else metrics.get(key)
         bounds = metrics.get("intervals", {}).get(key)
-        cells.append(Cell(percent(metrics.get(key)), interval(bounds)))
+        cells.append(Cell(percent(value), interval(bounds)))
     return TableRow(name, cells, kind)
 
 
 def _bounds(metrics: Mapping[str, Any], key: str) -> str:
     bounds = metrics.get("intervals", {}).get(key)
-    return f"95 % interval {interval(bounds)}" if bounds else ""
+    return f"interval {interval(bounds)}" if bounds else ""
 
 
 def _votes(votes: ChannelVotes) -> list[Cell]:

@@ -66,7 +66,7 @@ class Miss:
 
     @property
     def for_gold(self) -> list[str]:
-        """RETURNS (list[str]): channels that voted for the gold, the strongest first."""
+        """RETURNS (list[str]): channels that voted for the gold, strongest first."""
         voters = [(-d, channel) for channel, d in self.differences.items() if d > VOTE]
         return [channel for _, channel in sorted(voters)]
 
@@ -87,6 +87,10 @@ class ChannelVotes:
     @property
     def n(self) -> int:
         return self.n_for + self.n_against + self.n_silent
+
+    @property
+    def has_voted(self) -> bool:
+        return self.n_silent < self.n
 
     def add(self, difference: float) -> None:
         """difference (float): contribution to the gold minus that to the rival."""

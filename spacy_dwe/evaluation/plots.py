@@ -7,16 +7,15 @@ plot also tells its parts apart by form, not by colour alone.
 import html
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DweError, Errors
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH = 4.6
@@ -175,7 +174,7 @@ def causes_plot(counts: Sequence[tuple[str, int]]) -> str:
             )
         axes.set_yticks(places, [title for title, _ in counts], color=INK)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlim(0, 1.3 * max(numbers, default=1))
+        axes.set_xlim(0, 1.5 * max(numbers, default=1))
         axes.spines["bottom"].set_visible(False)
         axes.set_xticks([])
         listed = ", ".join(f"{title} {n}" for title, n in counts)
