@@ -176,5 +176,5 @@ def test_a_gold_whose_scores_were_not_kept_is_an_error(evaluation, linker, docum
         rows=scored[at].rows[:1],
         contributions={channel: values[:1] for channel, values in names.items()},
     )
-    with pytest.raises(DweError, match="E461.*Georgia.*namesake"):
+    with pytest.raises(DweError, match=r"E461.*Georgia.*namesake"):
         analyse(evaluation, linker.kb, documents)
