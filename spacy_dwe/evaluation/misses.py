@@ -215,8 +215,8 @@ def _of_candidate(mention: ScoredMention, at: int) -> dict[str, float]:
 def _tied(mention: ScoredMention, gold: int | None, winner: int | None) -> bool:
     if gold is None or winner is None or gold == winner:
         return False
-    first, second = np.round(mention.scores[[gold, winner]], SCORE_DECIMALS)
-    return bool(first == second)
+    scores = np.round(mention.scores.astype(np.float64), SCORE_DECIMALS)
+    return bool(scores[gold] == scores[winner])
 
 
 def _is_added(outcome: Outcome, document: "Document") -> bool:

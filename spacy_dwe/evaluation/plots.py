@@ -64,9 +64,9 @@ def hits_plot(ranks: Sequence[float], n_retrievable: int | None = None) -> str:
     RETURNS (str): SVG.
     """
     values = np.sort(np.asarray(ranks, dtype=np.float64))
-    last = max(RANKS[-1], 2)
-    at = np.arange(1, last + 1)
-    share = np.searchsorted(values, at, side="right") / max(1, len(values))
+    at = np.arange(1, RANKS[-1] + 1)
+    found: np.ndarray = np.searchsorted(values, at, side="right")
+    share: np.ndarray = found / max(1, len(values))
     shown = {k: share[k - 1] for k in RANKS}
     with _axes("hits", HEIGHT) as (figure, axes):
         axes.set_xscale("log")
