@@ -189,8 +189,8 @@ def _entities(kb: "DweKnowledgeBase", rows: Iterable[int]) -> "dict[int, Entity]
 
 
 def _position(mention: ScoredMention, row: int, outcome: Outcome) -> int | None:
-    where = np.flatnonzero(mention.rows == row) if row >= 0 else ()
-    if len(where):
+    where = np.flatnonzero(mention.rows == row)
+    if row >= 0 and len(where):
         return int(where[0])
     if outcome.retrieved:
         raise DweError(Errors.E461.format(mention=outcome.text, doc=outcome.document))

@@ -58,15 +58,15 @@ _STYLE = {
 def hits_plot(ranks: Sequence[float], n_retrievable: int | None = None) -> str:
     """Share of mentions whose right entity is among the k best, by k.
 
-    ranks (Sequence[float]): rank of each right entity, inf where it was no candidate.
+    ranks (Sequence[float]): rank of each right entity, inf where it was no candidate;
+        at least one.
     n_retrievable (int | None): of these, how many had the right entity among their
         candidates, drawn as a ceiling.
     RETURNS (str): SVG.
     """
-    values = np.sort(np.asarray(ranks, dtype=np.float64))
+    values = np.array(ranks, dtype=np.float64)
     at = np.arange(1, RANKS[-1] + 1)
-    found: np.ndarray = np.searchsorted(values, at, side="right")
-    share: np.ndarray = found / max(1, len(values))
+    share = np.array([np.mean(values <= k) for k in at])
     shown = {k: share[k - 1] for k in RANKS}
     with _axes("hits", HEIGHT) as (figure, axes):
         axes.set_xscale("log")
