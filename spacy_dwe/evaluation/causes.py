@@ -172,6 +172,16 @@ def _name_differs(miss: Miss) -> bool:
     )
 
 
+def _description_missing(miss: Miss) -> bool:
+    return (
+        miss.gold is not None
+        and miss.winner is not None
+        and not miss.gold.description.strip()
+        and bool(miss.winner.description.strip())
+        and not READ_CHANNELS.isdisjoint(miss.against)
+    )
+
+
 def _description_short(miss: Miss) -> bool:
     return (
         miss.gold is not None
@@ -268,11 +278,11 @@ RULES = (
         _name_differs,
     ),
     Rule(
-        "description_short",
-        "Description missing or short",
-        f"The right entity is described in fewer than {SHORT_DESCRIPTION} words, the "
-        "winner in more, and a channel that reads descriptions voted for the winner.",
-        _description_short,
+        "description_missing",
+        "Description missing",
+        "The right entity has no description, the winner has one, and a channel that "
+        "reads descriptions voted for it.",
+        _description_missing,
     ),
     Rule(
         "winner_named",
@@ -287,6 +297,13 @@ RULES = (
         "All words of the mention are in a name of either entity, as a family name is. "
         "Only context, prior or picture could have decided.",
         _shared_name,
+    ),
+    Rule(
+        "description_short",
+        "Description short",
+        f"The right entity is described in fewer than {SHORT_DESCRIPTION} words, the "
+        "winner in more, and a channel that reads descriptions voted for the winner.",
+        _description_short,
     ),
     Rule(
         "mention_added",

@@ -67,9 +67,14 @@ CASES = {
     "image_misled": {"differences": {"text": 1.0, "image": -3.0}},
     "same_title": {},
     "name_differs": {"mention": "Hotlanta", "gold": ATLANTA, "winner": TECH},
-    "description_short": {"gold": replace(TECH, description="A university.")},
+    "description_missing": {"gold": replace(TECH, description="")},
     "winner_named": {"gold": TECH},
     "shared_name": {"gold": TECH, "winner": replace(STATE, title="Georgia Bulldogs")},
+    "description_short": {
+        "mention": "Georgia Institute",
+        "gold": replace(TECH, description="A university."),
+        "winner": ATLANTA,
+    },
     "mention_added": {
         "mention": "Georgia Institute",
         "gold": TECH,
