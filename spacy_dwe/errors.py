@@ -239,6 +239,18 @@ class Errors:
     E434 = "[DWE-E434] {left} and {right} cannot be compared: {reason}"
     E435 = '[DWE-E435] NIF needs rdflib: pip install "spacy-dwe[evaluation]"'
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
+    E460 = (
+        "[DWE-E460] The evaluation has mentions of document {doc}, which is not among "
+        "the documents given: pass those that were evaluated"
+    )
+    E461 = (
+        "[DWE-E461] The evaluation did not keep the scores of the right entity of "
+        "{mention!r} in document {doc}: evaluate again and keep more candidates"
+    )
+    E462 = (
+        "[DWE-E462] The plots of a report need matplotlib: `pip install "
+        "'spacy-dwe[report]'`"
+    )
 
     E300 = "[DWE-E300] Flag specification, {where}: {reason}"
     E301 = (

@@ -1,8 +1,8 @@
 """Linked mentions as a reader sees them: sentence, picture, link, runners-up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,16 +18,27 @@ from .report import (
 )
 
 if TYPE_CHECKING:
+    from ..datasets.documents import Document
     from ..kb.entity import Entity
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..model.scoring import ScoredMention
-    from .sample_rows import RowResult
+    from .evaluate import Evaluation
 
 N_CANDIDATES = 3
 SHOWN_NIL = 0.01
 """NIL is listed from this probability on, or if it won."""
 FULL_HEAT, STRONGEST = 3.0, 60
 """Lead in the logit that gets the strongest colour, and its strength in percent."""
+
+
+class Linked(Protocol):
+    """An evaluation and the documents that it was made on, by id."""
+
+    @property
+    def evaluation(self) -> "Evaluation": ...
+
+    @property
+    def documents(self) -> "Mapping[str, Document]": ...
 
 
 class Examples:
@@ -44,25 +55,30 @@ class Examples:
 
     def view(
         self,
-        result: "RowResult",
+        result: Linked,
         index: int,
         *,
         swapped_to: str | None = None,
         n_candidates: int = N_CANDIDATES,
+        shown: Sequence[int] | None = None,
     ) -> ExampleView:
-        """One mention of a row.
+        """One mention of an evaluation.
 
         index (int): position among the outcomes.
         swapped_to (str | None): the entity whose picture was put in, if one was: then
             a link to that entity is what is hoped for.
         n_candidates (int): best candidates shown.
+        shown (Sequence[int] | None): positions of the candidates to show instead.
         """
         outcome = result.evaluation.outcomes[index]
         document = result.documents[outcome.document]
         before, mention, after = text_around(document.text, outcome.start, outcome.end)
+        scored = result.evaluation.scored[index]
+        if shown is None:
+            shown = range(min(n_candidates, len(scored.rows)))
         hoped_for = swapped_to or outcome.gold
         good = outcome.predicted == hoped_for
-        verdict = "right" if good else f"should be {self._name(hoped_for)}"
+        verdict = "right" if good else f"should be {self.name(hoped_for)}"
         if swapped_to is not None:
             verdict = "follows the picture" if good else "did not follow the picture"
         return ExampleView(
@@ -70,23 +86,38 @@ class Examples:
             mention=mention,
             after=after,
             picture=self._picture(document.images, PICTURE_SIZE),
-            linked=self._name(outcome.predicted),
+            linked=self.name(outcome.predicted),
             good=good,
             verdict=verdict,
-            note="" if swapped_to is None else f"picture of {self._name(swapped_to)}",
-            candidates=self._candidates(
-                result.evaluation.scored[index], outcome.predicted, n_candidates
-            ),
+            note="" if swapped_to is None else f"picture of {self.name(swapped_to)}",
+            candidates=self._candidates(scored, outcome.predicted, shown),
         )
 
+    def entity_picture(self, entity: "Entity") -> str | None:
+        """RETURNS (str | None): data URI of the entity's first picture, if it can be
+        read."""
+        refs = resolve(entity.images[:1], self.image_root)
+        return self._picture(refs, THUMBNAIL_SIZE)
+
+    def name(self, entity_id: str | None) -> str:
+        """RETURNS (str): title and id, since titles of namesakes may be equal."""
+        if entity_id is None:
+            return "not in the KnowledgeBase"
+        rows = self.kb.rows_of([entity_id])
+        if rows[0] < 0:
+            return entity_id
+        ((_, title, _),) = self.kb.titles(rows)
+        return f"{title} ({entity_id})"
+
     def _candidates(
-        self, mention: "ScoredMention", predicted: str | None, n: int
+        self, mention: "ScoredMention", predicted: str | None, shown: Sequence[int]
     ) -> list[CandidateView]:
         views = []
-        entities = self.kb.entities(mention.rows[:n])
-        for rank, entity in enumerate(entities):
+        at = np.array(shown, dtype=np.int64)
+        entities = self.kb.entities(mention.rows[at])
+        for place, (rank, entity) in enumerate(zip(shown, entities)):
             contributions = [
-                _contribution(channel, values[: len(entities)], rank)
+                _contribution(channel, values[at], place)
                 for channel, values in mention.contributions.items()
             ]
             views.append(
@@ -96,7 +127,7 @@ class Examples:
                     description=entity.description,
                     probability=float(mention.probabilities[rank]),
                     linked=entity.id == predicted,
-                    picture=self._entity_picture(entity),
+                    picture=self.entity_picture(entity),
                     contributions=contributions,
                 )
             )
@@ -109,24 +140,10 @@ class Examples:
             picture=None,
             contributions=[],
         )
-        if predicted is not None and nil.probability < SHOWN_NIL:
+        if predicted is not None and mention.nil_probability < SHOWN_NIL:
             return views
-        place = sum(view.probability >= nil.probability for view in views)
+        place = int((mention.probabilities[at] >= mention.nil_probability).sum())
         return [*views[:place], nil, *views[place:]]
-
-    def _name(self, entity_id: str | None) -> str:
-        """Title and id; titles of namesakes may be equal."""
-        if entity_id is None:
-            return "not in the KnowledgeBase"
-        rows = self.kb.rows_of([entity_id])
-        if rows[0] < 0:
-            return entity_id
-        ((_, title, _),) = self.kb.titles(rows)
-        return f"{title} ({entity_id})"
-
-    def _entity_picture(self, entity: "Entity") -> str | None:
-        refs = resolve(entity.images[:1], self.image_root)
-        return self._picture(refs, THUMBNAIL_SIZE)
 
     def _picture(self, refs: Sequence[ImageRef], size: tuple[int, int]) -> str | None:
         if not refs:

@@ -86,13 +86,21 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class CandidateView:
+    """An entity beside a mention.
+
+    id (str): empty for NIL.
+    probability (float | None): None: it was no candidate.
+    right (bool): it is marked as the right one.
+    """
+
     id: str
     title: str
     description: str
-    probability: float
+    probability: float | None
     linked: bool
     picture: str | None
     contributions: list[Contribution]
+    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,14 @@ def render(report: Report) -> str:
 
     RETURNS (str): HTML with its style and pictures inside, no script.
     """
+    return lay_out("report.html", report=report)
+
+
+def lay_out(template: str, **values: Any) -> str:
+    """Fill in one of this package's templates; text is escaped.
+
+    template (str): its file name.
+    """
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -156,7 +172,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(report=report)
+    return environment.get_template(template).render(**values)
 
 
 def data_uri(ref: ImageRef, size: tuple[int, int]) -> str | None:

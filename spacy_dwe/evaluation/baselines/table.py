@@ -4,7 +4,7 @@ A row that cannot be run is there all the same, with the reason.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ...model.channels import CHANNELS, FeatureLayout
 from ...tokens import has_images, replace_images
 from ..bootstrap import DRAWS
 from ..evaluate import GENERATORS, PAPER_CANDIDATES, evaluate_docs, require_known
+from ..evaluation_tables import Baseline
 from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
 from .prepared import DWE, LabelledMentions, prepare
@@ -39,22 +40,14 @@ NO_PICTURES = "no mention has a picture, or the KB no vectors of CLIP"
 
 
 @dataclass(frozen=True, slots=True)
-class BaselineResult:
-    """One row.
+class BaselineResult(Baseline):
+    """One row: what it looks at and what it was fitted to, and its metrics.
 
-    name (str): what it is called in tables and files.
-    note (str): what it looks at, and what it was fitted to.
-    metrics (dict | None): as `ranking.metrics` gives them; None = it could not be run.
     outcomes (list[Outcome]): one for each labelled mention; empty where ranks are only
-        expected ones.
-    reason (str): why it could not be run.
+        expected ones, or where the row could not be run.
     """
 
-    name: str
-    note: str
-    metrics: dict[str, Any] | None
-    outcomes: list[Outcome]
-    reason: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 class _Impossible(Exception):
@@ -97,7 +90,7 @@ def run_baselines(
         try:
             results.append(run(name, note))
         except _Impossible as reason:
-            results.append(BaselineResult(name, note, None, [], str(reason)))
+            results.append(BaselineResult(name, note, reason=str(reason)))
         if progress is not None:
             progress(name)
     return results
@@ -204,7 +197,7 @@ class _Table:
         undecided = ("median_rank", "accuracy", "ece", "nil_f1")
         measured |= dict.fromkeys((*undecided, "nil_precision", "nil_recall"))
         measured |= {"intervals": {}, "reliability": [], "by": {}, "breakdowns": {}}
-        return BaselineResult(name, note, measured, [])
+        return BaselineResult(name, note, measured)
 
     def _clip_text(self, name: str, note: str) -> BaselineResult:
         from ...evidence import DESCRIPTIONS_IN_CLIP
@@ -277,7 +270,8 @@ class _Table:
             draws=self.draws,
             seed=self.seed,
         )
-        return BaselineResult(name, note, evaluation.metrics, evaluation.outcomes)
+        outcomes = evaluation.outcomes
+        return BaselineResult(name, note, evaluation.metrics, outcomes=outcomes)
 
     def _oracle(self, name: str, note: str) -> BaselineResult:
         channels = [channel for channel in FEATURES if self.test.has(channel)]
@@ -337,7 +331,7 @@ class _Table:
         self, name: str, note: str, outcomes: list[Outcome], channels: Sequence[str]
     ) -> BaselineResult:
         measured = self._measured(outcomes, channels)
-        return BaselineResult(name, note, measured, outcomes)
+        return BaselineResult(name, note, measured, outcomes=outcomes)
 
     def _measured(
         self, outcomes: list[Outcome], channels: Sequence[str]
