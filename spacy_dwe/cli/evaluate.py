@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..files import require_file, require_writable
 from .errors import BAR_DELAY, warning_lines
+from .evaluation_output import print_metrics, write_report, write_results
 from .pipelines import (
     ChannelsOption,
     KBOption,
@@ -19,19 +21,6 @@ from .pipelines import (
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-COLUMNS = {
-    "n": "n",
-    "Top-1": "top1",
-    "Top-5": "top5",
-    "Top-10": "top10",
-    "Top-20": "top20",
-    "MRR": "mrr",
-    "R@10": "recall@10",
-    "R@100": "recall@100",
-    "NIL F1": "nil_f1",
-    "ECE": "ece",
-    "chance": "chance",
-}
 KEPT = 10
 """Best candidates of a mention in a file of predictions."""
 
@@ -73,6 +62,22 @@ def evaluate_cli(
             "seen there. May be repeated",
         ),
     ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Measure chance, each channel, fitted features, a linear head, "
+            "spaCy's EntityLinker and others beside it; some learn from --train",
+        ),
+    ] = False,
+    dev: Annotated[
+        Path | None,
+        typer.Option(
+            "--dev",
+            help="Documents that choose settings of baselines [default: a tenth of "
+            "--train]",
+        ),
+    ] = None,
     image_root: Annotated[
         Path | None, typer.Option("--image-root", help="Where relative pictures start")
     ] = None,
@@ -80,6 +85,14 @@ def evaluate_cli(
         Path | None,
         typer.Option(
             "--predictions", help="Write each mention with its candidates here (JSONL)"
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Write index.html and analysis.json into this folder: what was "
+            "measured, plots, and a cause for every miss",
         ),
     ] = None,
     trec: Annotated[
@@ -120,8 +133,11 @@ def evaluate_cli(
         protocol=protocol,
         candidates=candidates,
         train=train or (),
+        baselines=baselines,
+        dev=dev,
         image_root=image_root,
         predictions=predictions,
+        report=report,
         trec=trec,
         nif=nif,
         end_to_end=end_to_end,
@@ -143,8 +159,11 @@ def evaluate(
     protocol: str | None = None,
     candidates: str | None = None,
     train: Sequence[Path] = (),
+    baselines: bool = False,
+    dev: Path | None = None,
     image_root: Path | None = None,
     predictions: Path | None = None,
+    report: Path | None = None,
     trec: Path | None = None,
     nif: Path | None = None,
     end_to_end: bool = False,
@@ -162,14 +181,14 @@ def evaluate(
     from wasabi import Printer
 
     from ..datasets.documents import labelled_docs
+    from ..evaluation.baselines.records import baseline_records
     from ..evaluation.end_to_end import evaluate_end_to_end
     from ..evaluation.evaluate import evaluate_docs, require_known
-    from ..files import require_file, require_writable
 
-    require_known(protocol, candidates)
-    for source in (data, *train):
-        require_file(source)
-    for path in (output, predictions, nif, trec and trec / "run.txt"):
+    wanted: dict[str, Any] = {"protocol": protocol, "candidates": candidates}
+    require_known(**wanted)
+    _check_files([data, *train, *([dev] if dev else [])], predictions, report, trec)
+    for path in (output, nif):
         if path is not None:
             require_writable(path)
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
@@ -182,13 +201,20 @@ def evaluate(
                 nlp,
                 linker,
                 _noting(labelled_docs(nlp, data, image_root), texts),
-                protocol=protocol,
-                candidates=candidates,
                 seen=_golds(nlp, train) if train else None,
                 keep=linker.n_candidates if trec else KEPT,
                 source=str(data),
                 progress=linked.update,
+                **wanted,
                 **options,
+            )
+        rows = []
+        if baselines:
+            rows = _run_baselines(
+                nlp, linker, data, train, dev, image_root, wanted | options, silent
+            )
+            evaluation.metrics["baselines"] = baseline_records(
+                evaluation.outcomes, rows, draws, seed
             )
         if end_to_end:
             with bar(desc="End to end") as linked:
@@ -198,72 +224,69 @@ def evaluate(
                     progress=linked.update,
                     **options,
                 )
-    written = _write(linker, evaluation, texts, output, predictions, trec, nif)
+    written = write_results(linker, evaluation, texts, output, predictions, trec, nif)
+    if report is not None:
+        written += write_report(report, linker, evaluation, rows, data, image_root)
     msg = Printer(no_print=silent, pretty=not silent)
-    _print(msg, evaluation.metrics)
+    print_metrics(msg, evaluation.metrics)
     for path in written:
         msg.good(f"Wrote {path}")
     return evaluation.metrics
 
 
-def metrics_row(name: str, metrics: dict[str, Any]) -> list[str]:
-    """A line of the table: percent, the interval behind Top-1."""
-    row = [name]
-    for key in COLUMNS.values():
-        value = metrics[key]
-        if key == "n":
-            row.append(f"{value:,}")
-            continue
-        cell = _percent(value)
-        bounds = metrics["intervals"].get(key)
-        if key == "top1" and bounds:
-            cell += f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
-        row.append(cell)
-    return row
+def _check_files(
+    sources: Sequence[Path],
+    predictions: Path | None,
+    report: Path | None,
+    trec: Path | None,
+) -> None:
+    """Everything that can be known to fail, before the work."""
+    for source in sources:
+        require_file(source)
+    for folder, name in ((report, "index.html"), (trec, "run.txt")):
+        if folder is not None:
+            require_writable(folder / name)
+    if predictions is not None:
+        require_writable(predictions)
+    if report is not None:
+        from ..evaluation.plots import require_matplotlib
+
+        require_matplotlib()
 
 
-def _print(msg: Any, metrics: dict[str, Any]) -> None:
-    what = (
-        f"{metrics['protocol']}, {metrics['inputs']}, {','.join(metrics['channels'])}"
-    )
-    rows = [metrics_row("all", metrics)]
-    rows += [metrics_row(group, values) for group, values in metrics["by"].items()]
-    aligns = ["l"] + ["r"] * len(COLUMNS)
-    msg.divider(what)
-    msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
-    if metrics["n_nil"] or metrics["n_unlabelled"]:
-        msg.info(
-            f"{metrics['n_nil']:,} mentions labelled NIL, {metrics['n_unlabelled']:,} "
-            "without a label"
+def _run_baselines(
+    nlp: Any,
+    linker: Any,
+    data: Path,
+    train: Sequence[Path],
+    dev: Path | None,
+    image_root: Path | None,
+    options: dict[str, Any],
+    silent: bool,
+) -> list[Any]:
+    from tqdm import tqdm
+
+    from ..datasets.documents import labelled_docs
+    from ..evaluation.baselines.table import run_baselines
+
+    def docs(*paths: Path) -> list[Any]:
+        return [d for path in paths for d in labelled_docs(nlp, path, image_root)]
+
+    with tqdm(desc="Baselines", unit=" rows", disable=silent) as bar:
+
+        def advance(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update(1)
+
+        return run_baselines(
+            nlp,
+            linker,
+            docs(data),
+            train=docs(*train) or None,
+            dev=docs(dev) if dev else None,
+            progress=advance,
+            **options,
         )
-    for kind, parts in metrics["breakdowns"].items():
-        if len(parts) > 1:
-            rows = [metrics_row(value, own) for value, own in parts.items()]
-            msg.divider(f"by {kind}")
-            msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
-    if metrics["n_injected"]:
-        msg.warn(
-            f"The right entity was put among the candidates of "
-            f"{metrics['n_injected']:,} mentions (protocol paper)"
-        )
-    if "end_to_end" in metrics:
-        msg.divider("end to end, mentions as the pipeline finds them")
-        msg.table(_end_to_end_rows(metrics["end_to_end"]), header=END_TO_END)
-
-
-END_TO_END = ("", "precision", "recall", "F1")
-
-
-def _end_to_end_rows(measured: dict[str, Any]) -> list[list[str]]:
-    names = {"mention": "mentions", "micro": "links", "nil": "NIL"}
-    return [
-        [name, *(_percent(measured[f"{prefix}_{letter}"]) for letter in "prf")]
-        for prefix, name in names.items()
-    ]
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _noting(docs: "Iterable[Doc]", texts: dict[str, str]) -> "Iterator[Doc]":
@@ -285,28 +308,3 @@ def _golds(nlp: Any, paths: Sequence[Path]) -> set[str]:
         for ent in doc.ents
         if ent.kb_id_
     }
-
-
-def _write(
-    linker: Any,
-    evaluation: Any,
-    texts: dict[str, str],
-    output: Path | None,
-    predictions: Path | None,
-    trec: Path | None,
-    nif: Path | None,
-) -> list[Path]:
-    """RETURNS (list[Path]): what was written."""
-    from ..evaluation.nif import write_nif
-    from ..evaluation.predictions import prediction_records, write_trec
-    from ..files import write_json, write_jsonl
-
-    if nif is not None:
-        write_nif(nif, evaluation.outcomes, texts)
-    if trec is not None:
-        write_trec(trec, linker.kb, evaluation, linker.n_candidates)
-    if predictions is not None:
-        write_jsonl(predictions, prediction_records(linker.kb, evaluation))
-    if output is not None:
-        write_json(output, evaluation.metrics)
-    return [path for path in (output, predictions, trec, nif) if path is not None]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import warning_lines
-from .evaluate import COLUMNS, metrics_row
+from .evaluation_output import COLUMNS, metrics_row
 from .pipelines import load_linking_pipeline, share_features
 
 

@@ -138,6 +138,23 @@ def docbin_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
     yield from doc_bin.get_docs(vocab)
 
 
+def documents_by_id(path: Path, image_root: Path | None = None) -> dict[str, Document]:
+    """The documents that `labelled_docs` gives, as they are.
+
+    path, image_root: as in `labelled_docs`.
+    RETURNS (dict[str, Document]): by id; documents of a .spacy file without one are
+        called "number 1" and so on.
+    """
+    if path.suffix != ".spacy":
+        return {document.id: document for document in read_documents(path, image_root)}
+    found: dict[str, Document] = {}
+    for number, doc in enumerate(docbin_docs(path, Vocab()), start=1):
+        name = str(doc.user_data.get(DOCUMENT_ID, f"number {number}"))
+        (record,) = document_objects([doc])
+        found[name] = _document({**record, "id": name}, number, path.parent)
+    return found
+
+
 def make_docs(
     nlp: "Language", document: Document, with_gold: bool = False
 ) -> list[Doc]:

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,18 +182,23 @@ def causes_plot(counts: Sequence[tuple[str, int]]) -> str:
         return _svg(figure, "causes", "Misses by cause", f"{listed}.")
 
 
+def require_matplotlib() -> None:
+    """RAISES (DweError): matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        raise DweError(Errors.E462)
+
+
 @contextmanager
 def _axes(
     name: str, height: float, rows: tuple[int, ...] = ()
 ) -> "Iterator[tuple[Figure, Any]]":
     """A figure with one pair of axes, or one a row of the given relative heights."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise DweError(Errors.E462) from None
+    require_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+    settings: Any = {**matplotlib.rcParamsDefault, **_STYLE}
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         figure.patch.set_alpha(0)
         if rows:

@@ -27,7 +27,7 @@ class Comparison:
     metric (str): what was compared.
     n (int): mentions whose gold is an entity.
     difference (float): left minus right.
-    interval (tuple[float, float]): 95 %, documents drawn for both together.
+    interval (list[float]): low and high, 95 %, documents drawn for both together.
     p (float): two-sided, see `compare_runs`.
     p_holm (float): p corrected for the number of comparisons in the table (Holm, 1979).
     detectable (float): smallest true difference that data such as these would show, at
@@ -40,7 +40,7 @@ class Comparison:
     metric: str
     n: int
     difference: float
-    interval: tuple[float, float]
+    interval: list[float]
     p: float
     p_holm: float
     detectable: float
@@ -92,7 +92,7 @@ def compare_runs(
             metric=metric,
             n=n,
             difference=difference,
-            interval=interval,
+            interval=list(interval),
             p=p,
             p_holm=p_holm,
             detectable=detectable,

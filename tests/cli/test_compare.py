@@ -29,7 +29,7 @@ def test_runs_are_compared_with_the_first(run, tmp_path):
     records = compare([base, better], output=output, draws=500)
     assert json.loads(output.read_text()) == {
         "protocol": "candidates",
-        "comparisons": [{**r, "interval": list(r["interval"])} for r in records],
+        "comparisons": records,
     }
     assert records[0]["verdict"] == "better"
     assert records[0]["difference"] == pytest.approx(20 / 60, abs=1e-6)

@@ -166,3 +166,35 @@ def test_the_type_of_a_mention_is_its_label(kb_path, data, tmp_path):
     typed.write_text(json.dumps(document) + "\n")
     metrics = evaluate("blank:en", typed, kb=kb_path)
     assert metrics["breakdowns"]["type"].keys() == {"Island"}
+
+
+def test_baselines_and_report_beside_the_metrics(kb_path, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("spacy_dwe.evaluation.baselines.entity_linker.STEPS", 2)
+    metrics = evaluate(
+        "blank:en",
+        data,
+        kb=kb_path,
+        train=[data],
+        baselines=True,
+        report=tmp_path / "report",
+        output=tmp_path / "metrics.json",
+    )
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    rows = {record["name"]: record for record in metrics["baselines"]}
+    assert rows["name only"]["metrics"]["top1"] == 1.0
+    assert rows["name only"]["difference"]["verdict"] == "not shown"
+    assert rows["CLIP image"]["metrics"] is None
+    assert rows["CLIP image"]["reason"]
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "spaCy EntityLinker" in page and "<svg" in page
+    analysis = json.loads((tmp_path / "report" / "analysis.json").read_text())
+    assert analysis
+
+
+def test_a_docbin_can_be_reported_on(kb_path, data, tmp_path):
+    from spacy_dwe.cli.convert import convert
+
+    docs = tmp_path / "test.spacy"
+    convert("docbin", data, docs)
+    evaluate("blank:en", docs, kb=kb_path, report=tmp_path / "report")
+    assert "2 with an entity" in (tmp_path / "report" / "index.html").read_text()
