@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .causes import (
     FEW_SHARED,
     SHORT_DESCRIPTION,
-    SIMILAR_DESCRIPTION,
-    SIMILAR_TITLE,
     Verdict,
     cause_of,
     meaning_of,
     title_of,
 )
+from .likeness import SIMILAR_DESCRIPTION, SIMILAR_TITLE
 from .misses import VOTE, ChannelVotes, Miss, Votes, collect_misses, count_votes
 
 if TYPE_CHECKING:

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 class VoteBar:
     """What one channel gave the gold more than the winner.
 
-    side (str): "gold", "winner" or "silent".
+    side (str): "gold" or "winner", whom it speaks for.
+    silent (bool): too little for a vote.
     width (int): length, in percent of the longest possible.
     """
 
     channel: str
     text: str
     side: str
+    silent: bool
     width: int
 
 
@@ -150,9 +152,7 @@ def _bars(miss: Miss) -> Iterator[VoteBar]:
     for channel, difference in miss.differences.items():
         if difference == 0:
             continue
-        side = "silent"
-        if abs(difference) > VOTE:
-            side = "gold" if difference > 0 else "winner"
+        side = "gold" if difference > 0 else "winner"
         width = round(50 * abs(difference) / longest)
         text = f"{difference:+.2f}".replace("-", "−")
-        yield VoteBar(channel, text, side, width)
+        yield VoteBar(channel, text, side, abs(difference) <= VOTE, width)

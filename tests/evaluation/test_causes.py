@@ -4,16 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from spacy_dwe.evaluation.causes import (
-    RULES,
+from spacy_dwe.evaluation.causes import RULES, cause_of, title_of
+from spacy_dwe.evaluation.evaluate import evaluate_docs
+from spacy_dwe.evaluation.likeness import (
     bears,
-    cause_of,
     nearly_same,
     same_title,
     shared_words,
-    title_of,
 )
-from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.evaluation.misses import Miss
 from spacy_dwe.evaluation.outcomes import MISS
 from spacy_dwe.kb.entity import Alias, Entity
