@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,8 +32,8 @@ _OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
 _WRITER_BYTES = 64 << 20
 _CACHED = 1 << 16
 
-_Hits = list[tuple[float, Any]]
-"""What tantivy finds: scores and addresses, best first."""
+_Hits = list[Any]
+"""Addresses of what tantivy finds, best first."""
 
 MAX_WORDS = 32
 """Words of a mention that are searched for; what is longer is no name."""
@@ -193,7 +193,7 @@ class TantivyNames:
         owner = np.repeat(np.array([i for i, _, _ in runs], dtype=np.int64), counts)
         ways = np.repeat(np.array([way for _, way, _ in runs], dtype=np.uint8), counts)
         # Asking for numbers costs as much for one as for a hundred.
-        addresses = [address for _, _, hits in runs for _, address in hits]
+        addresses = [*chain.from_iterable(hits for _, _, hits in runs)]
         numbers = self._searcher.fast_field_values(_NUMBER, addresses)
         is_full = [full for _, full in found]
         return NameHits(owner, np.array(numbers, dtype=np.int64), ways, is_full)
@@ -304,8 +304,9 @@ class TantivyNames:
     def _hits(self, query: Any | None, limit: int) -> _Hits:
         if query is None:
             return []
-        hits: _Hits = self._searcher.search(query, limit, count=False).hits
-        return hits
+        # Scores go at once: tuples of all mentions would keep the garbage collector busy.
+        found = self._searcher.search(query, limit, count=False).hits
+        return [address for _, address in found]
 
     def _without(self, words: list[str], query: Any | None) -> _Hits:
         """What a query finds, but for names that have one of the words: they
