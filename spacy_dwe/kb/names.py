@@ -304,7 +304,7 @@ class TantivyNames:
     def _hits(self, query: Any | None, limit: int) -> _Hits:
         if query is None:
             return []
-        # Scores go at once: tuples of all mentions would keep the garbage collector busy.
+        # Kept for all mentions, the tuples would keep the garbage collector busy.
         found = self._searcher.search(query, limit, count=False).hits
         return [address for _, address in found]
 
