@@ -214,8 +214,9 @@ class TantivyNames:
             (FoundBy.WORDS, both + shared),
             (FoundBy.INITIALS, self._initials(words)),
         ]
-        if not full:
-            rare = [word for word in counts if counts[word] <= RARELY]
+        # Among many names, only a word that none of them has shows a mistake.
+        rare = [word for word in counts if counts[word] <= (0 if full else RARELY)]
+        if rare or not full:
             found = len(shared) + len(hits[1][1])
             hits.append((FoundBy.SPELLING, self._spelt_alike(words, rare, found)))
         if context and full:
@@ -257,7 +258,8 @@ class TantivyNames:
         forms = [form for word in rare for form in (*_spellings(word), f"+{word}")]
         for left, right in pairwise(words):
             forms += [*_spellings(left + right), f"+{left}{right}"]
-        hits = self._without(rare, self._any(_FORMS, forms))
+        common = [word for word in dict.fromkeys(words) if word not in rare]
+        hits = self._without(rare, self._any(_FORMS, forms), common)
         if found + len(hits) < FEW:
             starts = [_beginning(word) for word in dict.fromkeys(words)]
             query = self._any(_FORMS, [start for start in starts if start])
@@ -308,13 +310,16 @@ class TantivyNames:
         found = self._searcher.search(query, limit, count=False).hits
         return [address for _, address in found]
 
-    def _without(self, words: list[str], query: Any | None) -> _Hits:
+    def _without(
+        self, words: list[str], query: Any | None, preferred: Sequence[str] = ()
+    ) -> _Hits:
         """What a query finds, but for names that have one of the words: they
-        were found already."""
+        were found already. Names that have preferred words come first."""
         known = [word for word in words if self._count(word)]
-        if query is None or not known:
+        if query is None or not (known or preferred):
             return self._hits(query, ADDED)
         parts = [_must(query)]
+        parts += [_should(self._term(_WORDS, word)) for word in preferred]
         parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
         return self._hits(tantivy.Query.boolean_query(parts), ADDED)
 
