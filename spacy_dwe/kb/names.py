@@ -44,6 +44,8 @@ RARELY = 30
 """A word of more names than these is taken to be spelt as it should be."""
 ADDED = 40
 """Names that a way of searching other than by shared words adds at most."""
+PREFERENCE = 10.0
+"""Weight of a word that is equal, among names that were found for one spelt alike."""
 FEW = 20
 """With fewer names than these, words that begin alike are looked at, too."""
 PREFIX = 4
@@ -319,7 +321,9 @@ class TantivyNames:
         if query is None or not (known or preferred):
             return self._hits(query, ADDED)
         parts = [_must(query)]
-        parts += [_should(self._term(_WORDS, word)) for word in preferred]
+        for word in preferred:
+            term = self._term(_WORDS, word)
+            parts.append(_should(tantivy.Query.boost_query(term, PREFERENCE)))
         parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
         return self._hits(tantivy.Query.boolean_query(parts), ADDED)
 
