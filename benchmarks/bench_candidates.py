@@ -289,13 +289,13 @@ def bare_product(vectors: np.ndarray, queries: np.ndarray) -> Callable[[], objec
 
 
 def alternately(*works: Callable[[], object]) -> list[float]:
-    """RETURNS (list[float]): the best time of each, in seconds."""
+    """RETURNS (list[float]): the best time of each, in CPU seconds."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(RUNS + 2):
         for work, own in zip(works, times):
-            start = time.perf_counter()
+            start = time.process_time()
             work()
-            own.append(time.perf_counter() - start)
+            own.append(time.process_time() - start)
     return [min(own) for own in times]
 
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,8 +32,8 @@ _OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
 _WRITER_BYTES = 64 << 20
 _CACHED = 1 << 16
 
-_Hits = list[tuple[float, Any]]
-"""What tantivy finds: scores and addresses, best first."""
+_Hits = list[Any]
+"""Addresses of what tantivy finds, best first."""
 
 MAX_WORDS = 32
 """Words of a mention that are searched for; what is longer is no name."""
@@ -44,6 +44,8 @@ RARELY = 30
 """A word of more names than these is taken to be spelt as it should be."""
 ADDED = 40
 """Names that a way of searching other than by shared words adds at most."""
+PREFERENCE = 10.0
+"""Weight of a word that is equal, among names that were found for one spelt alike."""
 FEW = 20
 """With fewer names than these, words that begin alike are looked at, too."""
 PREFIX = 4
@@ -193,7 +195,7 @@ class TantivyNames:
         owner = np.repeat(np.array([i for i, _, _ in runs], dtype=np.int64), counts)
         ways = np.repeat(np.array([way for _, way, _ in runs], dtype=np.uint8), counts)
         # Asking for numbers costs as much for one as for a hundred.
-        addresses = [address for _, _, hits in runs for _, address in hits]
+        addresses = [*chain.from_iterable(hits for _, _, hits in runs)]
         numbers = self._searcher.fast_field_values(_NUMBER, addresses)
         is_full = [full for _, full in found]
         return NameHits(owner, np.array(numbers, dtype=np.int64), ways, is_full)
@@ -214,8 +216,9 @@ class TantivyNames:
             (FoundBy.WORDS, both + shared),
             (FoundBy.INITIALS, self._initials(words)),
         ]
-        if not full:
-            rare = [word for word in counts if counts[word] <= RARELY]
+        # Among many names, only a word that none of them has shows a mistake.
+        rare = [word for word in counts if counts[word] <= (0 if full else RARELY)]
+        if rare or not full:
             found = len(shared) + len(hits[1][1])
             hits.append((FoundBy.SPELLING, self._spelt_alike(words, rare, found)))
         if context and full:
@@ -257,7 +260,8 @@ class TantivyNames:
         forms = [form for word in rare for form in (*_spellings(word), f"+{word}")]
         for left, right in pairwise(words):
             forms += [*_spellings(left + right), f"+{left}{right}"]
-        hits = self._without(rare, self._any(_FORMS, forms))
+        common = [word for word in dict.fromkeys(words) if word not in rare]
+        hits = self._without(rare, self._any(_FORMS, forms), common)
         if found + len(hits) < FEW:
             starts = [_beginning(word) for word in dict.fromkeys(words)]
             query = self._any(_FORMS, [start for start in starts if start])
@@ -304,16 +308,22 @@ class TantivyNames:
     def _hits(self, query: Any | None, limit: int) -> _Hits:
         if query is None:
             return []
-        hits: _Hits = self._searcher.search(query, limit, count=False).hits
-        return hits
+        # Kept for all mentions, the tuples would keep the garbage collector busy.
+        found = self._searcher.search(query, limit, count=False).hits
+        return [address for _, address in found]
 
-    def _without(self, words: list[str], query: Any | None) -> _Hits:
+    def _without(
+        self, words: list[str], query: Any | None, preferred: Sequence[str] = ()
+    ) -> _Hits:
         """What a query finds, but for names that have one of the words: they
-        were found already."""
+        were found already. Names that have preferred words come first."""
         known = [word for word in words if self._count(word)]
-        if query is None or not known:
+        if query is None or not (known or preferred):
             return self._hits(query, ADDED)
         parts = [_must(query)]
+        for word in preferred:
+            term = self._term(_WORDS, word)
+            parts.append(_should(tantivy.Query.boost_query(term, PREFERENCE)))
         parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
         return self._hits(tantivy.Query.boolean_query(parts), ADDED)
 

@@ -20,7 +20,7 @@ import spacy_dwe.kb.generation as generation
 from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.update import add_entities, remove_entities
+from spacy_dwe.kb.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.kb.verify import kb_problems
 
 START = 60
@@ -33,9 +33,12 @@ def entity(number, edition=0):
 
 
 def change(path, step):
-    """The step-th change: entities come and are changed, or one goes."""
-    if step % 4 == 3:
-        remove_entities(path, [f"Q{START + step - 3}"])
+    """The step-th change: entities come and are changed, one goes, or all is made
+    anew."""
+    if step % 8 == 6:
+        rebuild_kb(path, text_encoder=WordEncoder())
+    elif step % 4 == 3:
+        remove_entities(path, [f"Q{START + step - 2}"])
     else:
         new = [entity(START + step), entity(step % START, edition=step)]
         add_entities(path, new, on_conflict="replace", text_encoder=WordEncoder())
@@ -45,8 +48,10 @@ def expected(step):
     """What the KB holds after the step-th change."""
     entities = {f"Q{i}": entity(i) for i in range(START)}
     for done in range(1, step + 1):
+        if done % 8 == 6:
+            continue
         if done % 4 == 3:
-            entities.pop(f"Q{START + done - 3}", None)
+            entities.pop(f"Q{START + done - 2}")
         else:
             for new in (entity(START + done), entity(done % START, edition=done)):
                 entities[new.id] = new
@@ -60,18 +65,22 @@ def child(path, step, pipe):
         os.write(pipe, b".")
 
 
-def killed_after(path, step, seconds):
-    """RETURNS (int): the last change that a killed child reported."""
+def killed_after(path, step, changes, seconds):
+    """Kill a child some time after it has reported so many changes.
+
+    RETURNS (int): the last change that it reported.
+    """
     reader, writer = os.pipe()
     process = os.fork()
     if not process:
         os.close(reader)
         child(path, step, writer)
     os.close(writer)
+    reported = sum(len(os.read(reader, 1)) for _ in range(changes))
     time.sleep(seconds)
     os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    reported = 0
+    _, status = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(status), "the child ended by itself"
     while data := os.read(reader, 4096):
         reported += len(data)
     os.close(reader)
@@ -96,11 +105,15 @@ def main(folder, kills, seed):
     draw = random.Random(seed)
     path = Path(folder) / "kb"
     build_kb(map(entity, range(START)), path, text_encoder=WordEncoder())
-    step = 0
+    step, slowest = 0, 0.0
     for _ in range(kills):
         # Both ways of a change: making the generation anew, and extending it.
         generation.ALWAYS_NEW = draw.choice((0, 1000))
-        step = check(path, killed_after(path, step, draw.uniform(0.01, 0.2)))
+        start = time.perf_counter()
+        change(path, step + 1)
+        slowest = max(slowest, time.perf_counter() - start)
+        changes, seconds = draw.randrange(3), draw.uniform(0, slowest)
+        step = check(path, killed_after(path, step + 1, changes, seconds))
     print(f"{kills} kills, {step} changes, nothing lost")
 
 

@@ -99,6 +99,16 @@ def test_a_known_but_rare_word_is_looked_for_in_other_spellings_too(kb):
     assert search(kb, "Batista")["bautista"] == {"spelling"}
 
 
+def test_names_that_share_a_common_word_do_not_hide_a_misspelt_one(tmp_path):
+    johns = [Entity(f"J{i}", f"John A{i}") for i in range(150)]
+    others = [Entity(f"S{i}", f"Sherman B{i}") for i in range(60)]
+    wanted = [Entity("sherman", "John Sherman"), Entity("batista", "John Batista")]
+    kb = build_kb([*johns, *others, *wanted], tmp_path / "kb")
+    assert next(iter(search(kb, "John Shermna"))) == "sherman"
+    assert search(kb, "Jonh Batista")["batista"] >= {"words"}
+    assert next(iter(search(kb, "John Batitsa"))) == "batista"
+
+
 def test_a_candidate_may_be_found_in_several_ways(kb):
     assert search(kb, "Fulgencio Batista")["batista"] == {"exact", "words"}
 
