@@ -195,10 +195,10 @@ class TestLinker:
             for part in (slice(0, 3), slice(3, 5))
         ]
 
-    def learn(self, shim, batches, info_nce_weight=1.0):
+    def learn(self, shim, batches):
         for batch, targets in batches:
             output, backprop = shim((batch, shim.network.spec.channels), True)
-            parts = shim.network.loss(output, batch, targets, info_nce_weight)
+            parts = shim.network.loss(output, batch, targets, LossSettings())
             backprop(parts.total)
 
     def test_gradients_of_updates_add_up_until_the_step(
