@@ -28,6 +28,8 @@ from .training.labels import labelled_mentions
 from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .encoders.cache import FeatureCache
     from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
     from .evidence import Evidence, PreparedMention
@@ -205,6 +207,7 @@ class DweLinker(TrainablePipe):
         self.cache: FeatureCache | None = None
         self._nil_is_labelled = False
         self._train_golds: list[str] = []
+        self._train_gold_rows: tuple[DweKnowledgeBase, np.ndarray] | None = None
 
     # Set-up
 
@@ -284,7 +287,7 @@ class DweLinker(TrainablePipe):
         if not golds:
             raise DweError(Errors.E505)
         self._nil_is_labelled = NIL in golds
-        self._train_golds = []
+        self._train_golds, self._train_gold_rows = [], None
         if shim.cfg["negatives"] == "train_golds":
             self._train_golds = sorted(golds - {NIL})
         from .training.setup import network_spec
@@ -528,8 +531,7 @@ class DweLinker(TrainablePipe):
         batch = self._collate(self._prepare_cached(mentions), places)
         gold_rows = self._require_kb().rows_of(gold_ids)
         if self._train_golds:
-            rows = self._require_kb().rows_of(self._train_golds)
-            batch = restrict_negatives(batch, rows)
+            batch = restrict_negatives(batch, self._rows_of_train_golds())
         share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
         batch, targets = with_targets(batch, gold_rows, share)
         output, backprop = self.model.begin_update((batch, self.channels))
@@ -555,6 +557,12 @@ class DweLinker(TrainablePipe):
         shim = self.network_shim
         shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
+
+    def _rows_of_train_golds(self) -> "np.ndarray":
+        kb = self._require_kb()
+        if self._train_gold_rows is None or self._train_gold_rows[0] is not kb:
+            self._train_gold_rows = kb, kb.rows_of(self._train_golds)
+        return self._train_gold_rows[1]
 
     def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
         evidence = self.evidence
@@ -655,6 +663,7 @@ class DweLinker(TrainablePipe):
         self._trained_sets = state["trained_sets"]
         self._nil_is_labelled = state["nil_is_labelled"]
         self._train_golds = state.get("train_golds", [])
+        self._train_gold_rows = None
         if self._configured_kb != state["configured_kb"]:
             # The config was changed since, and so names the KB to use.
             return

@@ -175,11 +175,10 @@ class NetworkShim(Shim):
         """
         from .network import LinkerNetwork
 
-        modalities = self.cfg["modalities"]
-        lacking = spec.modality_widths.keys() - modalities.keys()
-        if lacking:
-            raise DweError(Errors.E516.format(names=", ".join(sorted(lacking))))
-        network = LinkerNetwork(spec, modalities, precision=self.cfg["precision"])
+        self._check_modalities(spec)
+        network = LinkerNetwork(
+            spec, self.cfg["modalities"], precision=self.cfg["precision"]
+        )
         self._model = network.to(device).eval()
         self._optimizer = None
         return self._model
@@ -231,12 +230,11 @@ class NetworkShim(Shim):
 
     def from_bytes(self, data: bytes, device: str = "cpu") -> "NetworkShim":
         """data (bytes): what `to_bytes` gave.
-        RAISES (DweError): the bytes are damaged.
+        RAISES (DweError): the bytes are damaged, or the config lacks a modality.
         """
         self.clear()
         if not data:
             return self
-        from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
@@ -244,22 +242,28 @@ class NetworkShim(Shim):
             header = int.from_bytes(data[:8], "little")
             metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
             spec = _spec_from_json(srsly.json_loads(metadata["spec"]))
+        except _damages() as error:
+            raise DweError(Errors.E503.format(reason=str(error))) from error
+        self._check_modalities(spec)
+        try:
             self.build(spec, device).load_state_dict(state)
-        except DweError:
-            self.clear()
-            raise
-        except (
-            # What safetensors, JSON, the spec and torch raise on wrong contents.
-            SafetensorError,
-            AssertionError,
-            KeyError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except _damages() as error:
             self.clear()
             raise DweError(Errors.E503.format(reason=str(error))) from error
         return self
+
+    def _check_modalities(self, spec: "NetworkSpec") -> None:
+        lacking = spec.modality_widths.keys() - self.cfg["modalities"].keys()
+        if lacking:
+            raise DweError(Errors.E516.format(names=", ".join(sorted(lacking))))
+
+
+def _damages() -> tuple[type[Exception], ...]:
+    """What safetensors, JSON, the spec and torch raise on wrong contents."""
+    from safetensors import SafetensorError
+
+    wrong = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
+    return (SafetensorError, *wrong)
 
 
 def _spec_from_json(data: dict[str, Any]) -> "NetworkSpec":
@@ -267,4 +271,7 @@ def _spec_from_json(data: dict[str, Any]) -> "NetworkSpec":
 
     heads = {name: QueryHead(**head) for name, head in data.pop("heads").items()}
     channels = tuple(data.pop("channels"))
-    return NetworkSpec(channels=channels, heads=heads, **data)
+    modalities = data.pop("modalities")
+    if modalities is not None:
+        modalities = {name: int(width) for name, width in dict(modalities).items()}
+    return NetworkSpec(channels=channels, heads=heads, modalities=modalities, **data)

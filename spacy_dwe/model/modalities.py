@@ -214,19 +214,25 @@ def checked_slots(
     RAISES (DweError): one is no array of finite numbers of that width, or their
         lengths differ.
     """
-    checked = {key: np.asarray(array) for key, array in arrays.items()}
+    try:
+        checked = {key: np.asarray(array) for key, array in arrays.items()}
+    except ValueError as error:
+        raise _wrong(name, place, f"what is no array: {error}") from error
     lengths = {key: len(a) if a.ndim else 0 for key, a in checked.items()}
-    reason = ""
     if len({*lengths.values()}) > 1:
-        reason = f"arrays of different lengths {lengths}"
+        raise _wrong(name, place, f"arrays of different lengths {lengths}")
     for key, array in checked.items():
         if array.ndim not in (1, 2) or array.dtype.kind not in "biuf":
             reason = f"{key!r}, which is no array of numbers with a row for each slot"
-        elif array.ndim == 2 and len(array) and array.shape[1] != width:
+            raise _wrong(name, place, reason)
+        if array.ndim == 2 and len(array) and array.shape[1] != width:
             reason = f"{key!r} of width {array.shape[1]} instead of {width}"
-        elif not np.isfinite(array).all():
-            reason = f"{key!r} with NaN or infinite values"
-    if reason:
-        doc = document_name(place.docs[0]) if place.docs else "a document"
-        raise DweError(Errors.E518.format(name=name, doc=doc, reason=reason))
+            raise _wrong(name, place, reason)
+        if not np.isfinite(array).all():
+            raise _wrong(name, place, f"{key!r} with NaN or infinite values")
     return checked
+
+
+def _wrong(name: str, place: MentionPlace, reason: str) -> DweError:
+    doc = document_name(place.docs[0]) if place.docs else "a document"
+    return DweError(Errors.E518.format(name=name, doc=doc, reason=reason))

@@ -168,8 +168,8 @@ class Objective(nn.Module):
         return s_align(
             enhanced[VISION].to(zero.dtype),
             enhanced[TEXT].to(zero.dtype),
-            vision.arrays["objects"],
-            vision.mask,
+            inputs.pictures,
+            inputs.picture_mask,
             sentences,
             self.s_align_scale.exp(),
         )
