@@ -25,11 +25,10 @@ from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
 from .tokens import NIL
 from .training.labels import labelled_mentions
+from .training.negatives import Negatives
 from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from .encoders.cache import FeatureCache
     from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
     from .evidence import Evidence, PreparedMention
@@ -206,8 +205,7 @@ class DweLinker(TrainablePipe):
         self._trained_sets: dict[str, str] = {}
         self.cache: FeatureCache | None = None
         self._nil_is_labelled = False
-        self._train_golds: list[str] = []
-        self._train_gold_rows: tuple[DweKnowledgeBase, np.ndarray] | None = None
+        self._negatives = Negatives()
 
     # Set-up
 
@@ -287,9 +285,8 @@ class DweLinker(TrainablePipe):
         if not golds:
             raise DweError(Errors.E505)
         self._nil_is_labelled = NIL in golds
-        self._train_golds, self._train_gold_rows = [], None
-        if shim.cfg["negatives"] == "train_golds":
-            self._train_golds = sorted(golds - {NIL})
+        only_golds = shim.cfg["negatives"] == "train_golds"
+        self._negatives = Negatives(sorted(golds - {NIL}) if only_golds else ())
         from .training.setup import network_spec
 
         layout = FeatureLayout.of(self.channels)
@@ -522,7 +519,7 @@ class DweLinker(TrainablePipe):
         if not mentions:
             return losses
         from .model.objective import LossSettings
-        from .training.batching import restrict_negatives, with_targets
+        from .training.batching import with_targets
 
         shim = self.network_shim
         # What users set on documents is lost where predicted ones are made from text.
@@ -530,8 +527,9 @@ class DweLinker(TrainablePipe):
         places = [MentionPlace(pairs[m.doc], m.start, m.end) for m in mentions]
         batch = self._collate(self._prepare_cached(mentions), places)
         gold_rows = self._require_kb().rows_of(gold_ids)
-        if self._train_golds:
-            batch = restrict_negatives(batch, self._rows_of_train_golds())
+        batch = self._negatives.chosen_for(
+            batch, gold_rows, self._require_kb(), shim.cfg["rare_word_negatives"]
+        )
         share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
         batch, targets = with_targets(batch, gold_rows, share)
         output, backprop = self.model.begin_update((batch, self.channels))
@@ -557,12 +555,6 @@ class DweLinker(TrainablePipe):
         shim = self.network_shim
         shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
-
-    def _rows_of_train_golds(self) -> "np.ndarray":
-        kb = self._require_kb()
-        if self._train_gold_rows is None or self._train_gold_rows[0] is not kb:
-            self._train_gold_rows = kb, kb.rows_of(self._train_golds)
-        return self._train_gold_rows[1]
 
     def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
         evidence = self.evidence
@@ -656,14 +648,13 @@ class DweLinker(TrainablePipe):
             "configured_kb": self._configured_kb,
             "trained_sets": self._trained_sets,
             "nil_is_labelled": self._nil_is_labelled,
-            "train_golds": self._train_golds,
+            "train_golds": self._negatives.golds,
         }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
         self._trained_sets = state["trained_sets"]
         self._nil_is_labelled = state["nil_is_labelled"]
-        self._train_golds = state.get("train_golds", [])
-        self._train_gold_rows = None
+        self._negatives = Negatives(state.get("train_golds", ()))
         if self._configured_kb != state["configured_kb"]:
             # The config was changed since, and so names the KB to use.
             return

@@ -41,6 +41,7 @@ def build_dwe(
     loss: str = "info_nce",
     margin: float = 0.5,
     negatives: str = "all",
+    rare_word_negatives: int = 0,
     a_align_weight: float = 0.1,
     s_align_weight: float = 0.1,
     precision: str = "bf16",
@@ -77,6 +78,8 @@ def build_dwe(
     negatives (str): "all" candidates are negatives of `loss`, or "train_golds" only:
         entities never seen as a gold are then not learned to be wrong. The main loss
         reads all candidates in either case.
+    rare_word_negatives (int): further negatives of `loss` for each mention, drawn from
+        the entities that share a rare word of the gold's description.
     a_align_weight, s_align_weight (float): weights of the alignments of faces with
         image regions and of the picture's mention with the text's.
     precision (str): "bf16" on a GPU and fp32 elsewhere, or "fp32".
@@ -124,6 +127,7 @@ def build_dwe(
         "loss": loss,
         "margin": margin,
         "negatives": negatives,
+        "rare_word_negatives": rare_word_negatives,
         "a_align_weight": a_align_weight,
         "s_align_weight": s_align_weight,
         "precision": precision,

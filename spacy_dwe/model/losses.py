@@ -35,7 +35,7 @@ class Contrast:
 
     positives (Tensor): cosine with the gold. *Shape:* ``(mentions,)``
     negatives (Tensor): cosines with the others.
-        *Shape:* ``(mentions, candidates + mentions)``
+        *Shape:* ``(mentions, candidates + batch)``
     left_out (Tensor): True = no negative. *Shape:* as `negatives`
     """
 
@@ -67,18 +67,18 @@ class Contrast:
         usable = (targets >= 0) & (targets < n_candidates)
         position = targets.clamp(0, n_candidates - 1).unsqueeze(1)
         usable = usable & valid.gather(1, position)[:, 0]
-        if not usable.all():
-            queries, entities, valid = queries[usable], entities[usable], valid[usable]
-            position, gold_rows = position[usable], gold_rows[usable]
         index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
         golds = entities.gather(1, index)[:, 0]
         own = torch.einsum("bd,bcd->bc", queries, entities)
         others = queries @ golds.T
         same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
+        left_out = torch.cat(
+            [(~valid).scatter(1, position, True), same | ~usable.unsqueeze(0)], dim=1
+        )
         return cls(
-            positives=own.gather(1, position)[:, 0],
-            negatives=torch.cat([own, others], dim=1),
-            left_out=torch.cat([(~valid).scatter(1, position, True), same], dim=1),
+            positives=own.gather(1, position)[usable, 0],
+            negatives=torch.cat([own, others], dim=1)[usable],
+            left_out=left_out[usable],
         )
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
 """The linker's whole network: mention encoder, channel features, combiner, losses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ class LinkingBatch:
         *Shape:* ``(batch,)``, int64
     negatives (Tensor | None): candidates that may be negatives of the contrastive
         loss; None = all. *Shape:* ``(batch, candidates)``
+    hard (dict): by vector set, vectors of entities that are no candidates, as further
+        negatives of the contrastive loss.
     """
 
     features: Tensor
@@ -59,6 +61,7 @@ class LinkingBatch:
     entities: dict[str, EntityVectors]
     sentences: Tensor | None = None
     negatives: Tensor | None = None
+    hard: dict[str, EntityVectors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,18 +114,26 @@ class Objective(nn.Module):
         settings: LossSettings,
         zero: Tensor,
     ) -> Tensor:
-        position = targets.clamp(0, batch.rows.shape[1] - 1).unsqueeze(1)
+        n_candidates = batch.rows.shape[1]
+        position = targets.clamp(0, n_candidates - 1).unsqueeze(1)
         allowed = batch.candidates
         if batch.negatives is not None:
             # The gold is no negative, and stays.
             allowed = allowed & batch.negatives.scatter(1, position, True)
         total = zero
         for name, query in encoded.queries.items():
+            vectors = batch.entities[name].vectors
+            valid = batch.entities[name].present & allowed
+            if name in batch.hard:
+                hard = batch.hard[name]
+                vectors = torch.cat([vectors, hard.vectors], dim=1)
+                valid = torch.cat([valid, hard.present], dim=1)
+            unlabelled = ~query.present | (targets >= n_candidates)
             contrast = Contrast.of(
                 query.vectors,
-                batch.entities[name].vectors,
-                batch.entities[name].present & allowed,
-                targets.masked_fill(~query.present, IGNORED),
+                vectors,
+                valid,
+                targets.masked_fill(unlabelled, IGNORED),
                 batch.rows.gather(1, position)[:, 0],
             )
             total = total + self._term(contrast, settings)

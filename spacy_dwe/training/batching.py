@@ -130,6 +130,21 @@ def restrict_negatives(batch: LinkingBatch, rows: np.ndarray) -> LinkingBatch:
     return replace(batch, negatives=torch.isin(batch.rows, known))
 
 
+def with_hard_negatives(
+    batch: LinkingBatch, rows: np.ndarray, heads: Mapping[str, "VectorSet"]
+) -> LinkingBatch:
+    """Add negatives of the contrastive loss that are no candidates.
+
+    batch (LinkingBatch): the mentions.
+    rows (np.ndarray): KB rows, -1 = none. Shape: (batch, n)
+    heads (Mapping[str, VectorSet]): vector sets of the dwe channel.
+    RETURNS (LinkingBatch): the batch.
+    """
+    device = str(batch.rows.device)
+    hard = {name: _entity_vectors(v, rows, device) for name, v in heads.items()}
+    return replace(batch, hard=hard)
+
+
 def _inputs(
     mentions: Sequence["PreparedMention"],
     image_dim: int,

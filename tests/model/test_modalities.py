@@ -89,7 +89,7 @@ def top1(nlp):
 @pytest.fixture(scope="module")
 def listening(described_kb):
     """A pipeline that learned the sounds. Tests only read it."""
-    return train(linking_pipeline(described_kb, **with_audio()), heard, steps=40)
+    return train(linking_pipeline(described_kb, **with_audio()), heard, steps=60)
 
 
 def test_a_fourth_modality_is_learned(listening):
@@ -143,6 +143,7 @@ def test_only_the_papers_network_reads_others(described_kb):
         {"head": "plain", "states": "pooled"},
         {"head": "linear"},
         {"loss": "triplet", "negatives": "train_golds"},
+        {"rare_word_negatives": 2},
         {"loss": "n_pair", "info_nce_weight": 10.0},
         {"precision": "fp32"},
     ],

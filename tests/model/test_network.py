@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from spacy_dwe.model.losses import IGNORED, Contrast, info_nce, n_pair, triplet
-from spacy_dwe.model.network import LinkerNetwork
+from spacy_dwe.model.network import EntityVectors, LinkerNetwork
 from spacy_dwe.model.objective import LossSettings
 
 DESCRIPTIONS = "description@clip"
@@ -212,6 +212,21 @@ def test_negatives_can_be_restricted(network, channels, batch):
     scores = entities.vectors[0, [0, 3]] @ query / temperature
     found = network.loss(output, some, targets, ONLY_CONTRAST).contrast
     torch.testing.assert_close(found, -scores.log_softmax(0)[0] / 2)
+
+
+def test_hard_negatives_come_on_top(network, channels, batch):
+    """The second mention is NIL, which stands where the first hard negative does."""
+    output = network.train()(batch, channels)
+    hard = normalize(torch.randn(3, 2, 8), dim=-1)
+    there = torch.tensor([[True, False]] * 3)
+    more = {DESCRIPTIONS: EntityVectors(hard, there, 0.0, 1.0)}
+    targets = torch.tensor([0, 4, 4])
+    found = network.loss(output, replace(batch, hard=more), targets, ONLY_CONTRAST)
+    entities = batch.entities[DESCRIPTIONS].vectors[0, [0, 2, 3]]
+    query = output.queries[DESCRIPTIONS].vectors[0]
+    scores = torch.cat([entities @ query, (hard[0, 0] @ query)[None]])
+    scores = scores / network.objective.log_temperature.exp()
+    torch.testing.assert_close(found.contrast, -scores.log_softmax(0)[0] / 2)
 
 
 class TestAlignments:
