@@ -59,8 +59,9 @@ class MentionInputs:
 
     def slots(self, modality: str) -> Slots:
         """RETURNS (Slots): of a modality, none where nobody supplied any."""
-        found = self.modalities.get(modality)
-        return found or Slots.none(len(self.text), self.text.device)
+        if modality in self.modalities:
+            return self.modalities[modality]
+        return Slots.none(len(self.text), self.text.device)
 
     def to(self, device: torch.device | str) -> "MentionInputs":
         """RETURNS (MentionInputs): the same on another device."""
