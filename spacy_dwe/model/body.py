@@ -121,7 +121,7 @@ class PlainBody(nn.Module):
 
     def _profile(self, tokens: Tensor, inputs: MentionInputs) -> Tensor:
         vision = inputs.slots(VISION)
-        if "faces" not in vision.arrays:
+        if not len(vision) or "faces" not in vision.arrays:
             return self.no_profile
         phrases = self.project.phrase(vision.arrays["faces"])
         there = vision.arrays["face_mask"] & vision.mask

@@ -102,7 +102,8 @@ class MentionEncoder(nn.Module):
             *Shape:* ``(batch, slots, width)`` each
         """
         vision = inputs.slots(VISION)
-        if "faces" not in vision.arrays or isinstance(self.body, LinearBody):
+        has_faces = len(vision) and "faces" in vision.arrays
+        if not has_faces or isinstance(self.body, LinearBody):
             return None
         project = self.body.project
         if project.image is None:
