@@ -392,6 +392,20 @@ class Errors:
         '@optimizers = "Adam.v1", with L2_is_weight_decay as you like'
     )
     E514 = "[DWE-E514] {name} = {value} is not {expected}"
+    E515 = (
+        "[DWE-E515] The network needs a modality that is not gated, and has {names}: "
+        "leave text or vision out of `without`"
+    )
+    E516 = (
+        "[DWE-E516] The linker's weights read the modalities {names}, which the config "
+        "does not have: name them in [components.dwe_linker.model.modalities]"
+    )
+    E517 = "[DWE-E517] {name} = {value!r} is none of {choices}"
+    E518 = "[DWE-E518] The modality {name!r} extracted of {doc} {reason}"
+    E519 = (
+        "[DWE-E519] There are no modalities {names} to read or leave out with head = "
+        "{head!r}: it has {known}"
+    )
     E520 = (
         "[DWE-E520] The corpus has no path: pass --paths.train and --paths.dev, or set "
         "them in the config"

@@ -6,7 +6,7 @@ layout of features together; the network sees tensors alone.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -37,6 +37,9 @@ ranked."""
 
 TINY = 1e-6
 
+NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
+NO_MASK = np.zeros(0, dtype=bool)
+
 DESCRIPTIONS = "description@text"
 DESCRIPTIONS_IN_CLIP = "description@clip"
 PICTURES = "image@clip"
@@ -56,6 +59,13 @@ class PreparedMention:
     described (np.ndarray): candidates with a description. Shape: (n_candidates,), bool
     text (MentionFeatures | None): what the text encoder says, if it was asked.
     pictures (np.ndarray): unit vectors of its pictures. Shape: (n_pictures, dim)
+    objects (np.ndarray): unit vectors of image regions; none = the pictures are the
+        regions. Shape: (n_slots, dim)
+    faces (np.ndarray): unit vectors of the phrases that describe the regions' faces,
+        if anything looked for faces. Shape: (n_slots, dim)
+    face_mask (np.ndarray): regions with a face. Shape: (n_slots,), bool
+    scenes (np.ndarray): unit vectors of scene attributes. Shape: (n_attributes, dim)
+    sentence (str): what it stands in; mentions of the same one are told by it.
     """
 
     rows: np.ndarray
@@ -65,12 +75,18 @@ class PreparedMention:
     described: np.ndarray
     text: "MentionFeatures | None"
     pictures: np.ndarray
+    objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
+    scenes: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    sentence: str = ""
 
     @property
     def n_bytes(self) -> int:
         """RETURNS (int): memory that it holds."""
         arrays = [self.rows, self.found_by, self.features, self.present]
-        arrays += [self.described, self.pictures]
+        arrays += [self.described, self.pictures, self.objects]
+        arrays += [self.faces, self.face_mask, self.scenes]
         if self.text is not None:
             arrays += [self.text.states, self.text.pooled]
         return sum(array.nbytes for array in arrays)
@@ -245,6 +261,7 @@ class Evidence:
                 described=described[first:last],
                 text=None if texts is None else texts[index],
                 pictures=pictures[index],
+                sentence=mentions[index].context,
             )
             for index, (first, last) in enumerate(bounds)
         ]

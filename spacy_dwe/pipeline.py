@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,11 @@ from .linking import annotate, rank_candidates
 from .mentions import Mention, mentions_of
 from .model.architectures import NetworkShim
 from .model.channels import CHANNELS, FeatureLayout, check_channels
+from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
 from .tokens import NIL
 from .training.labels import labelled_mentions
+from .training.negatives import Negatives
 from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
@@ -210,6 +213,7 @@ class DweLinker(TrainablePipe):
         self._trained_sets: dict[str, str] = {}
         self.cache: FeatureCache | None = None
         self._nil_is_labelled = False
+        self._negatives = Negatives()
 
     # Set-up
 
@@ -282,18 +286,17 @@ class DweLinker(TrainablePipe):
         validate_get_examples(get_examples, "DweLinker.initialize")
         if kb_loader is not None:
             self.set_kb(kb_loader)
-        self._nil_is_labelled, labelled = False, False
-        for example in get_examples():
-            ids = {ent.kb_id_ for ent in example.reference.ents} - {""}
-            labelled = labelled or bool(ids)
-            if NIL in ids:
-                self._nil_is_labelled = True
-                break
-        if not labelled:
+        shim = self.network_shim
+        golds = {
+            ent.kb_id_ for example in get_examples() for ent in example.reference.ents
+        } - {""}
+        if not golds:
             raise DweError(Errors.E505)
+        self._nil_is_labelled = NIL in golds
+        only_golds = shim.cfg["negatives"] == "train_golds"
+        self._negatives = Negatives(sorted(golds - {NIL}) if only_golds else ())
         from .training.setup import network_spec
 
-        shim = self.network_shim
         layout = FeatureLayout.of(self.channels)
         evidence = self._build_evidence(layout, self.channels)
         spec = network_spec(evidence, self.channels, shim.cfg)
@@ -402,7 +405,8 @@ class DweLinker(TrainablePipe):
                 batch, self.generate_candidates, self.n_candidates
             ):
                 own = batch[done : done + len(prepared)]
-                scored.extend(self._score(own, prepared))
+                places = [MentionPlace((docs[m.doc],), m.start, m.end) for m in own]
+                scored.extend(self._score(own, prepared, places))
                 done += len(prepared)
         return scored
 
@@ -431,9 +435,12 @@ class DweLinker(TrainablePipe):
         )
 
     def _score(
-        self, mentions: Sequence[Mention], prepared: Sequence["PreparedMention"]
+        self,
+        mentions: Sequence[Mention],
+        prepared: Sequence["PreparedMention"],
+        places: Sequence[MentionPlace],
     ) -> list[ScoredMention]:
-        output = self.model.predict((self._collate(prepared), self.channels))
+        output = self.model.predict((self._collate(prepared, places), self.channels))
         return rank_candidates(
             mentions,
             prepared,
@@ -443,7 +450,9 @@ class DweLinker(TrainablePipe):
             kb=self._require_kb(),
         )
 
-    def _collate(self, prepared: Sequence["PreparedMention"]) -> "LinkingBatch":
+    def _collate(
+        self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
+    ) -> "LinkingBatch":
         from .training.batching import collate
 
         spec = self.network_shim.network.spec
@@ -465,6 +474,9 @@ class DweLinker(TrainablePipe):
             image_dim=spec.image_dim,
             pooled=self.network_shim.cfg["states"] == "pooled",
             device=self._device(),
+            modalities=self.network_shim.read_modalities if heads else {},
+            widths=spec.modality_widths,
+            places=places,
         )
 
     def set_annotations(
@@ -501,7 +513,8 @@ class DweLinker(TrainablePipe):
         examples (Iterable[Example]): labelled documents.
         drop (float): not used: dropout is a setting of the model.
         sgd (Optimizer | None): steps at once if given.
-        losses (dict | None): gets the loss added under the component's name.
+        losses (dict | None): gets the loss added under the component's name, and its
+            parts under names such as `dwe_linker_linking`.
         RETURNS (dict[str, float]): the losses.
         """
         losses = {} if losses is None else losses
@@ -513,21 +526,31 @@ class DweLinker(TrainablePipe):
         )
         if not mentions:
             return losses
-        import torch
-
+        from .model.objective import LossSettings
         from .training.batching import with_targets
 
         shim = self.network_shim
-        batch = self._collate(self._prepare_cached(mentions))
+        # What users set on documents is lost where predicted ones are made from text.
+        pairs = [(each.predicted, each.reference) for each in examples]
+        places = [MentionPlace(pairs[m.doc], m.start, m.end) for m in mentions]
+        batch = self._collate(self._prepare_cached(mentions), places)
         gold_rows = self._require_kb().rows_of(gold_ids)
+        batch = self._negatives.chosen_for(
+            batch, gold_rows, self._require_kb(), shim.cfg["rare_word_negatives"]
+        )
         share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
         batch, targets = with_targets(batch, gold_rows, share)
         output, backprop = self.model.begin_update((batch, self.channels))
-        parts = shim.network.loss(output, batch, targets, shim.cfg["info_nce_weight"])
-        if not torch.isfinite(parts.total):
+        settings = LossSettings.of(shim.cfg)
+        parts = shim.network.loss(output, batch, targets, settings)
+        values = parts.values()
+        if not isfinite(values["total"]):
             raise DweError(Errors.E512)
         backprop(parts.total)
-        losses[self.name] += float(parts.total.detach())
+        losses[self.name] += values.pop("total")
+        for part, value in values.items():
+            key = f"{self.name}_{part}"
+            losses[key] = losses.get(key, 0.0) + value
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
@@ -633,11 +656,13 @@ class DweLinker(TrainablePipe):
             "configured_kb": self._configured_kb,
             "trained_sets": self._trained_sets,
             "nil_is_labelled": self._nil_is_labelled,
+            "train_golds": self._negatives.golds,
         }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
         self._trained_sets = state["trained_sets"]
         self._nil_is_labelled = state["nil_is_labelled"]
+        self._negatives = Negatives(state.get("train_golds", ()))
         if self._configured_kb != state["configured_kb"]:
             # The config was changed since, and so names the KB to use.
             return

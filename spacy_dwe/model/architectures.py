@@ -1,6 +1,6 @@
 """Registry glue: the linker's network as a thinc model, unbuilt until it is needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import srsly
@@ -8,9 +8,18 @@ from thinc.api import Model, Optimizer
 from thinc.shims import Shim
 
 from ..errors import DweError, Errors
+from .modalities import PAPER, Modality, all_modalities
 
 if TYPE_CHECKING:
-    from .network import LinkerNetwork, NetworkSpec
+    from .network import LinkerNetwork
+    from .spec import NetworkSpec
+
+HEADS = ("dwe", "plain", "linear")
+LOSSES = ("info_nce", "triplet", "n_pair")
+NEGATIVES = ("all", "train_golds")
+PRECISIONS = ("bf16", "fp32")
+
+NONE: dict[str, Any] = {}
 
 
 def build_dwe(
@@ -24,6 +33,18 @@ def build_dwe(
     nil_dropout: float = 0.1,
     info_nce_weight: float = 1.0,
     combiner_rate: float = 20.0,
+    head: str = "dwe",
+    gate: bool = True,
+    modalities: Mapping[str, Any] = NONE,
+    without: Sequence[str] = (),
+    raw_image: bool = False,
+    loss: str = "info_nce",
+    margin: float = 0.5,
+    negatives: str = "all",
+    rare_word_negatives: int = 0,
+    a_align_weight: float = 0.1,
+    s_align_weight: float = 0.1,
+    precision: str = "bf16",
 ) -> Model:
     """The DWE network and the combiner ("spacy-dwe.DWE.v1").
 
@@ -40,13 +61,54 @@ def build_dwe(
     channel_dropout (float): probability of masking a channel of a training mention.
     nil_dropout (float): share of training mentions whose gold is taken out of their
         candidates to teach NIL; used only where no mention is labelled NIL.
-    info_nce_weight (float): weight of InfoNCE on the dwe cosine beside the main loss.
+    info_nce_weight (float): weight of `loss` on the dwe cosine beside the main loss.
     combiner_rate (float): learning rate of the combiner, as a multiple.
+    head (str): "dwe", the network of the paper's figure; "plain", what the authors'
+        released code computes; "linear", no network, but a residual linear map of the
+        frozen vectors.
+    gate (bool): attributes are fused by a gate; otherwise added.
+    modalities (Mapping[str, Modality]): further modalities by name, beside text, vision
+        and attributes; one of these names replaces it. Read by the head "dwe" alone.
+    without (Sequence[str]): modalities to leave out: a new network gets no part for
+        them, and to one that has it they are absent.
+    raw_image (bool): vision reads each whole picture, not its regions and faces, and no
+        scene attributes; the network keeps its size.
+    loss (str): "info_nce", "triplet" or "n_pair", on the dwe cosine.
+    margin (float): of the triplet loss.
+    negatives (str): "all" candidates are negatives of `loss`, or "train_golds" only:
+        entities never seen as a gold are then not learned to be wrong. The main loss
+        reads all candidates in either case.
+    rare_word_negatives (int): further negatives of `loss` for each mention, drawn from
+        the entities that share a rare word of the gold's description.
+    a_align_weight, s_align_weight (float): weights of the alignments of faces with
+        image regions and of the picture's mention with the text's.
+    precision (str): "bf16" on a GPU and fp32 elsewhere, or "fp32".
     RETURNS (Model): `model.shims[0]` is the `NetworkShim`.
-    RAISES (DweError): `states` is neither of the two.
+    RAISES (DweError): a setting has no such value.
     """
     if states not in ("tokens", "pooled"):
         raise DweError(Errors.E501.format(states=states))
+    for name, value, known in (
+        ("head", head, HEADS),
+        ("loss", loss, LOSSES),
+        ("negatives", negatives, NEGATIVES),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            choices = ", ".join(known)
+            raise DweError(Errors.E517.format(name=name, value=value, choices=choices))
+    all_of_them = all_modalities(
+        modalities, pooled=states == "pooled", raw_image=raw_image
+    )
+    unknown = sorted({*without} - all_of_them.keys())
+    if unknown or (head != "dwe" and modalities):
+        raise DweError(
+            Errors.E519.format(
+                head=head,
+                names=", ".join(unknown or modalities),
+                known=", ".join(all_of_them if unknown else PAPER),
+            )
+        )
     settings = {
         "width": width,
         "n_heads": n_heads,
@@ -58,6 +120,17 @@ def build_dwe(
         "nil_dropout": nil_dropout,
         "info_nce_weight": info_nce_weight,
         "combiner_rate": combiner_rate,
+        "head": head,
+        "gate": gate,
+        "modalities": all_of_them,
+        "without": tuple(without),
+        "loss": loss,
+        "margin": margin,
+        "negatives": negatives,
+        "rare_word_negatives": rare_word_negatives,
+        "a_align_weight": a_align_weight,
+        "s_align_weight": s_align_weight,
+        "precision": precision,
     }
     return Model("spacy-dwe", _forward, shims=[NetworkShim(None, config=settings)])
 
@@ -81,6 +154,17 @@ class NetworkShim(Shim):
         return self._model
 
     @property
+    def read_modalities(self) -> "dict[str, Modality]":
+        """RETURNS (dict[str, Modality]): modalities that the network has and the config
+        does not leave out."""
+        widths, without = self.network.spec.modality_widths, self.cfg["without"]
+        return {
+            name: modality
+            for name, modality in self.cfg["modalities"].items()
+            if name in widths and name not in without
+        }
+
+    @property
     def is_built(self) -> bool:
         """RETURNS (bool): whether there is a network."""
         return self._model is not None
@@ -91,10 +175,15 @@ class NetworkShim(Shim):
         spec (NetworkSpec): its shapes.
         device (str): torch device.
         RETURNS (LinkerNetwork): the network, in evaluation mode.
+        RAISES (DweError): the config lacks one of its modalities.
         """
         from .network import LinkerNetwork
 
-        self._model = LinkerNetwork(spec).to(device).eval()
+        self._check_modalities(spec)
+        network = LinkerNetwork(
+            spec, self.cfg["modalities"], precision=self.cfg["precision"]
+        )
+        self._model = network.to(device).eval()
         self._optimizer = None
         return self._model
 
@@ -145,12 +234,11 @@ class NetworkShim(Shim):
 
     def from_bytes(self, data: bytes, device: str = "cpu") -> "NetworkShim":
         """data (bytes): what `to_bytes` gave.
-        RAISES (DweError): the bytes are damaged.
+        RAISES (DweError): the bytes are damaged, or the config lacks a modality.
         """
         self.clear()
         if not data:
             return self
-        from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
@@ -158,25 +246,36 @@ class NetworkShim(Shim):
             header = int.from_bytes(data[:8], "little")
             metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
             spec = _spec_from_json(srsly.json_loads(metadata["spec"]))
+        except _damages() as error:
+            raise DweError(Errors.E503.format(reason=str(error))) from error
+        self._check_modalities(spec)
+        try:
             self.build(spec, device).load_state_dict(state)
-        except (
-            # What safetensors, JSON, the spec and torch raise on wrong contents.
-            SafetensorError,
-            AssertionError,
-            KeyError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except _damages() as error:
             self.clear()
             raise DweError(Errors.E503.format(reason=str(error))) from error
         return self
 
+    def _check_modalities(self, spec: "NetworkSpec") -> None:
+        lacking = spec.modality_widths.keys() - self.cfg["modalities"].keys()
+        if lacking:
+            raise DweError(Errors.E516.format(names=", ".join(sorted(lacking))))
+
+
+def _damages() -> tuple[type[Exception], ...]:
+    """What safetensors, JSON, the spec and torch raise on wrong contents."""
+    from safetensors import SafetensorError
+
+    wrong = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
+    return (SafetensorError, *wrong)
+
 
 def _spec_from_json(data: dict[str, Any]) -> "NetworkSpec":
-    from .dwe import QueryHead
-    from .network import NetworkSpec
+    from .spec import NetworkSpec, QueryHead
 
     heads = {name: QueryHead(**head) for name, head in data.pop("heads").items()}
     channels = tuple(data.pop("channels"))
-    return NetworkSpec(channels=channels, heads=heads, **data)
+    modalities = data.pop("modalities")
+    if modalities is not None:
+        modalities = {name: int(width) for name, width in dict(modalities).items()}
+    return NetworkSpec(channels=channels, heads=heads, modalities=modalities, **data)

@@ -2,64 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
-from .layers import CrossModalEnhancer, GatedFusion, Projector
+from .body import DweBody, LinearBody, PlainBody, mean_picture
+from .inputs import MentionInputs
+from .modalities import Modality, all_modalities
+from .spec import VISION, NetworkSpec, QueryHead
 
 NEARLY_ZERO = -5.0
 """softplus(-5) = .007: a weight that starts at next to nothing but can grow."""
 ONE = 0.5413248546129181
 """softplus(ONE) = 1."""
 
-
-@dataclass(frozen=True, slots=True)
-class MentionInputs:
-    """Frozen features of a batch of mentions; True in a mask = valid.
-
-    mention (Tensor): token states of the mention. *Shape:* ``(batch, M, text_width)``
-    mention_mask (Tensor): at least one a row. *Shape:* ``(batch, M)``
-    context (Tensor): token states of the mention in its sentence.
-        *Shape:* ``(batch, T, text_width)``
-    context_mask (Tensor): *Shape:* ``(batch, T)``
-    text (Tensor): the mention in its context, pooled, unit length.
-        *Shape:* ``(batch, text_dim)``
-    objects (Tensor): image vectors, unit length. *Shape:* ``(batch, S, image_dim)``
-    object_mask (Tensor): *Shape:* ``(batch, S)``
-    """
-
-    mention: Tensor
-    mention_mask: Tensor
-    context: Tensor
-    context_mask: Tensor
-    text: Tensor
-    objects: Tensor
-    object_mask: Tensor
-
-    def to(self, device: torch.device | str) -> "MentionInputs":
-        """RETURNS (MentionInputs): the same on another device."""
-        return MentionInputs(
-            *(getattr(self, name).to(device) for name in self.__slots__)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class QueryHead:
-    """One KB vector set that queries are compared with.
-
-    dim (int): width of its vectors.
-    text (bool): the text encoder's vectors live in this space.
-    picture (bool): the image encoder's vectors live in this space.
-    of_pictures (bool): the set holds entities' pictures, not their descriptions.
-    """
-
-    dim: int
-    text: bool
-    picture: bool
-    of_pictures: bool
+BF16_DEVICES = ("cuda",)
+"""Where bf16 is faster; elsewhere `precision = "bf16"` computes in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,101 +34,84 @@ class Query:
     present: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedMentions:
+    """queries (dict[str, Query]): a query for each vector set.
+    enhanced (dict[str, Tensor]): the mention as each modality enhanced it.
+        *Shape:* ``(batch, width)`` each
+    """
+
+    queries: dict[str, Query]
+    enhanced: dict[str, Tensor]
+
+
 class MentionEncoder(nn.Module):
-    """DWE's network: text and vision enhancers, gated fusion and one query head for
-    each KB vector set (Song et al., AAAI-24, section on the dual-way enhancement).
+    """DWE's network and one query head for each KB vector set.
 
     The head adds a correction, zero at initialisation, to the frozen vectors that
     already live in the set's space: untrained, a query is the encoder's own vector.
     Entity vectors are never transformed, so that training encodes no KB again and a
     new entity can be linked at once. That residual form is our reading.
 
-    text_width (int): width of token states.
-    image_dim (int): width of image vectors; 0 = no image encoder, and no vision part.
-    heads (Mapping[str, QueryHead]): KB vector sets by name.
-    width (int): width of the network.
-    n_heads (int): attention heads.
-    ffn_width (int): inner width of the feed-forward networks.
-    dropout (float): dropout probability.
-    decoder (bool): whether enhancers read out with a Transformer decoder layer.
+    spec (NetworkSpec): its shapes.
+    modalities (Mapping[str, Modality] | None): those of the spec; None = the paper's.
+    precision (str): "bf16" computes the body under autocast on a GPU; vectors that are
+        compared stay fp32.
     """
 
     def __init__(
         self,
+        spec: NetworkSpec,
+        modalities: Mapping[str, Modality] | None = None,
         *,
-        text_width: int,
-        image_dim: int,
-        heads: Mapping[str, QueryHead],
-        width: int,
-        n_heads: int,
-        ffn_width: int,
-        dropout: float,
-        decoder: bool,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
-        enhancer = partial(
-            CrossModalEnhancer,
-            width=width,
-            n_heads=n_heads,
-            ffn_width=ffn_width,
-            dropout=dropout,
-            decoder=decoder,
-        )
-        self.project_text = Projector(
-            input_width=text_width, width=width, dropout=dropout
-        )
-        self.project_image: Projector | None = None
-        self.enhance_text = enhancer()
-        if image_dim:
-            self.project_image = Projector(
-                input_width=image_dim, width=width, dropout=dropout
-            )
-            self.no_face = nn.Parameter(torch.randn(width) * 0.02)
-            self.visual_token = nn.Linear(2 * width, width)
-            self.enhance_vision = enhancer()
-        self.no_attributes = nn.Parameter(torch.randn(width) * 0.02)
-        self.fusion = GatedFusion(width=width)
-        self.heads = dict(heads)
+        self.body = _body(spec, modalities or all_modalities({}))
+        self.in_bf16 = precision == "bf16"
+        self.heads = dict(spec.heads)
         self.corrections = nn.ModuleDict()
         self.anchor_weights = nn.ParameterDict()
         for name, head in self.heads.items():
-            correction = nn.Linear(width, head.dim, bias=False)
+            correction = nn.Linear(self.body.hidden_width, head.dim, bias=False)
             nn.init.zeros_(correction.weight)
             self.corrections[name] = correction
             self.anchor_weights[name] = nn.Parameter(_initial_anchor_weights(head))
 
-    def forward(self, inputs: MentionInputs) -> dict[str, "Query"]:
+    def forward(self, inputs: MentionInputs) -> EncodedMentions:
         """inputs (MentionInputs): frozen features.
-        RETURNS (dict[str, Query]): a query for each vector set.
+        RETURNS (EncodedMentions): queries, and what S-Align compares.
         """
-        hidden = self.fuse(inputs)
+        device = inputs.text.device.type
+        use_bf16 = self.in_bf16 and device in BF16_DEVICES
+        with torch.autocast(device, torch.bfloat16, enabled=use_bf16):
+            hidden = self.body(inputs)
         queries = {}
         for name, head in self.heads.items():
             anchor, present = self._anchor(name, head, inputs)
-            correction = self.corrections[name](hidden).float()
+            correction = self.corrections[name](hidden.vector.to(anchor.dtype))
             queries[name] = Query(normalize(anchor + correction, dim=-1), present)
-        return queries
+        return EncodedMentions(queries, hidden.enhanced)
 
-    def fuse(self, inputs: MentionInputs) -> Tensor:
-        """RETURNS (Tensor): the fused mention, h. *Shape:* ``(batch, width)``"""
-        mention = self.project_text(inputs.mention)
-        context = self.project_text(inputs.context)
-        m_t = self.enhance_text(
-            mention, inputs.mention_mask, context, inputs.context_mask
+    def face_pairs(self, inputs: MentionInputs) -> tuple[Tensor, Tensor] | None:
+        """What A-Align compares.
+
+        inputs (MentionInputs): frozen features.
+        RETURNS (tuple[Tensor, Tensor] | None): P_txt(f_i) and P_img(o_i) of all slots;
+            None where no mention has a face or nothing projects any.
+            *Shape:* ``(batch, slots, width)`` each
+        """
+        vision = inputs.slots(VISION)
+        has_faces = len(vision) and "faces" in vision.arrays
+        if not has_faces or isinstance(self.body, LinearBody):
+            return None
+        project = self.body.project
+        if project.image is None:
+            return None
+        return (
+            project.phrase(vision.arrays["faces"]),
+            project.image(vision.arrays["objects"]),
         )
-        z = m_t
-        if self.project_image is not None:
-            visual_tokens = self._visual_tokens(self.project_image(inputs.objects))
-            m_v = self.enhance_vision(
-                mention, inputs.mention_mask, visual_tokens, inputs.object_mask
-            )
-            z = m_v + m_t
-        return self.fusion(z, self.no_attributes.expand_as(m_t))
-
-    def _visual_tokens(self, projected: Tensor) -> Tensor:
-        """v_i = Linear([P(o_i) ; P(f_i)]), with the learned no-face vector for f_i."""
-        faces = self.no_face.to(projected.dtype).expand_as(projected)
-        return self.visual_token(torch.cat([projected, faces], dim=-1))
 
     def _anchor(
         self, name: str, head: QueryHead, inputs: MentionInputs
@@ -179,19 +121,29 @@ class MentionEncoder(nn.Module):
         batch = len(inputs.text)
         weights = softplus(self.anchor_weights[name])
         total = inputs.text.new_zeros(batch, head.dim)
-        present = inputs.object_mask.new_zeros(batch)
+        present = inputs.picture_mask.new_zeros(batch)
         if head.text:
             total = total + weights[0] * inputs.text
             present = torch.ones_like(present)
         if head.picture:
-            pictures = inputs.objects * inputs.object_mask.unsqueeze(-1)
-            total = total + weights[1] * normalize(pictures.sum(dim=1), dim=-1)
-            pictured = inputs.object_mask.any(dim=1)
+            pictured = inputs.picture_mask.any(dim=1)
+            if inputs.picture_mask.shape[1]:
+                total = total + weights[1] * mean_picture(inputs)
             # Beside pictures, a text alone would be measured on another scale.
             present = pictured if head.of_pictures else present | pictured
         # A row without any vector must not be normalised: its gradient is infinite.
         total = torch.where(present.unsqueeze(-1), total, torch.ones_like(total))
         return normalize(total, dim=-1), present
+
+
+def _body(
+    spec: NetworkSpec, modalities: Mapping[str, Modality]
+) -> DweBody | PlainBody | LinearBody:
+    if spec.head == "plain":
+        return PlainBody(spec)
+    if spec.head == "linear":
+        return LinearBody(spec)
+    return DweBody(spec, modalities)
 
 
 def _initial_anchor_weights(head: QueryHead) -> Tensor:

@@ -1,7 +1,27 @@
 """Building blocks of the DWE network (Song et al., AAAI-24, arXiv 2312.11816)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancerShape:
+    """Sizes that all enhancers of a network share.
+
+    width (int): width of the network, d in the paper.
+    n_heads (int): attention heads, h.
+    ffn_width (int): inner width of the feed-forward networks, f.
+    dropout (float): dropout probability.
+    decoder (bool): read out by a Transformer decoder layer; otherwise by the mean.
+    """
+
+    width: int
+    n_heads: int
+    ffn_width: int
+    dropout: float
+    decoder: bool
 
 
 class Projector(nn.Module):
@@ -73,11 +93,13 @@ class CrossModalEnhancer(nn.Module):
     def forward(self, x: Tensor, x_mask: Tensor, y: Tensor, y_mask: Tensor) -> Tensor:
         """x (Tensor): the mention. *Shape:* ``(batch, M, width)``
         x_mask (Tensor): True = valid, at least one a row. *Shape:* ``(batch, M)``
-        y (Tensor): the second input. *Shape:* ``(batch, Y, width)``, Y ≥ 1
+        y (Tensor): the second input. *Shape:* ``(batch, Y, width)``
         y_mask (Tensor): True = valid; an empty row gives the learned "absent" vector.
             *Shape:* ``(batch, Y)``
         RETURNS (Tensor): *Shape:* ``(batch, width)``
         """
+        if not y.shape[1]:
+            return self.absent.expand(len(x), -1)
         attended, _ = self.attention(
             x, y, y, key_padding_mask=~with_a_valid_key(y_mask), need_weights=False
         )
@@ -96,17 +118,20 @@ class GatedFusion(nn.Module):
     """g = sigmoid(W [z ; a]); h = Linear(g·z + (1 − g)·a), our reading of the figure.
 
     width (int): width of the network.
+    gate (bool): False = h = Linear(z + a), to see what the gate is worth.
     """
 
-    def __init__(self, *, width: int) -> None:
+    def __init__(self, *, width: int, gate: bool = True) -> None:
         super().__init__()
-        self.gate = nn.Linear(2 * width, width)
+        self.gate = nn.Linear(2 * width, width) if gate else None
         self.output = nn.Linear(width, width)
 
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         """z, a (Tensor): *Shape:* ``(batch, width)``
         RETURNS (Tensor): *Shape:* ``(batch, width)``
         """
+        if self.gate is None:
+            return self.output(z + a)
         gate = torch.sigmoid(self.gate(torch.cat([z, a], dim=-1)))
         return self.output(gate * z + (1 - gate) * a)
 

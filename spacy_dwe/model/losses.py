@@ -1,8 +1,10 @@
-"""Training objectives. Each takes scores and says which of them are right."""
+"""Objectives of linking and of the dwe cosine. Each takes scores and says which of
+them are right; those that align modalities with each other are in `alignment`."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 IGNORED = -100
 """Target of a mention without a label: it adds nothing to a loss."""
@@ -23,43 +25,114 @@ def linking_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return -picked.mean()
 
 
-def info_nce(
-    queries: Tensor,
-    entities: Tensor,
-    valid: Tensor,
-    targets: Tensor,
-    gold_rows: Tensor,
-    temperature: Tensor,
-) -> Tensor:
-    """InfoNCE of the dwe cosine over name candidates and, as further negatives, the
-    golds of the other mentions in the batch; a gold shared by two mentions is never a
-    negative of either.
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Queries beside what they should and should not be like.
 
-    queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
-    entities (Tensor): unit vectors of the candidates.
-        *Shape:* ``(batch, candidates, dim)``
-    valid (Tensor): the candidate exists and has a vector.
-        *Shape:* ``(batch, candidates)``
-    targets (Tensor): position of the gold among the candidates; any other value leaves
-        the mention out. *Shape:* ``(batch,)``
-    gold_rows (Tensor): identity of the gold, to recognise equal ones.
-        *Shape:* ``(batch,)``
-    temperature (Tensor): scalar.
-    RETURNS (Tensor): mean over the mentions whose gold has a vector, 0 without any.
+    Negatives are the name candidates of the mention, the hard ones, and the golds of
+    the other mentions in the batch; a gold shared by two mentions is a negative of
+    neither.
+
+    positives (Tensor): cosine with the gold. *Shape:* ``(mentions,)``
+    negatives (Tensor): cosines with the others.
+        *Shape:* ``(mentions, candidates + batch)``
+    left_out (Tensor): True = no negative. *Shape:* as `negatives`
     """
-    n_candidates = entities.shape[1]
-    usable = (targets >= 0) & (targets < n_candidates)
-    position = targets.clamp(0, n_candidates - 1).unsqueeze(1)
-    usable = usable & valid.gather(1, position)[:, 0]
-    if not usable.any():
-        return queries.sum() * 0.0
-    queries, entities, valid = queries[usable], entities[usable], valid[usable]
-    position, gold_rows = position[usable], gold_rows[usable]
-    index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
-    golds = entities.gather(1, index)[:, 0]
-    own = torch.einsum("bd,bcd->bc", queries, entities)
-    same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
-    left_out = torch.cat([~valid, same], dim=1)
-    logits = torch.cat([own, queries @ golds.T], dim=1) / temperature
+
+    positives: Tensor
+    negatives: Tensor
+    left_out: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        queries: Tensor,
+        entities: Tensor,
+        valid: Tensor,
+        targets: Tensor,
+        gold_rows: Tensor,
+    ) -> "Contrast":
+        """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
+        entities (Tensor): unit vectors of the candidates.
+            *Shape:* ``(batch, candidates, dim)``
+        valid (Tensor): the candidate exists and has a vector.
+            *Shape:* ``(batch, candidates)``
+        targets (Tensor): position of the gold among the candidates; any other value
+            leaves the mention out. *Shape:* ``(batch,)``
+        gold_rows (Tensor): identity of the gold, to recognise equal ones.
+            *Shape:* ``(batch,)``
+        RETURNS (Contrast): of the mentions whose gold has a vector.
+        """
+        n_candidates = entities.shape[1]
+        usable = (targets >= 0) & (targets < n_candidates)
+        position = targets.clamp(0, n_candidates - 1).unsqueeze(1)
+        usable = usable & valid.gather(1, position)[:, 0]
+        index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
+        golds = entities.gather(1, index)[:, 0]
+        own = torch.einsum("bd,bcd->bc", queries, entities)
+        others = queries @ golds.T
+        same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
+        left_out = torch.cat(
+            [(~valid).scatter(1, position, True), same | ~usable.unsqueeze(0)], dim=1
+        )
+        return cls(
+            positives=own.gather(1, position)[usable, 0],
+            negatives=torch.cat([own, others], dim=1)[usable],
+            left_out=left_out[usable],
+        )
+
+    def __len__(self) -> int:
+        return len(self.positives)
+
+
+def info_nce(contrast: Contrast, temperature: Tensor) -> Tensor:
+    """InfoNCE, -log of the gold's share of exp(cosine / temperature): the default. All
+    negatives push at once, the likest most; wants a temperature, which is learned.
+
+    contrast (Contrast): cosines.
+    temperature (Tensor): scalar.
+    RETURNS (Tensor): mean over mentions, 0 without any.
+    """
+    if not len(contrast):
+        return contrast.positives.sum()
+    positives = contrast.positives / temperature
     # Masked after the division: -inf / temperature has the gradient 0 * inf = NaN.
-    return cross_entropy(logits.masked_fill(left_out, -torch.inf), position[:, 0])
+    negatives = contrast.negatives / temperature
+    return _minus_log_share(
+        positives, negatives.masked_fill(contrast.left_out, -torch.inf)
+    )
+
+
+def triplet(contrast: Contrast, margin: float) -> Tensor:
+    """Triplet loss max(0, margin + d(q, gold) - d(q, negative)) with cosine distance,
+    the paper's main loss. Stops at the margin, so that negatives already apart do not
+    matter; the mean is over the terms that are not zero, lest they drown in easy ones
+    (our reading).
+
+    contrast (Contrast): cosines.
+    margin (float): distance to keep.
+    RETURNS (Tensor): mean over terms above zero, 0 without any.
+    """
+    terms = torch.relu(margin + contrast.negatives - contrast.positives.unsqueeze(1))
+    terms = terms.masked_fill(contrast.left_out, 0.0)
+    return terms.sum() / (terms > 0).sum().clamp(min=1)
+
+
+def n_pair(contrast: Contrast) -> Tensor:
+    """N-pair loss log(1 + Σ exp(q·n - q·p)) (Sohn 2016), what the authors' code trains
+    by. It has no temperature, so that unit vectors give weak gradients: weigh it 10 to
+    1 against the alignments, as they do. q·n - q·p is taken as a difference of two
+    products; no (batch, batch, width) tensor is built.
+
+    contrast (Contrast): cosines.
+    RETURNS (Tensor): mean over mentions, 0 without any.
+    """
+    if not len(contrast):
+        return contrast.positives.sum()
+    negatives = contrast.negatives.masked_fill(contrast.left_out, -torch.inf)
+    return _minus_log_share(contrast.positives, negatives)
+
+
+def _minus_log_share(positives: Tensor, negatives: Tensor) -> Tensor:
+    every = torch.cat([positives.unsqueeze(1), negatives], dim=1)
+    return (every.logsumexp(dim=1) - positives).mean()

@@ -1,17 +1,19 @@
 """The linker's whole network: mention encoder, channel features, combiner, losses."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from .channels import FeatureLayout
 from .combiner import CombinedScores, Combiner
-from .dwe import MentionEncoder, MentionInputs, Query, QueryHead
-from .losses import IGNORED, info_nce, linking_loss
-
-INITIAL_TEMPERATURE = 0.05
+from .dwe import EncodedMentions, MentionEncoder, Query
+from .inputs import MentionInputs
+from .losses import linking_loss
+from .modalities import Modality
+from .objective import LossParts, LossSettings, Objective
+from .spec import NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class LinkingBatch:
     rows (Tensor): KB rows, -1 = padding. *Shape:* ``(batch, candidates)``, int64
     inputs (MentionInputs | None): for the mention encoder.
     entities (dict): candidates' vectors by vector set.
+    sentences (Tensor | None): identity of each mention's sentence; None = all differ.
+        *Shape:* ``(batch,)``, int64
+    negatives (Tensor | None): candidates that may be negatives of the contrastive
+        loss; None = all. *Shape:* ``(batch, candidates)``
+    hard (dict): by vector set, vectors of entities that are no candidates, as further
+        negatives of the contrastive loss.
     """
 
     features: Tensor
@@ -51,57 +59,42 @@ class LinkingBatch:
     rows: Tensor
     inputs: MentionInputs | None
     entities: dict[str, EntityVectors]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSpec:
-    """What the weights' shapes follow from; saved beside them as JSON.
-
-    channels (tuple): channels that have columns in the combiner.
-    heads (dict): vector sets of the dwe channel; empty without that channel.
-    text_width, image_dim (int): widths of the frozen encoders, 0 without that channel.
-    width, n_heads, ffn_width, dropout, decoder: see `MentionEncoder`.
-    dwe_trained (bool): False masks the dwe channel.
-    """
-
-    channels: tuple[str, ...]
-    heads: dict[str, QueryHead]
-    text_width: int
-    image_dim: int
-    width: int
-    n_heads: int
-    ffn_width: int
-    dropout: float
-    decoder: bool
-    dwe_trained: bool
+    sentences: Tensor | None = None
+    negatives: Tensor | None = None
+    hard: dict[str, EntityVectors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkOutput:
     """scores (CombinedScores): logits of candidates and NIL.
-    queries (dict[str, Query]): the mention encoder's queries by vector set.
+    encoded (EncodedMentions): what the mention encoder says, nothing where it was not
+        asked.
     """
 
     scores: CombinedScores
-    queries: dict[str, Query]
+    encoded: EncodedMentions
 
-
-@dataclass(frozen=True, slots=True)
-class LossParts:
-    """The losses of one batch, each a scalar; `total` is what is minimised."""
-
-    total: Tensor
-    linking: Tensor
-    info_nce: Tensor
+    @property
+    def queries(self) -> dict[str, Query]:
+        """RETURNS (dict[str, Query]): the mention encoder's queries by vector set."""
+        return self.encoded.queries
 
 
 class LinkerNetwork(nn.Module):
     """Mention encoder and combiner. Knows neither images nor texts nor a KB.
 
     spec (NetworkSpec): its shapes.
+    modalities (Mapping[str, Modality] | None): those of the spec; None = the paper's.
+    precision (str): "bf16" or "fp32", see `MentionEncoder`.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        modalities: Mapping[str, Modality] | None = None,
+        *,
+        precision: str = "fp32",
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.layout = FeatureLayout.of(spec.channels, tuple(spec.heads))
@@ -109,17 +102,8 @@ class LinkerNetwork(nn.Module):
         self.dwe_trained = spec.dwe_trained
         self.mention_encoder: MentionEncoder | None = None
         if spec.heads:
-            self.mention_encoder = MentionEncoder(
-                text_width=spec.text_width,
-                image_dim=spec.image_dim,
-                heads=spec.heads,
-                width=spec.width,
-                n_heads=spec.n_heads,
-                ffn_width=spec.ffn_width,
-                dropout=spec.dropout,
-                decoder=spec.decoder,
-            )
-            self.log_temperature = nn.Parameter(torch.tensor(INITIAL_TEMPERATURE).log())
+            self.mention_encoder = MentionEncoder(spec, modalities, precision=precision)
+            self.objective = Objective()
 
     def forward(
         self,
@@ -132,46 +116,45 @@ class LinkerNetwork(nn.Module):
         channel_dropout (float): probability of masking a channel of a mention.
         RETURNS (NetworkOutput): logits and queries.
         """
-        queries: dict[str, Query] = {}
+        encoded = EncodedMentions({}, {})
         features, present = batch.features, batch.present
         if self.mention_encoder is not None:
             if "dwe" in channels and batch.inputs is not None:
-                queries = self.mention_encoder(batch.inputs)
-            cosines, there = self._dwe_features(batch, queries)
+                encoded = self.mention_encoder(batch.inputs)
+            cosines, there = self._dwe_features(batch, encoded.queries)
             features = torch.cat([features, cosines], dim=-1)
             present = torch.cat([present, there], dim=-1)
         mask = self._channel_mask(len(features), channels, channel_dropout)
         present = present & mask.to(present.device).unsqueeze(1)
         scores = self.combiner(features, present, batch.candidates, batch.described)
-        return NetworkOutput(scores, queries)
+        return NetworkOutput(scores, encoded)
 
     def loss(
         self,
         output: NetworkOutput,
         batch: LinkingBatch,
         targets: Tensor,
-        info_nce_weight: float,
+        settings: LossSettings,
     ) -> LossParts:
-        """targets (Tensor): position of the gold, number of candidates for NIL, or
+        """output (NetworkOutput): what `forward` gave for the batch.
+        batch (LinkingBatch): the mentions.
+        targets (Tensor): position of the gold, number of candidates for NIL, or
             `IGNORED`. *Shape:* ``(batch,)``
-        info_nce_weight (float): weight of InfoNCE beside the linking loss.
+        settings (LossSettings): which losses count.
         RETURNS (LossParts): the losses.
         """
-        linking = linking_loss(output.scores.log_probabilities(), targets)
-        contrast = linking.new_zeros(())
-        for name, query in output.queries.items():
-            entities = batch.entities[name]
-            position = targets.clamp(0, batch.rows.shape[1] - 1).unsqueeze(1)
-            contrast = contrast + info_nce(
-                query.vectors,
-                entities.vectors,
-                entities.present & batch.candidates,
-                targets.masked_fill(~query.present, IGNORED),
-                batch.rows.gather(1, position)[:, 0],
-                self.log_temperature.exp().clamp(min=0.01),
-            )
-        contrast = contrast / max(1, len(output.queries))
-        return LossParts(linking + info_nce_weight * contrast, linking, contrast)
+        if self.mention_encoder is None:
+            linking = linking_loss(output.scores.log_probabilities(), targets)
+            zero = linking.new_zeros(())
+            return LossParts(linking, linking, zero, zero, zero)
+        return self.objective(
+            self.mention_encoder,
+            output.encoded,
+            output.scores,
+            batch,
+            targets,
+            settings,
+        )
 
     def _dwe_features(
         self, batch: LinkingBatch, queries: dict[str, Query]

@@ -8,8 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.dwe import MentionInputs
+from ..model.inputs import MentionInputs, Slots
+from ..model.modalities import (
+    PAPER,
+    MentionPlace,
+    Modality,
+    all_modalities,
+    checked_slots,
+)
 from ..model.network import EntityVectors, LinkingBatch
+from ..model.spec import TEXT
 
 if TYPE_CHECKING:
     from ..evidence import PreparedMention
@@ -23,6 +31,9 @@ def collate(
     image_dim: int,
     pooled: bool,
     device: str,
+    modalities: Mapping[str, Modality] | None = None,
+    widths: Mapping[str, int] | None = None,
+    places: Sequence[MentionPlace] | None = None,
 ) -> LinkingBatch:
     """Pad prepared mentions to one batch.
 
@@ -31,8 +42,18 @@ def collate(
     image_dim (int): width of image vectors; 0 = the network reads no pictures.
     pooled (bool): give the network means of token states instead of the states.
     device (str): torch device of the batch.
+    modalities (Mapping[str, Modality] | None): what to extract; None = what the paper's
+        do.
+    widths (Mapping[str, int] | None): of the vectors of modalities that are not the
+        paper's.
+    places (Sequence[MentionPlace] | None): for modalities that read documents.
     RETURNS (LinkingBatch): the batch.
+    RAISES (DweError): a modality extracted something that cannot be.
     """
+    if modalities is None:
+        modalities = all_modalities({}, pooled=pooled)
+        if not image_dim:
+            modalities = {TEXT: modalities[TEXT]}
     size = max(1, *(len(m.rows) for m in mentions))
     width = mentions[0].features.shape[1]
     features = np.zeros((len(mentions), size, width), dtype=np.float32)
@@ -47,17 +68,30 @@ def collate(
         described[index, :n] = mention.described
         rows[index, :n] = mention.rows
         candidates[index, :n] = True
+    inputs = None
+    if heads:
+        places = places or [MentionPlace()] * len(mentions)
+        inputs = _inputs(
+            mentions,
+            image_dim,
+            pooled,
+            {
+                name: _slots(name, modality, mentions, places, (widths or {}).get(name))
+                for name, modality in modalities.items()
+            },
+        )
     return LinkingBatch(
         features=torch.from_numpy(features).to(device),
         present=torch.from_numpy(present).to(device),
         candidates=torch.from_numpy(candidates).to(device),
         described=torch.from_numpy(described).to(device),
         rows=torch.from_numpy(rows).to(device),
-        inputs=_inputs(mentions, image_dim, pooled).to(device) if heads else None,
+        inputs=None if inputs is None else inputs.to(device),
         entities={
             name: _entity_vectors(vectors, rows, device)
             for name, vectors in heads.items()
         },
+        sentences=_sentences(mentions).to(device),
     )
 
 
@@ -85,43 +119,102 @@ def with_targets(
     return replace(batch, candidates=batch.candidates & ~taken), targets
 
 
+def restrict_negatives(batch: LinkingBatch, rows: np.ndarray) -> LinkingBatch:
+    """Let the contrastive loss take no other negatives than some entities.
+
+    batch (LinkingBatch): the mentions.
+    rows (np.ndarray): KB rows of the entities.
+    RETURNS (LinkingBatch): the batch.
+    """
+    known = torch.from_numpy(rows.astype(np.int64)).to(batch.rows.device)
+    return replace(batch, negatives=torch.isin(batch.rows, known))
+
+
+def with_hard_negatives(
+    batch: LinkingBatch, rows: np.ndarray, heads: Mapping[str, "VectorSet"]
+) -> LinkingBatch:
+    """Add negatives of the contrastive loss that are no candidates.
+
+    batch (LinkingBatch): the mentions.
+    rows (np.ndarray): KB rows, -1 = none. Shape: (batch, n)
+    heads (Mapping[str, VectorSet]): vector sets of the dwe channel.
+    RETURNS (LinkingBatch): the batch.
+    """
+    device = str(batch.rows.device)
+    hard = {name: _entity_vectors(v, rows, device) for name, v in heads.items()}
+    return replace(batch, hard=hard)
+
+
 def _inputs(
-    mentions: Sequence["PreparedMention"], image_dim: int, pooled: bool
+    mentions: Sequence["PreparedMention"],
+    image_dim: int,
+    pooled: bool,
+    modalities: dict[str, Slots],
 ) -> MentionInputs:
-    spans, contexts, texts = [], [], []
+    spans, texts = [], []
     for mention in mentions:
         text = mention.text
         assert text is not None, "the dwe channel reads text"
-        own, context = text.states[text.mention], text.states
-        if pooled:
-            own, context = own.mean(0, keepdims=True), context.mean(0, keepdims=True)
-        spans.append(own)
-        contexts.append(context)
+        own = text.states[text.mention]
+        spans.append(own.mean(0, keepdims=True) if pooled else own)
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
-    context_states, context_mask = _pad(contexts, contexts[0].shape[1])
     pictures = [m.pictures if image_dim else m.pictures[:0] for m in mentions]
-    objects, object_mask = _pad(pictures, image_dim)
+    picture_vectors, picture_mask = _pad(pictures, image_dim)
     return MentionInputs(
         mention=span_states,
         mention_mask=span_mask,
-        context=context_states,
-        context_mask=context_mask,
         text=torch.from_numpy(np.stack(texts)),
-        objects=objects,
-        object_mask=object_mask,
+        pictures=picture_vectors,
+        picture_mask=picture_mask,
+        modalities=modalities,
     )
 
 
+def _slots(
+    name: str,
+    modality: Modality,
+    mentions: Sequence["PreparedMention"],
+    places: Sequence[MentionPlace],
+    width: int | None,
+) -> Slots:
+    """Extract one modality of every mention, and pad."""
+    extracted = [modality.extract(m, place) for m, place in zip(mentions, places)]
+    if name not in PAPER and width is not None:
+        extracted = [
+            checked_slots(name, width, arrays, place)
+            for arrays, place in zip(extracted, places)
+        ]
+    lengths = [len(next(iter(a.values()), ())) for a in extracted]
+    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    examples = {k: a for own in extracted for k, a in own.items() if len(a)}
+    arrays = {}
+    for key, example in examples.items():
+        dtype = np.bool_ if example.dtype == np.bool_ else np.float32
+        padded = np.zeros((*mask.shape, *example.shape[1:]), dtype=dtype)
+        for index, own in enumerate(extracted):
+            if key in own and len(own[key]):
+                padded[index, : lengths[index]] = own[key]
+        arrays[key] = torch.from_numpy(padded)
+    return Slots(arrays, torch.from_numpy(mask))
+
+
+def _sentences(mentions: Sequence["PreparedMention"]) -> Tensor:
+    """A number for each distinct sentence; an unknown one is like no other."""
+    numbers: dict[object, int] = {}
+    keys = [m.sentence or index for index, m in enumerate(mentions)]
+    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
 def _pad(arrays: Sequence[np.ndarray], width: int) -> tuple[Tensor, Tensor]:
-    """RETURNS (tuple[Tensor, Tensor]): values (batch, n, width) and mask (batch, n),
-    where n is at least 1."""
-    size = max(1, *(len(a) for a in arrays))
+    """RETURNS (tuple[Tensor, Tensor]): values (batch, n, width) and mask (batch, n)."""
+    size = max(len(array) for array in arrays)
     values = np.zeros((len(arrays), size, width), dtype=np.float32)
     mask = np.zeros((len(arrays), size), dtype=bool)
     for index, array in enumerate(arrays):
-        values[index, : len(array)] = array if len(array) else 0.0
-        mask[index, : len(array)] = True
+        if len(array):
+            values[index, : len(array)] = array
+            mask[index, : len(array)] = True
     return torch.from_numpy(values), torch.from_numpy(mask)
 
 

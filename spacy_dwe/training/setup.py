@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DweError, Errors
-from ..model.dwe import QueryHead
-from ..model.network import NetworkSpec
+from ..model.modalities import EncoderWidths, network_widths
+from ..model.spec import NetworkSpec, QueryHead
 
 if TYPE_CHECKING:
     from ..evidence import Evidence
@@ -21,7 +21,7 @@ def network_spec(
     settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
     RETURNS (NetworkSpec): the shapes.
     RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
-        encoder could be compared with.
+        encoder could be compared with; or no modality is left to read.
     """
     heads: dict[str, QueryHead] = {}
     text, clip = evidence.text_encoder, evidence.clip
@@ -29,17 +29,30 @@ def network_spec(
         heads = _heads(evidence)
         if text is None or not heads:
             raise DweError(Errors.E506.format(kb=evidence.kb.path))
+    text_width = text.width if text is not None and heads else 0
+    image_dim = clip.dim if clip is not None and evidence.reads_images else 0
+    widths: dict[str, int] = {}
+    if heads:
+        widths = network_widths(
+            settings["modalities"],
+            settings["without"],
+            EncoderWidths(text_width, image_dim),
+        )
     return NetworkSpec(
         channels=tuple(channels),
         heads=heads,
-        text_width=text.width if text is not None and heads else 0,
-        image_dim=clip.dim if clip is not None and evidence.reads_images else 0,
+        text_width=text_width,
+        image_dim=image_dim,
         width=settings["width"],
         n_heads=settings["n_heads"],
         ffn_width=settings["ffn_width"],
         dropout=settings["dropout"],
         decoder=settings["decoder"],
         dwe_trained=False,
+        head=settings["head"],
+        gate=settings["gate"],
+        modalities=widths,
+        shared_text=text is clip and text_width == image_dim,
     )
 
 

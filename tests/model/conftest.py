@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.dwe import MentionInputs, QueryHead
-from spacy_dwe.model.network import EntityVectors, LinkingBatch, NetworkSpec
+from spacy_dwe.model.inputs import MentionInputs, Slots
+from spacy_dwe.model.network import EntityVectors, LinkingBatch
+from spacy_dwe.model.spec import NetworkSpec, QueryHead
 
 TEXT_WIDTH, DIM = 10, 8
 """Width of token states; width of every space's vectors, to keep the tests short."""
@@ -16,12 +17,17 @@ SENTENCES, DESCRIPTIONS, PICTURES = "description@text", "description@clip", "ima
 
 @dataclass
 class FrozenMention:
-    """What the encoders say of one mention, before any padding."""
+    """What the encoders say of one mention, before any padding. Of its image regions,
+    those with a face have a row of `faces`, in the places that `face_mask` names."""
 
     mention: Tensor = field(default_factory=lambda: torch.randn(2, TEXT_WIDTH))
     context: Tensor = field(default_factory=lambda: torch.randn(5, TEXT_WIDTH))
     text: Tensor = field(default_factory=lambda: normalize(torch.randn(DIM), dim=0))
     pictures: Tensor = field(default_factory=lambda: torch.zeros(0, DIM))
+    objects: Tensor = field(default_factory=lambda: torch.zeros(0, DIM))
+    faces: Tensor = field(default_factory=lambda: torch.zeros(0, DIM))
+    face_mask: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    scenes: Tensor = field(default_factory=lambda: torch.zeros(0, DIM))
 
 
 def pictures(n: int) -> Tensor:
@@ -30,8 +36,8 @@ def pictures(n: int) -> Tensor:
 
 def pad(items: list[Tensor], more: int = 0) -> tuple[Tensor, Tensor]:
     """Stack ragged items; `more` adds padding that nothing needs."""
-    size = max(1, *(len(item) for item in items)) + more
-    values = torch.zeros(len(items), size, items[0].shape[1])
+    size = max(len(item) for item in items) + more
+    values = torch.zeros(len(items), size, *items[0].shape[1:], dtype=items[0].dtype)
     mask = torch.zeros(len(items), size, dtype=torch.bool)
     for index, item in enumerate(items):
         values[index, : len(item)] = item
@@ -46,11 +52,26 @@ def seed():
 
 @pytest.fixture
 def mentions() -> list[FrozenMention]:
-    """A mention without a picture, one with one, one with three."""
+    """A mention without a picture, one with one of one region without a face and two
+    scene attributes, and one with three of four regions, two of which have faces."""
     return [
         FrozenMention(mention=torch.randn(1, TEXT_WIDTH)),
-        FrozenMention(context=torch.randn(9, TEXT_WIDTH), pictures=pictures(1)),
-        FrozenMention(mention=torch.randn(4, TEXT_WIDTH), pictures=pictures(3)),
+        FrozenMention(
+            context=torch.randn(9, TEXT_WIDTH),
+            pictures=pictures(1),
+            objects=pictures(1),
+            faces=torch.zeros(1, DIM),
+            face_mask=torch.tensor([False]),
+            scenes=pictures(2),
+        ),
+        FrozenMention(
+            mention=torch.randn(4, TEXT_WIDTH),
+            pictures=pictures(3),
+            objects=pictures(4),
+            faces=pictures(4),
+            face_mask=torch.tensor([True, False, False, True]),
+            scenes=pictures(1),
+        ),
     ]
 
 
@@ -61,11 +82,19 @@ def as_inputs():
     def make(mentions: list[FrozenMention], more: int = 0) -> MentionInputs:
         own, own_mask = pad([m.mention for m in mentions], more)
         context, context_mask = pad([m.context for m in mentions], more)
-        objects, object_mask = pad([m.pictures for m in mentions], more)
+        whole, whole_mask = pad([m.pictures for m in mentions], more)
+        objects, object_mask = pad([m.objects for m in mentions], more)
+        faces, _ = pad([m.faces for m in mentions], more)
+        face_mask, _ = pad([m.face_mask for m in mentions], more)
+        scenes, scene_mask = pad([m.scenes for m in mentions], more)
+        vision = {"objects": objects, "faces": faces, "face_mask": face_mask}
         text = torch.stack([m.text for m in mentions])
-        return MentionInputs(
-            own, own_mask, context, context_mask, text, objects, object_mask
-        )
+        modalities = {
+            "text": Slots({"states": context}, context_mask),
+            "vision": Slots(vision, object_mask),
+            "attributes": Slots({"scenes": scenes}, scene_mask),
+        }
+        return MentionInputs(own, own_mask, text, whole, whole_mask, modalities)
 
     return make
 

@@ -55,6 +55,33 @@ def test_unknown_states_are_refused(make_model):
         make_model(states="letters")
 
 
+@pytest.mark.parametrize("name", ["head", "loss", "negatives", "precision"])
+def test_unknown_choices_are_refused(make_model, name):
+    with pytest.raises(DweError, match=rf"E517.*{name} = 'none'"):
+        make_model(**{name: "none"})
+
+
+def test_unknown_modalities_are_refused(make_model):
+    with pytest.raises(DweError, match=r"E519.*smell.*text, vision, attributes"):
+        make_model(without=["vision", "smell"])
+
+
+@pytest.mark.parametrize("body", ["dwe", "plain", "linear"])
+def test_every_head_survives_saving(make_model, spec, body):
+    shim = make_model(head=body).shims[0]
+    shim.build(replace(spec, head=body, gate=False), "cpu")
+    again = make_model().shims[0].from_bytes(shim.to_bytes())
+    assert again.network.spec == shim.network.spec
+    assert again.to_bytes() == shim.to_bytes()
+
+
+def test_weights_of_a_modality_need_it_in_the_config(make_model, spec):
+    shim = make_model().shims[0]
+    wider = replace(spec, modalities={"text": 10, "smell": 3})
+    with pytest.raises(DweError, match=r"E516.*smell"):
+        shim.build(wider, "cpu")
+
+
 def test_weights_survive_saving(model, make_model, batch):
     again = make_model()
     again.shims[0].from_bytes(model.shims[0].to_bytes())

@@ -4,6 +4,7 @@ time, in loops and double precision, that never see any padding."""
 import numpy as np
 import pytest
 import torch
+from slow_network import array, enhance, fuse, project
 
 from spacy_dwe.model.layers import (
     CrossModalEnhancer,
@@ -14,57 +15,6 @@ from spacy_dwe.model.layers import (
 )
 
 WIDTH, N_HEADS = 12, 3
-
-
-def array(tensor):
-    return tensor.detach().double().numpy()
-
-
-def linear(layer, x):
-    return x @ array(layer.weight).T + array(layer.bias)
-
-
-def norm(layer, x):
-    centred = x - x.mean(-1, keepdims=True)
-    deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + layer.eps)
-    return centred / deviation * array(layer.weight) + array(layer.bias)
-
-
-def feed_forward(first, second, x):
-    return linear(second, np.maximum(linear(first, x), 0))
-
-
-def attend(layer, x, y):
-    """Multi-head attention, token by token and head by head."""
-    weights = array(layer.in_proj_weight).reshape(3, WIDTH, WIDTH)
-    biases = array(layer.in_proj_bias).reshape(3, WIDTH)
-    queries = x @ weights[0].T + biases[0]
-    keys = y @ weights[1].T + biases[1]
-    values = y @ weights[2].T + biases[2]
-    size = WIDTH // N_HEADS
-    out = np.zeros_like(queries)
-    for i in range(len(x)):
-        for head in range(N_HEADS):
-            part = slice(head * size, (head + 1) * size)
-            scores = [queries[i, part] @ key[part] / np.sqrt(size) for key in keys]
-            shares = np.exp(scores) / np.exp(scores).sum()
-            for share, value in zip(shares, values):
-                out[i, part] += share * value[part]
-    return linear(layer.out_proj, out)
-
-
-def enhance(unit, x, y):
-    """The enhancer of the paper's figure: attention, Add&Norm, FFN, Add&Norm, and then
-    a post-norm Transformer decoder layer with one query, or the mean."""
-    x = norm(unit.attention_norm, x + attend(unit.attention, x, y))
-    x = norm(unit.ffn_norm, x + feed_forward(unit.ffn[0], unit.ffn[3], x))
-    if unit.decoder is None:
-        return x.mean(0)
-    layer, query = unit.decoder, array(unit.query)[None]
-    query = norm(layer.norm1, query + attend(layer.self_attn, query, query))
-    query = norm(layer.norm2, query + attend(layer.multihead_attn, query, x))
-    out = feed_forward(layer.linear1, layer.linear2, query)
-    return norm(layer.norm3, query + out)[0]
 
 
 @pytest.fixture(params=[True, False], ids=["decoder", "mean"])
@@ -80,6 +30,24 @@ def enhancer(request, randomise):
     )
 
 
+@pytest.fixture(params=[True, False], ids=["decoder", "mean"])
+def small_enhancer(request, randomise):
+    """One of four, for what is slow."""
+    return randomise(
+        CrossModalEnhancer(
+            width=4, n_heads=2, ffn_width=5, dropout=0.0, decoder=request.param
+        )
+    )
+
+
+@pytest.fixture
+def small_ragged():
+    x, y = torch.randn(3, 2, 4), torch.randn(3, 2, 4)
+    x_mask = torch.tensor([[True, False], [True, True], [True, True]])
+    y_mask = torch.tensor([[True, True], [True, False], [False, False]])
+    return x, x_mask, y, y_mask
+
+
 @pytest.fixture
 def ragged():
     """Three mentions of 1, 3 and 2 tokens with 4, 1 and 2 tokens of context."""
@@ -92,7 +60,7 @@ def ragged():
 def test_projector_is_linear_relu_norm(randomise):
     projector = randomise(Projector(input_width=5, width=WIDTH, dropout=0.4)).eval()
     x = torch.randn(2, 3, 5)
-    by_hand = norm(projector.norm, np.maximum(linear(projector.linear, array(x)), 0))
+    by_hand = project(projector, array(x))
     np.testing.assert_allclose(array(projector(x)), by_hand, atol=1e-5)
 
 
@@ -146,19 +114,53 @@ def test_missing_inputs_leave_gradients_finite(enhancer, ragged, absent):
         assert gradients["attention.in_proj_weight"].abs().sum() > 0
 
 
-def test_gated_fusion_weighs_each_dimension(randomise):
-    fusion = randomise(GatedFusion(width=WIDTH))
+@pytest.mark.parametrize("gate", [True, False])
+def test_fusion_weighs_each_dimension(randomise, gate):
+    fusion = randomise(GatedFusion(width=WIDTH, gate=gate))
     z, a = torch.randn(2, WIDTH), torch.randn(2, WIDTH)
     out = array(fusion(z, a))
-    weight, bias = array(fusion.gate.weight), array(fusion.gate.bias)
     for row in range(2):
-        left, right = array(z[row]), array(a[row])
-        mixed = np.zeros(WIDTH)
-        for i in range(WIDTH):
-            score = weight[i, :WIDTH] @ left + weight[i, WIDTH:] @ right + bias[i]
-            gate = 1 / (1 + np.exp(-score))
-            mixed[i] = gate * left[i] + (1 - gate) * right[i]
-        np.testing.assert_allclose(out[row], linear(fusion.output, mixed), atol=1e-5)
+        by_hand = fuse(fusion, array(z[row]), array(a[row]))
+        np.testing.assert_allclose(out[row], by_hand, atol=1e-5)
+
+
+def test_no_slots_at_all_are_the_absent_vector(enhancer, ragged):
+    x, x_mask, *_ = ragged
+    nothing = torch.zeros(3, 0, WIDTH), torch.zeros(3, 0, dtype=torch.bool)
+    out = enhancer(x, x_mask, *nothing)
+    assert torch.equal(out, enhancer.absent.expand(3, -1))
+
+
+class TestGradients:
+    """By finite differences, in double precision; one row of each kind."""
+
+    @staticmethod
+    def check(module, *inputs, masks=()):
+        module.double()
+        inputs = [x.double().requires_grad_() for x in inputs]
+        weights = [p for p in module.parameters() if p.requires_grad]
+
+        def run(*values):
+            given = iter(values[: len(inputs)])
+            ordered = [m if m is not None else next(given) for m in masks]
+            return module(*ordered)
+
+        masks = masks or [None] * len(inputs)
+        assert torch.autograd.gradcheck(run, (*inputs, *weights), atol=1e-5)
+
+    def test_enhancer(self, small_enhancer, small_ragged):
+        """The last row has no second input."""
+        x, x_mask, y, y_mask = small_ragged
+        self.check(small_enhancer, x, y, masks=[None, x_mask, None, y_mask])
+
+    def test_projector(self, randomise):
+        projector = randomise(Projector(input_width=3, width=4, dropout=0.0))
+        self.check(projector, torch.randn(2, 2, 3))
+
+    @pytest.mark.parametrize("gate", [True, False])
+    def test_fusion(self, randomise, gate):
+        fusion = randomise(GatedFusion(width=3, gate=gate))
+        self.check(fusion, torch.randn(2, 3), torch.randn(2, 3))
 
 
 def test_mean_reads_valid_tokens_only(ragged):

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.losses import IGNORED, info_nce, linking_loss
+from spacy_dwe.model.losses import (
+    IGNORED,
+    Contrast,
+    info_nce,
+    linking_loss,
+    n_pair,
+    triplet,
+)
 
 
 class TestLinkingLoss:
@@ -40,10 +47,39 @@ class TestLinkingLoss:
         assert linking_loss(log_p, torch.tensor([0])).isnan()
 
 
-class TestInfoNCE:
-    """Three mentions with three candidates each."""
+TEMPERATURE, MARGIN = torch.tensor(0.5), 0.5
 
-    temperature = torch.tensor(0.5)
+LOSSES = {
+    "info_nce": lambda contrast: info_nce(contrast, TEMPERATURE),
+    "triplet": lambda contrast: triplet(contrast, MARGIN),
+    "n_pair": n_pair,
+}
+
+
+def share(scores):
+    """-log of what exp(the first) is of the sum of all."""
+    return -math.log(math.exp(scores[0]) / sum(math.exp(score) for score in scores))
+
+
+def by_hand(loss, rows):
+    """rows (list): of each mention its query, its gold and its negatives."""
+    lists = [[(query.double() @ v.double()).item() for v in vs] for query, *vs in rows]
+    if loss == "info_nce":
+        return sum(share([c / 0.5 for c in own]) for own in lists) / len(lists)
+    if loss == "n_pair":
+        sums = [sum(math.exp(n - own[0]) for n in own[1:]) for own in lists]
+        return sum(math.log(1 + total) for total in sums) / len(sums)
+    # The distance to the gold, 1 - cos, is to be smaller by the margin.
+    terms = [
+        max(0.0, MARGIN + (1 - own[0]) - (1 - n)) for own in lists for n in own[1:]
+    ]
+    above = [term for term in terms if term > 0]
+    return sum(above) / max(1, len(above))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+class TestContrast:
+    """Three mentions with three candidates each; the first has only two."""
 
     @pytest.fixture
     def queries(self):
@@ -59,74 +95,83 @@ class TestInfoNCE:
         valid[0, 2] = False
         return valid
 
-    def term(self, query, gold, negatives):
-        """-log of the gold's share among itself and the negatives."""
-        scores = [(query @ v / self.temperature).exp() for v in (gold, *negatives)]
-        return -(scores[0] / sum(scores)).log()
+    @pytest.fixture
+    def loss(self, name):
+        def compute(queries, entities, valid, targets, rows):
+            contrast = Contrast.of(
+                queries, entities, valid, torch.tensor(targets), torch.tensor(rows)
+            )
+            return LOSSES[name](contrast)
+
+        return compute
 
     def test_negatives_are_candidates_and_golds_of_the_batch(
-        self, queries, entities, valid
+        self, name, loss, queries, entities, valid
     ):
         q, e = queries, entities
-        golds = torch.tensor([1, 0, 2])
-        loss = info_nce(q, e, valid, golds, torch.tensor([7, 8, 9]), self.temperature)
-        terms = [
-            self.term(q[0], e[0, 1], [e[0, 0], e[1, 0], e[2, 2]]),
-            self.term(q[1], e[1, 0], [e[1, 1], e[1, 2], e[0, 1], e[2, 2]]),
-            self.term(q[2], e[2, 2], [e[2, 0], e[2, 1], e[0, 1], e[1, 0]]),
+        rows = [
+            (q[0], e[0, 1], e[0, 0], e[1, 0], e[2, 2]),
+            (q[1], e[1, 0], e[1, 1], e[1, 2], e[0, 1], e[2, 2]),
+            (q[2], e[2, 2], e[2, 0], e[2, 1], e[0, 1], e[1, 0]),
         ]
-        torch.testing.assert_close(loss, sum(terms) / 3)
+        found = loss(q, e, valid, [1, 0, 2], [7, 8, 9])
+        assert found.item() == pytest.approx(by_hand(name, rows), abs=1e-5)
 
-    def test_a_shared_gold_is_nobodys_negative(self, queries, entities, valid):
+    def test_a_shared_gold_is_nobodys_negative(
+        self, name, loss, queries, entities, valid
+    ):
         q, e = queries, entities
-        golds = torch.tensor([1, 0, 2])
-        loss = info_nce(q, e, valid, golds, torch.tensor([7, 7, 9]), self.temperature)
-        terms = [
-            self.term(q[0], e[0, 1], [e[0, 0], e[2, 2]]),
-            self.term(q[1], e[1, 0], [e[1, 1], e[1, 2], e[2, 2]]),
-            self.term(q[2], e[2, 2], [e[2, 0], e[2, 1], e[0, 1], e[1, 0]]),
+        rows = [
+            (q[0], e[0, 1], e[0, 0], e[2, 2]),
+            (q[1], e[1, 0], e[1, 1], e[1, 2], e[2, 2]),
+            (q[2], e[2, 2], e[2, 0], e[2, 1], e[0, 1], e[1, 0]),
         ]
-        torch.testing.assert_close(loss, sum(terms) / 3)
+        found = loss(q, e, valid, [1, 0, 2], [7, 7, 9])
+        assert found.item() == pytest.approx(by_hand(name, rows), abs=1e-5)
 
     @pytest.mark.parametrize(
         "target", [2, 3, IGNORED], ids=["gold without vector", "NIL", "ignored"]
     )
     def test_a_mention_without_a_gold_vector_is_left_out(
-        self, queries, entities, valid, target
+        self, loss, queries, entities, valid, target
     ):
-        targets = torch.tensor([target, 0, 2])
-        rows = torch.tensor([7, 8, 9])
-        loss = info_nce(queries, entities, valid, targets, rows, self.temperature)
-        rest = (queries[1:], entities[1:], valid[1:], targets[1:], rows[1:])
-        torch.testing.assert_close(loss, info_nce(*rest, self.temperature))
+        found = loss(queries, entities, valid, [target, 0, 2], [7, 8, 9])
+        rest = loss(queries[1:], entities[1:], valid[1:], [0, 2], [8, 9])
+        torch.testing.assert_close(found, rest)
 
     def test_without_any_gold_it_is_zero_and_can_be_trained_on(
-        self, queries, entities, valid
+        self, loss, queries, entities, valid
     ):
         queries.requires_grad_()
-        targets, rows = torch.tensor([3, 3, IGNORED]), torch.tensor([7, 8, 9])
-        loss = info_nce(queries, entities, valid, targets, rows, self.temperature)
-        loss.backward()
-        assert loss == 0
+        found = loss(queries, entities, valid, [3, 3, IGNORED], [7, 8, 9])
+        found.backward()
+        assert found == 0
         assert not queries.grad.any()
 
-    def test_gradients_are_finite_beside_what_is_masked(self, queries, entities, valid):
-        """Those of the temperature too: -inf divided by it has none."""
-        queries.requires_grad_()
-        log_temperature = torch.tensor(0.05).log().requires_grad_()
+    def test_gradients_are_slopes(self, loss, queries, entities, valid):
+        """Beside what is masked; by finite differences in double precision."""
+        inputs = queries.double().requires_grad_(), entities.double().requires_grad_()
+        assert torch.autograd.gradcheck(
+            lambda q, e: loss(q, e, valid, [1, 0, 2], [7, 7, 9]), inputs
+        )
 
-        def loss(log_temperature):
-            return info_nce(
-                queries,
-                entities,
-                valid,
-                torch.tensor([1, 0, 2]),
-                torch.tensor([7, 7, 9]),
-                log_temperature.exp(),
-            )
 
-        loss(log_temperature).backward()
-        assert torch.isfinite(queries.grad).all()
-        step = 1e-2
-        slope = (loss(log_temperature + step) - loss(log_temperature - step)) / step / 2
-        assert log_temperature.grad.item() == pytest.approx(slope.item(), rel=1e-2)
+def test_the_temperature_has_a_gradient():
+    """-inf divided by it has none."""
+    queries = normalize(torch.randn(2, 6, dtype=torch.double), dim=-1)
+    entities = normalize(torch.randn(2, 3, 6, dtype=torch.double), dim=-1)
+    valid = torch.tensor([[True, True, False], [True, True, True]])
+    contrast = Contrast.of(
+        queries, entities, valid, torch.tensor([0, 1]), torch.tensor([7, 7])
+    )
+    temperature = torch.tensor(0.05, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: info_nce(contrast, t), temperature)
+
+
+def test_triplets_beyond_the_margin_do_not_dilute_the_mean():
+    contrast = Contrast(
+        positives=torch.tensor([0.9]),
+        negatives=torch.tensor([[0.8, -0.9, -0.9]]),
+        left_out=torch.tensor([[False, False, False]]),
+    )
+    assert triplet(contrast, 0.5).item() == pytest.approx(0.4)

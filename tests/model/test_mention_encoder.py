@@ -1,28 +1,38 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from slow_network import query as slow_query
 from torch.nn.functional import normalize, softplus
 
+from spacy_dwe.model import dwe
 from spacy_dwe.model.dwe import MentionEncoder
+from spacy_dwe.model.inputs import Slots
 from spacy_dwe.model.layers import CrossModalEnhancer
+from spacy_dwe.model.spec import NetworkSpec, QueryHead
 
 SENTENCES, DESCRIPTIONS, PICTURES = "description@text", "description@clip", "image@clip"
 
 
+ENHANCERS = ("text", "vision", "attributes")
+BODIES = ("dwe", "plain", "linear")
+
+
 @pytest.fixture
-def make_encoder(head):
-    def make(*names: str, clip_reads_text: bool = True, **settings) -> MentionEncoder:
+def make_encoder(spec, head):
+    def make(*names: str, clip_reads_text: bool = True, precision="fp32", **settings):
         heads = {name: head(name, clip_reads_text) for name in names}
-        sizes = {"text_width": 10, "image_dim": 8, "width": 16, "n_heads": 2}
-        rest = {"ffn_width": 24, "dropout": 0.0, "decoder": True}
-        return MentionEncoder(heads=heads, **{**sizes, **rest, **settings})
+        encoder_spec = replace(spec, heads=heads, **settings)
+        return MentionEncoder(encoder_spec, precision=precision)
 
     return make
 
 
-@pytest.fixture
-def trained(make_encoder, randomise):
+@pytest.fixture(params=BODIES)
+def trained(request, make_encoder, randomise):
     """All its weights random, as if it had been trained."""
-    return randomise(make_encoder(DESCRIPTIONS, PICTURES))
+    return randomise(make_encoder(DESCRIPTIONS, PICTURES, head=request.param))
 
 
 def mean_picture(mention):
@@ -32,9 +42,10 @@ def mean_picture(mention):
 class TestUntrained:
     """Untrained, a query is the frozen encoders' own vector, dropout or not."""
 
-    def test_text_only(self, make_encoder, mentions, as_inputs):
-        encoder = make_encoder(SENTENCES, dropout=0.4).train()
-        query = encoder(as_inputs(mentions))[SENTENCES]
+    @pytest.mark.parametrize("body", BODIES)
+    def test_text_only(self, make_encoder, mentions, as_inputs, body):
+        encoder = make_encoder(SENTENCES, dropout=0.4, head=body).train()
+        query = encoder(as_inputs(mentions)).queries[SENTENCES]
         expected = torch.stack([m.text for m in mentions])
         torch.testing.assert_close(query.vectors, expected, atol=1e-6, rtol=0)
         assert query.present.all()
@@ -42,7 +53,7 @@ class TestUntrained:
     def test_picture_only(self, make_encoder, mentions, as_inputs):
         """A sentence encoder reads the text: only pictures live in CLIP's space."""
         encoder = make_encoder(DESCRIPTIONS, clip_reads_text=False, dropout=0.4).train()
-        query = encoder(as_inputs(mentions))[DESCRIPTIONS]
+        query = encoder(as_inputs(mentions)).queries[DESCRIPTIONS]
         assert query.present.tolist() == [False, True, True]
         expected = torch.stack([mean_picture(m) for m in mentions[1:]])
         torch.testing.assert_close(query.vectors[1:], expected, atol=1e-6, rtol=0)
@@ -53,7 +64,7 @@ class TestUntrained:
         """Descriptions are asked by text, pictures by picture; the other modality
         starts as good as left out."""
         encoder = make_encoder(name, dropout=0.4).train()
-        query = encoder(as_inputs(mentions))[name]
+        query = encoder(as_inputs(mentions)).queries[name]
         assert query.present.tolist() == [name == DESCRIPTIONS, True, True]
         text, picture = softplus(encoder.anchor_weights[name]).tolist()
         for vector, mention in zip(query.vectors[1:], mentions[1:]):
@@ -66,98 +77,274 @@ class TestUntrained:
     def test_text_and_picture_without_a_picture(
         self, make_encoder, mentions, as_inputs
     ):
-        query = make_encoder(DESCRIPTIONS)(as_inputs(mentions))[DESCRIPTIONS]
+        query = make_encoder(DESCRIPTIONS)(as_inputs(mentions)).queries[DESCRIPTIONS]
         assert query.present[0]
         torch.testing.assert_close(query.vectors[0], mentions[0].text)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"decoder": False},
+        {"gate": False},
+        {"shared_text": True, "text_width": 8},
+        {"modalities": {"vision": 8, "attributes": 8}},
+        {"modalities": {"text": 10, "attributes": 8}},
+        {"modalities": {"text": 10, "vision": 8}},
+        {"head": "plain"},
+        {"head": "linear"},
+    ],
+    ids=str,
+)
+def test_query_is_the_papers(make_encoder, randomise, mentions, as_inputs, settings):
+    """Beside a slow computation of one mention at a time, in double precision."""
+    if settings.get("shared_text"):
+        for mention in mentions:
+            mention.mention = mention.mention[:, :8]
+            mention.context = mention.context[:, :8]
+    encoder = randomise(make_encoder(DESCRIPTIONS, PICTURES, **settings)).eval()
+    queries = encoder(as_inputs(mentions, more=1)).queries
+    for name, found in queries.items():
+        for index in found.present.nonzero()[:, 0].tolist():
+            kind = settings.get("head", "dwe")
+            by_hand = slow_query(encoder, name, mentions[index], kind)
+            vector = found.vectors[index].detach()
+            np.testing.assert_allclose(vector, by_hand, atol=2e-5)
+
+
 def test_queries_are_unit_vectors(trained, mentions, as_inputs):
-    for query in trained(as_inputs(mentions)).values():
+    for query in trained(as_inputs(mentions)).queries.values():
         torch.testing.assert_close(query.vectors.norm(dim=1), torch.ones(3))
 
 
-def test_query_moves_with_text_and_picture(trained, mentions, as_inputs):
-    before = trained(as_inputs(mentions))[DESCRIPTIONS].vectors
-    mentions[1].pictures = -mentions[1].pictures
-    mentions[2].context = -mentions[2].context
-    after = trained(as_inputs(mentions))[DESCRIPTIONS].vectors
-    moved = (after - before).abs().amax(dim=1) > 1e-3
-    assert moved.tolist() == [False, True, True]
+@pytest.mark.parametrize(
+    "evidence", ["mention", "context", "pictures", "objects", "faces", "scenes"]
+)
+def test_query_moves_with_all_evidence(
+    make_encoder, randomise, mentions, as_inputs, evidence
+):
+    trained = randomise(make_encoder(DESCRIPTIONS))
+    before = trained(as_inputs(mentions)).queries[DESCRIPTIONS].vectors
+    value = getattr(mentions[2], evidence)
+    setattr(mentions[2], evidence, -value)
+    after = trained(as_inputs(mentions)).queries[DESCRIPTIONS].vectors
+    moved = (after - before).abs().amax(dim=1) > 1e-4
+    assert moved.tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("is_train", [True, False], ids=["train", "inference"])
 def test_query_does_not_depend_on_batch_mates(trained, mentions, as_inputs, is_train):
     trained.train(is_train)
     with torch.inference_mode(not is_train):
-        together = trained(as_inputs(mentions))
-        padded = trained(as_inputs(mentions, more=7))
-        turned = trained(as_inputs(mentions[::-1]))
-        alone = [trained(as_inputs([mention])) for mention in mentions]
-    for name in trained.heads:
+        assert worst_difference(trained, mentions, as_inputs) < 1e-5
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_nor_does_it_in_bf16(
+    make_encoder, randomise, mentions, as_inputs, monkeypatch, body
+):
+    monkeypatch.setattr(dwe, "BF16_DEVICES", ("cpu",))
+    encoder = make_encoder(DESCRIPTIONS, PICTURES, head=body, precision="bf16")
+    randomise(encoder).eval()
+    with torch.inference_mode():
+        assert worst_difference(encoder, mentions, as_inputs) < 1e-2
+        rounded = encoder(as_inputs(mentions)).queries[DESCRIPTIONS].vectors
+        encoder.in_bf16 = False
+        exact = encoder(as_inputs(mentions)).queries[DESCRIPTIONS].vectors
+    assert rounded.dtype == torch.float32
+    assert (rounded - exact).abs().max() < 2e-2
+    assert torch.equal(rounded, exact) == (body == "linear")
+
+
+def worst_difference(encoder, mentions, as_inputs):
+    together = encoder(as_inputs(mentions)).queries
+    padded = encoder(as_inputs(mentions, more=7)).queries
+    turned = encoder(as_inputs(mentions[::-1])).queries
+    alone = [encoder(as_inputs([mention])).queries for mention in mentions]
+    worst = 0.0
+    for name in encoder.heads:
         expected, present = together[name].vectors, together[name].present
-        others = {
-            "padded": padded[name].vectors,
-            "turned": turned[name].vectors.flip(0),
-            "alone": torch.cat([query[name].vectors for query in alone]),
-        }
-        for how, vectors in others.items():
-            difference = (vectors - expected).abs().max().item()
-            assert difference < 1e-5, how
+        others = [
+            padded[name].vectors,
+            turned[name].vectors.flip(0),
+            torch.cat([query[name].vectors for query in alone]),
+        ]
+        worst = max(worst, *((v - expected).abs().max().item() for v in others))
         assert torch.equal(padded[name].present, present)
+    return worst
 
 
 def test_padding_is_never_read(trained, mentions, as_inputs):
     inputs = as_inputs(mentions, more=2)
-    expected = trained(inputs)
-    for name in ("mention", "context", "object"):
-        values = getattr(inputs, "objects" if name == "object" else name)
-        values[~getattr(inputs, f"{name}_mask")] = 99.0
-    for name, query in trained(inputs).items():
+    expected = trained(inputs).queries
+    inputs.mention[~inputs.mention_mask] = 99.0
+    inputs.pictures[~inputs.picture_mask] = 99.0
+    for slots in inputs.modalities.values():
+        for array in slots.arrays.values():
+            if array.dtype != torch.bool:
+                array[~slots.mask] = 99.0
+    vision = inputs.modalities["vision"].arrays
+    vision["faces"][~vision["face_mask"]] = 99.0
+    for name, query in trained(inputs).queries.items():
         torch.testing.assert_close(query.vectors, expected[name].vectors)
 
 
-def test_order_of_pictures_does_not_matter(trained, mentions, as_inputs):
-    before = trained(as_inputs(mentions))[PICTURES].vectors
-    mentions[2].pictures = mentions[2].pictures.flip(0)
-    after = trained(as_inputs(mentions))[PICTURES].vectors
+def test_order_of_pictures_regions_and_scenes_does_not_matter(
+    trained, mentions, as_inputs
+):
+    before = trained(as_inputs(mentions)).queries[PICTURES].vectors
+    for name in ("pictures", "objects", "faces", "face_mask", "scenes"):
+        for mention in mentions:
+            setattr(mention, name, getattr(mention, name).flip(0))
+    after = trained(as_inputs(mentions)).queries[PICTURES].vectors
     torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("left_out", ENHANCERS)
+@pytest.mark.parametrize("body", ["dwe", "plain"])
+def test_what_nobody_supplies_is_what_no_mention_has(
+    make_encoder, randomise, mentions, as_inputs, body, left_out
+):
+    """One head that reads no pictures, so that they come by the network alone."""
+    encoder = make_encoder(SENTENCES, head=body)
+    inputs = as_inputs(mentions)
+    slots = inputs.modalities[left_out]
+    empty = Slots(slots.arrays, torch.zeros_like(slots.mask))
+    masked = replace(inputs, modalities={**inputs.modalities, left_out: empty})
+    if left_out == "vision":
+        masked = replace(masked, picture_mask=torch.zeros_like(inputs.picture_mask))
+    kept = {n: s for n, s in inputs.modalities.items() if n != left_out}
+    without = replace(inputs, modalities=kept)
+    expected = randomise(encoder)(masked).queries[SENTENCES].vectors
+    found = encoder(without).queries[SENTENCES].vectors
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("body", ["dwe", "plain"])
+def test_no_faces_are_regions_without_a_face(
+    make_encoder, randomise, mentions, as_inputs, body
+):
+    encoder = randomise(make_encoder(SENTENCES, head=body))
+    for mention in mentions:
+        mention.face_mask = torch.zeros_like(mention.face_mask)
+    inputs = as_inputs(mentions)
+    vision = inputs.modalities["vision"]
+    unseen = Slots({"objects": vision.arrays["objects"]}, vision.mask)
+    without = replace(inputs, modalities={**inputs.modalities, "vision": unseen})
+    torch.testing.assert_close(
+        encoder(without).queries[SENTENCES].vectors,
+        encoder(inputs).queries[SENTENCES].vectors,
+    )
 
 
 @pytest.mark.parametrize("seen", [[0], [0, 1, 2]], ids=["no picture", "some pictures"])
 @pytest.mark.parametrize("clip_reads_text", [True, False])
+@pytest.mark.parametrize("body", BODIES)
 def test_gradients_are_finite(
-    make_encoder, randomise, mentions, as_inputs, seen, clip_reads_text
+    make_encoder, randomise, mentions, as_inputs, seen, clip_reads_text, body
 ):
-    """The loss reads present queries, as the combiner and InfoNCE do."""
+    """The loss reads present queries, as the combiner and the contrast do."""
     names = (SENTENCES, DESCRIPTIONS, PICTURES)
-    encoder = randomise(make_encoder(*names, clip_reads_text=clip_reads_text))
-    queries = encoder(as_inputs([mentions[i] for i in seen]))
-    target = torch.randn(8)
-    cosines = [
-        torch.where(query.present, query.vectors @ target, 0.0).sum()
-        for query in queries.values()
-    ]
-    sum(cosines).backward()
+    encoder = make_encoder(*names, clip_reads_text=clip_reads_text, head=body)
+    inputs = as_inputs([mentions[i] for i in seen], more=1)
+    present_cosines(randomise(encoder), inputs).backward()
     for name, parameter in encoder.named_parameters():
         if parameter.grad is not None:
             assert torch.isfinite(parameter.grad).all(), name
-    assert encoder.enhance_vision.absent.grad.abs().sum() > 0
-    assert encoder.no_attributes.grad.abs().sum() > 0
+    if body == "dwe":
+        enhancers = encoder.body.enhancers
+        assert enhancers["vision"].unit.absent.grad.abs().sum() > 0
+        assert enhancers["attributes"].unit.absent.grad.abs().sum() > 0
+
+
+def present_cosines(encoder, inputs):
+    target = torch.ones(8, dtype=inputs.text.dtype)
+    cosines = [
+        torch.where(query.present, query.vectors @ target, 0.0).sum()
+        for query in encoder(inputs).queries.values()
+    ]
+    return sum(cosines)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_gradients_are_slopes(head, randomise, mentions, as_inputs, body):
+    """By finite differences in double precision, of a network that is tiny."""
+    spec = NetworkSpec(
+        channels=("dwe",),
+        heads={name: head(name) for name in (DESCRIPTIONS, PICTURES)},
+        text_width=10,
+        image_dim=8,
+        width=4,
+        n_heads=2,
+        ffn_width=3,
+        dropout=0.0,
+        decoder=True,
+        dwe_trained=True,
+        head=body,
+    )
+    encoder = randomise(MentionEncoder(spec)).double()
+    inputs = as_inputs(mentions)
+    doubled = replace(
+        inputs,
+        mention=inputs.mention.double(),
+        text=inputs.text.double(),
+        pictures=inputs.pictures.double(),
+        modalities={
+            name: Slots(
+                {
+                    key: array if array.dtype == torch.bool else array.double()
+                    for key, array in slots.arrays.items()
+                },
+                slots.mask,
+            )
+            for name, slots in inputs.modalities.items()
+        },
+    )
+    parameters = list(encoder.parameters())
+    assert torch.autograd.gradcheck(
+        lambda *_: present_cosines(encoder, doubled), parameters, fast_mode=True
+    )
 
 
 def test_without_an_image_encoder_there_is_no_vision_part(
     make_encoder, mentions, as_inputs
 ):
     encoder = make_encoder(SENTENCES, image_dim=0)
-    assert not [n for n, _ in encoder.named_parameters() if "vision" in n]
+    assert [*encoder.body.enhancers] == ["text"]
+    assert encoder.body.project.image is None
     for mention in mentions:
-        mention.pictures = torch.zeros(0, 0)
-    assert encoder(as_inputs(mentions))[SENTENCES].present.all()
+        mention.pictures = mention.objects = mention.scenes = torch.zeros(0, 0)
+    assert encoder(as_inputs(mentions)).queries[SENTENCES].present.all()
 
 
-def test_enhancer_has_the_parameters_of_the_notes():
-    """4 d² + 2 d f twice, and 4 d² for the decoder's own attention: 7.36 M."""
+def count(module):
+    return round(sum(p.numel() for p in module.parameters()) / 1e6, 2)
+
+
+def test_enhancer_has_the_parameters_of_the_paper():
+    """4 d² + 2 d f twice, and 4 d² for the decoder's own attention."""
     unit = CrossModalEnhancer(
         width=512, n_heads=8, ffn_width=2048, dropout=0.4, decoder=True
     )
-    assert round(sum(p.numel() for p in unit.parameters()) / 1e6, 2) == 7.36
+    assert count(unit) == 7.36
+
+
+def test_network_has_the_parameters_of_the_paper():
+    """With CLIP ViT-B/32, whose towers end in one space; the query heads come on
+    top."""
+    spec = NetworkSpec(
+        channels=("dwe",),
+        heads={DESCRIPTIONS: QueryHead(512, True, True, False)},
+        text_width=512,
+        image_dim=512,
+        width=512,
+        n_heads=8,
+        ffn_width=2048,
+        dropout=0.4,
+        decoder=True,
+        dwe_trained=False,
+        shared_text=True,
+    )
+    assert count(MentionEncoder(spec).body) == 23.91
+    assert count(MentionEncoder(replace(spec, decoder=False)).body) == 11.3

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.losses import IGNORED
-from spacy_dwe.model.network import LinkerNetwork
+from spacy_dwe.model.losses import IGNORED, Contrast, info_nce, n_pair, triplet
+from spacy_dwe.model.network import EntityVectors, LinkerNetwork
+from spacy_dwe.model.objective import LossSettings
 
 DESCRIPTIONS = "description@clip"
+ONLY_CONTRAST = LossSettings(a_align_weight=0.0, s_align_weight=0.0)
 
 
 @pytest.fixture
@@ -84,11 +86,12 @@ def test_a_mention_without_a_query_is_masked(
     output = network(batch, channels)
     used = contribution(network, output, "dwe") != 0
     assert used[:, 0].tolist() == [False, True, False]
-    lost = network.loss(output, batch, torch.tensor([0, 4, 4]), 1.0)
-    assert lost.info_nce == 0
+    lost = network.loss(output, batch, torch.tensor([0, 4, 4]), ONLY_CONTRAST)
+    assert lost.contrast == 0
     seen = make_batch(mentions[::-1], len(network.layout) - 1)
     output = network(seen, channels)
-    assert network.loss(output, seen, torch.tensor([0, 4, 4]), 1.0).info_nce > 0
+    parts = network.loss(output, seen, torch.tensor([0, 4, 4]), ONLY_CONTRAST)
+    assert parts.contrast > 0
 
 
 def test_dwe_is_masked_until_it_is_trained(spec, randomise, channels, batch):
@@ -126,9 +129,13 @@ def test_channel_dropout_masks_whole_channels_of_a_mention(network, make_batch):
     [(1, 0, 4), (3, 4, 4), (4, 4, 4), (IGNORED, IGNORED, IGNORED)],
     ids=["gold without description", "gold and NIL", "NIL", "unlabelled"],
 )
-def test_gradients_are_finite(network, channels, batch, targets):
+@pytest.mark.parametrize("loss", ["info_nce", "triplet", "n_pair"])
+@pytest.mark.parametrize("body", ["dwe", "plain", "linear"])
+def test_gradients_are_finite(spec, randomise, channels, batch, targets, loss, body):
+    network = randomise(LinkerNetwork(replace(spec, head=body)))
+    settings = LossSettings(loss=loss)
     output = network.train()(batch, channels)
-    parts = network.loss(output, batch, torch.tensor(targets), 1.0)
+    parts = network.loss(output, batch, torch.tensor(targets), settings)
     parts.total.backward()
     assert torch.isfinite(parts.total)
     for name, parameter in network.named_parameters():
@@ -142,7 +149,7 @@ def test_gradient_is_the_slope_of_the_loss(network, channels, batch):
 
     def loss():
         output = network.train()(batch, channels)
-        return network.loss(output, batch, targets, 1.0).total
+        return network.loss(output, batch, targets, LossSettings()).total
 
     loss().backward()
     parameters = list(network.parameters())
@@ -157,16 +164,110 @@ def test_gradient_is_the_slope_of_the_loss(network, channels, batch):
     assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(slope, rel=0.02)
 
 
-def test_info_nce_leaves_out_golds_without_a_vector(network, channels, batch):
+def test_contrast_leaves_out_golds_without_a_vector(network, channels, batch):
     """The first gold has no description, the second mention's has one; neither has a
     picture, so the picture head adds nothing to the mean over the two heads."""
     output = network.train()(batch, channels)
-    none = network.loss(output, batch, torch.tensor([1, 4, 4]), 1.0)
-    assert none.info_nce == 0
+    none = network.loss(output, batch, torch.tensor([1, 4, 4]), ONLY_CONTRAST)
+    assert none.contrast == 0
     assert none.total == none.linking
-    some = network.loss(output, batch, torch.tensor([0, 4, 4]), 2.0)
-    assert some.info_nce > 0
-    torch.testing.assert_close(some.total, some.linking + 2 * some.info_nce)
+    twice = replace(ONLY_CONTRAST, info_nce_weight=2.0)
+    some = network.loss(output, batch, torch.tensor([0, 4, 4]), twice)
+    assert some.contrast > 0
+    torch.testing.assert_close(some.total, some.linking + 2 * some.contrast)
+
+
+@pytest.mark.parametrize("name", ["info_nce", "triplet", "n_pair"])
+def test_the_loss_is_chosen(network, channels, batch, name):
+    """Both mentions with a gold have it described; their golds are other entities."""
+    output = network.train()(batch, channels)
+    targets, query = torch.tensor([0, 0, 4]), output.queries[DESCRIPTIONS].vectors
+    batch = replace(batch, rows=batch.rows + torch.tensor([[0], [10], [20]]))
+    entities = batch.entities[DESCRIPTIONS]
+    rows = batch.rows[:, 0]
+    contrast = Contrast.of(query, entities.vectors, entities.present, targets, rows)
+    expected = {
+        "info_nce": info_nce(contrast, network.objective.log_temperature.exp()),
+        "triplet": triplet(contrast, 0.3),
+        "n_pair": n_pair(contrast),
+    }
+    settings = replace(ONLY_CONTRAST, loss=name, margin=0.3)
+    parts = network.loss(output, batch, targets, settings)
+    # The other head knows neither gold.
+    torch.testing.assert_close(parts.contrast, expected[name] / 2)
+
+
+def test_negatives_can_be_restricted(network, channels, batch):
+    """The gold stays a positive, though it is not among them."""
+    output = network.train()(batch, channels)
+    targets = torch.tensor([0, 4, 4])
+    allowed = torch.zeros_like(batch.candidates)
+    alone = replace(batch, negatives=allowed.clone())
+    assert network.loss(output, alone, targets, ONLY_CONTRAST).contrast == 0
+    allowed[0, 3] = True
+    some = replace(batch, negatives=allowed)
+    entities = batch.entities[DESCRIPTIONS]
+    query = output.queries[DESCRIPTIONS].vectors[0]
+    temperature = network.objective.log_temperature.exp()
+    scores = entities.vectors[0, [0, 3]] @ query / temperature
+    found = network.loss(output, some, targets, ONLY_CONTRAST).contrast
+    torch.testing.assert_close(found, -scores.log_softmax(0)[0] / 2)
+
+
+def test_hard_negatives_come_on_top(network, channels, batch):
+    """The second mention is NIL, which stands where the first hard negative does."""
+    output = network.train()(batch, channels)
+    hard = normalize(torch.randn(3, 2, 8), dim=-1)
+    there = torch.tensor([[True, False]] * 3)
+    more = {DESCRIPTIONS: EntityVectors(hard, there, 0.0, 1.0)}
+    targets = torch.tensor([0, 4, 4])
+    found = network.loss(output, replace(batch, hard=more), targets, ONLY_CONTRAST)
+    entities = batch.entities[DESCRIPTIONS].vectors[0, [0, 2, 3]]
+    query = output.queries[DESCRIPTIONS].vectors[0]
+    scores = torch.cat([entities @ query, (hard[0, 0] @ query)[None]])
+    scores = scores / network.objective.log_temperature.exp()
+    torch.testing.assert_close(found.contrast, -scores.log_softmax(0)[0] / 2)
+
+
+class TestAlignments:
+    @pytest.fixture
+    def parts(self, spec, randomise, channels, make_batch, mentions):
+        """Of a batch in which the last two mentions have pictures and the last has two
+        faces; some of it may be changed."""
+
+        def compute(settings, head="dwe", **changes):
+            torch.manual_seed(0)
+            network = randomise(LinkerNetwork(replace(spec, head=head))).train()
+            n_features = len(network.layout) - len(network.layout.columns("dwe"))
+            batch = replace(make_batch(mentions, n_features), **changes)
+            output = network(batch, channels)
+            return network.loss(output, batch, torch.tensor([0, 4, 4]), settings)
+
+        return compute
+
+    def test_they_are_weighed(self, parts):
+        found = parts(LossSettings(a_align_weight=2.0, s_align_weight=3.0))
+        weighed = found.linking + found.contrast
+        weighed = weighed + 2 * found.a_align + 3 * found.s_align
+        torch.testing.assert_close(found.total, weighed)
+        assert found.a_align > 0 and found.s_align > 0
+        assert found.values()["s_align"] == pytest.approx(found.s_align.item())
+
+    def test_a_weight_of_zero_computes_nothing(self, parts):
+        found = parts(ONLY_CONTRAST)
+        assert found.a_align == found.s_align == 0
+
+    def test_mentions_of_a_sentence_are_no_negatives(self, parts):
+        found = parts(LossSettings(), sentences=torch.tensor([0, 1, 1]))
+        assert found.s_align.item() == pytest.approx(0, abs=1e-6)
+
+    def test_the_plain_network_has_them_too(self, parts):
+        found = parts(LossSettings(), head="plain")
+        assert found.a_align > 0 and found.s_align > 0
+
+    def test_a_linear_head_has_nothing_to_align(self, parts):
+        found = parts(LossSettings(), head="linear")
+        assert found.a_align == found.s_align == 0
 
 
 def test_learns_what_only_pictures_tell(spec, as_inputs, mentions, make_batch):
@@ -174,7 +275,12 @@ def test_learns_what_only_pictures_tell(spec, as_inputs, mentions, make_batch):
     network = LinkerNetwork(spec)
     n_features = len(network.layout) - 2
     entities = normalize(torch.randn(2, 8), dim=1)
-    same = [replace(mentions[0], pictures=picture[None]) for picture in entities]
+    same = [
+        replace(mentions[0], pictures=picture[None], objects=picture[None])
+        for picture in entities
+    ]
+    for mention in same:
+        mention.faces, mention.face_mask = torch.zeros(1, 8), torch.tensor([False])
     batch = make_batch([mentions[0], *same], n_features)
     both = torch.ones(3, 2, dtype=torch.bool)
     described = replace(
@@ -193,11 +299,11 @@ def test_learns_what_only_pictures_tell(spec, as_inputs, mentions, make_batch):
         entities={DESCRIPTIONS: described, "image@clip": none},
     )
     targets = torch.tensor([IGNORED, 0, 1])
-    adam = torch.optim.Adam(network.parameters(), lr=3e-3)
+    adam = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(80):
         adam.zero_grad()
         output = network.train()(batch, spec.channels)
-        network.loss(output, batch, targets, 1.0).total.backward()
+        network.loss(output, batch, targets, ONLY_CONTRAST).total.backward()
         adam.step()
     p = network.eval()(batch, spec.channels).scores.log_probabilities().exp()
     assert p[1, 0] > 0.9

@@ -51,9 +51,19 @@ def n_features():
 
 @pytest.fixture
 def prepared(random, n_features):
-    """Make a mention of some KB rows, with so many tokens and pictures."""
+    """Make a mention of some KB rows, with so many tokens, pictures, regions in these,
+    of which the first has a face, and scene attributes."""
 
-    def make(*rows: int, tokens: int = 3, n_pictures: int = 0) -> PreparedMention:
+    def some(n: int) -> np.ndarray:
+        return random.standard_normal((n, DIM)).astype(np.float32)
+
+    def make(
+        *rows: int,
+        tokens: int = 3,
+        n_pictures: int = 0,
+        n_regions: int = 0,
+        n_scenes: int = 0,
+    ) -> PreparedMention:
         shape = (len(rows), n_features)
         return PreparedMention(
             rows=np.array(rows, dtype=np.int32),
@@ -66,7 +76,11 @@ def prepared(random, n_features):
                 states=random.standard_normal((tokens, 5)).astype(np.float32),
                 mention=slice(1, tokens),
             ),
-            pictures=random.standard_normal((n_pictures, DIM)).astype(np.float32),
+            pictures=some(n_pictures),
+            objects=some(n_regions),
+            faces=some(n_regions),
+            face_mask=np.arange(n_regions) == 0,
+            scenes=some(n_scenes),
         )
 
     return make

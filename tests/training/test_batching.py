@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import spacy
 import torch
 
-from spacy_dwe.training.batching import collate, with_targets
+from spacy_dwe.errors import DweError
+from spacy_dwe.model.modalities import MentionPlace, all_modalities
+from spacy_dwe.training.batching import collate, restrict_negatives, with_targets
 
 DESCRIPTIONS, DIM = "description@clip", 8
 
@@ -47,21 +50,25 @@ def test_lists_of_candidates_are_padded(to_batch, mentions):
 def test_tokens_and_pictures_are_padded(to_batch, mentions):
     inputs = to_batch(mentions).inputs
     assert inputs.mention_mask.sum(1).tolist() == [2, 1, 5]
-    assert inputs.context_mask.sum(1).tolist() == [3, 2, 6]
-    assert inputs.object_mask.sum(1).tolist() == [2, 0, 1]
+    context, vision = inputs.slots("text"), inputs.slots("vision")
+    assert context.mask.sum(1).tolist() == [3, 2, 6]
+    assert inputs.picture_mask.sum(1).tolist() == [2, 0, 1]
     states = mentions[0].text.states
     np.testing.assert_array_equal(inputs.mention[0, :2], states[1:3])
-    np.testing.assert_array_equal(inputs.context[0, :3], states)
-    np.testing.assert_array_equal(inputs.objects[2, :1], mentions[2].pictures)
+    np.testing.assert_array_equal(context.arrays["states"][0, :3], states)
+    np.testing.assert_array_equal(inputs.pictures[2, :1], mentions[2].pictures)
+    assert torch.equal(vision.mask, inputs.picture_mask), "each picture is a region"
+    assert torch.equal(vision.arrays["objects"], inputs.pictures)
     np.testing.assert_array_equal(inputs.text[1], mentions[1].text.pooled)
 
 
 def test_pooled_states_are_their_means(to_batch, mentions):
     inputs = to_batch(mentions, pooled=True).inputs
-    assert inputs.mention.shape == inputs.context.shape == (3, 1, 5)
+    context = inputs.slots("text").arrays["states"]
+    assert inputs.mention.shape == context.shape == (3, 1, 5)
     states = mentions[2].text.states
     np.testing.assert_allclose(inputs.mention[2, 0], states[1:].mean(0), atol=1e-6)
-    np.testing.assert_allclose(inputs.context[2, 0], states.mean(0), atol=1e-6)
+    np.testing.assert_allclose(context[2, 0], states.mean(0), atol=1e-6)
 
 
 def test_candidates_bring_their_vectors(to_batch, mentions, vectors):
@@ -88,15 +95,96 @@ def test_without_pictures_all_visual_masks_are_empty(to_batch, mentions):
     for mention in mentions:
         mention.pictures = np.zeros((0, 0), dtype=np.float32)
     inputs = to_batch(mentions).inputs
-    assert inputs.objects.shape == (3, 1, DIM)
-    assert not inputs.object_mask.any()
+    assert inputs.pictures.shape == (3, 0, DIM)
+    assert not len(inputs.slots("vision"))
 
 
 def test_a_network_without_vision_is_given_no_pictures(mentions, vectors):
     heads = {DESCRIPTIONS: vectors}
     batch = collate(mentions, heads=heads, image_dim=0, pooled=False, device="cpu")
-    assert batch.inputs.objects.shape == (3, 1, 0)
-    assert not batch.inputs.object_mask.any()
+    assert batch.inputs.pictures.shape == (3, 0, 0)
+    assert not len(batch.inputs.slots("vision"))
+
+
+def test_regions_faces_and_scenes_are_padded(to_batch, prepared):
+    mentions = [prepared(1, n_pictures=1, n_regions=3, n_scenes=2), prepared(2)]
+    inputs = to_batch(mentions).inputs
+    vision, attributes = inputs.slots("vision"), inputs.slots("attributes")
+    assert vision.mask.tolist() == [[True] * 3, [False] * 3]
+    assert vision.arrays["face_mask"].tolist() == [[True, False, False], [False] * 3]
+    np.testing.assert_array_equal(vision.arrays["objects"][0], mentions[0].objects)
+    np.testing.assert_array_equal(vision.arrays["faces"][0], mentions[0].faces)
+    assert attributes.mask.tolist() == [[True] * 2, [False] * 2]
+    np.testing.assert_array_equal(attributes.arrays["scenes"][0], mentions[0].scenes)
+
+
+def test_raw_images_stand_for_all_refined_features(vectors, prepared):
+    mention = prepared(1, n_pictures=1, n_regions=3, n_scenes=2)
+    batch = collate(
+        [mention],
+        heads={DESCRIPTIONS: vectors},
+        image_dim=DIM,
+        pooled=False,
+        device="cpu",
+        modalities=all_modalities({}, raw_image=True),
+    )
+    vision = batch.inputs.slots("vision")
+    np.testing.assert_array_equal(vision.arrays["objects"][0], mention.pictures)
+    assert vision.arrays.keys() == {"objects"}
+    assert not len(batch.inputs.slots("attributes"))
+
+
+def test_mentions_of_a_sentence_are_told(to_batch, prepared):
+    mentions = [prepared(1) for _ in range(5)]
+    for mention, sentence in zip(mentions, ["A won.", "B won.", "A won.", "", ""]):
+        mention.sentence = sentence
+    assert to_batch(mentions).sentences.tolist() == [0, 1, 0, 2, 3]
+
+
+def test_negatives_can_be_restricted(to_batch, mentions):
+    batch = restrict_negatives(to_batch(mentions), np.array([0, 2], dtype=np.int32))
+    assert batch.negatives.tolist() == [
+        [False, True, True],
+        [False, False, False],
+        [False, False, False],
+    ]
+
+
+class Sound:
+    """Somebody else's modality: reads what a test put on the document."""
+
+    gated = False
+
+    def width(self, encoders):
+        return 2
+
+    def extract(self, mention, place):
+        return {"vectors": place.docs[0].user_data["sound"]}
+
+
+@pytest.mark.parametrize(
+    "sound, complaint",
+    [
+        ([[1.0, 2.0, 3.0]], "width 3 instead of 2"),
+        ([[1.0, np.nan]], "NaN or infinite"),
+        ([[1.0, 2.0], [3.0]], "what is no array"),
+        ("loud", "no array of numbers"),
+    ],
+)
+def test_what_others_extract_is_checked(vectors, prepared, sound, complaint):
+    doc = spacy.blank("en").make_doc("Georgia won.")
+    doc.user_data["sound"] = sound
+    with pytest.raises(DweError, match=rf"E518.*'sound'.*Georgia won.*{complaint}"):
+        collate(
+            [prepared(1)],
+            heads={DESCRIPTIONS: vectors},
+            image_dim=DIM,
+            pooled=False,
+            device="cpu",
+            modalities={"sound": Sound()},
+            widths={"sound": 2},
+            places=[MentionPlace((doc,), 0, 7)],
+        )
 
 
 class TestTargets:

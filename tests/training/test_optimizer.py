@@ -10,6 +10,7 @@ from spacy import registry
 from thinc.api import Config
 from torch import nn
 
+from spacy_dwe.model.objective import LossSettings
 from spacy_dwe.model.optimizer import TorchOptimizer
 from spacy_dwe.training.batching import collate, with_targets
 
@@ -173,10 +174,10 @@ class TestLinker:
     def batches(self, prepared, vectors):
         """Of a batch of three mentions and one of two, with their golds."""
         mentions = [
-            prepared(4, 2, 0, tokens=3, n_pictures=2),
+            prepared(4, 2, 0, tokens=3, n_pictures=2, n_regions=3, n_scenes=1),
             prepared(1, 0, tokens=2),
-            prepared(5, 3, tokens=6, n_pictures=1),
-            prepared(2, 3, tokens=4, n_pictures=1),
+            prepared(5, 3, tokens=6, n_pictures=1, n_regions=1, n_scenes=4),
+            prepared(2, 3, tokens=4, n_pictures=1, n_regions=2, n_scenes=2),
             prepared(tokens=3),
         ]
         golds = np.array([4, 0, 5, 3, -1])
@@ -195,10 +196,10 @@ class TestLinker:
             for part in (slice(0, 3), slice(3, 5))
         ]
 
-    def learn(self, shim, batches, info_nce_weight=1.0):
+    def learn(self, shim, batches):
         for batch, targets in batches:
             output, backprop = shim((batch, shim.network.spec.channels), True)
-            parts = shim.network.loss(output, batch, targets, info_nce_weight)
+            parts = shim.network.loss(output, batch, targets, LossSettings())
             backprop(parts.total)
 
     def test_gradients_of_updates_add_up_until_the_step(
@@ -237,7 +238,7 @@ class TestLinker:
             self.learn(shim, batches)
             shim.finish_update(sgd)
         # A context is never absent.
-        still = {"mention_encoder.enhance_text.absent"}
+        still = {"mention_encoder.body.enhancers.text.unit.absent"}
         for name, parameter in shim.network.named_parameters():
             assert torch.isfinite(parameter).all(), name
             assert torch.equal(parameter, start[name]) == (name in still), name

@@ -1,0 +1,183 @@
+"""What training minimises: the linking loss, and what helps the mention encoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import log
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .alignment import a_align, s_align
+from .combiner import CombinedScores
+from .dwe import EncodedMentions, MentionEncoder
+from .inputs import MentionInputs
+from .losses import IGNORED, Contrast, info_nce, linking_loss, n_pair, triplet
+from .spec import TEXT, VISION
+
+if TYPE_CHECKING:
+    from .network import LinkingBatch
+
+CONTRAST_TEMPERATURE = 0.05
+MIN_TEMPERATURE = 0.01
+ALIGN_TEMPERATURE = 0.07
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """Which losses count, and how much; see `spacy-dwe.DWE.v1`."""
+
+    loss: str = "info_nce"
+    info_nce_weight: float = 1.0
+    a_align_weight: float = 0.1
+    s_align_weight: float = 0.1
+    margin: float = 0.5
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "LossSettings":
+        """RETURNS (LossSettings): those among the arguments of the architecture."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class LossParts:
+    """The losses of one batch, each a scalar, before it is weighed.
+
+    total (Tensor): what is minimised.
+    linking (Tensor): cross-entropy over candidates and NIL.
+    contrast (Tensor): InfoNCE, triplet or N-pair, mean over the query heads.
+    a_align, s_align (Tensor): the alignments; 0 where their weight is.
+    """
+
+    total: Tensor
+    linking: Tensor
+    contrast: Tensor
+    a_align: Tensor
+    s_align: Tensor
+
+    def values(self) -> dict[str, float]:
+        """RETURNS (dict[str, float]): every part by name, for logging."""
+        names = [field.name for field in fields(self)]
+        stacked = torch.stack([getattr(self, name).detach() for name in names])
+        return dict(zip(names, stacked.tolist()))
+
+
+class Objective(nn.Module):
+    """Adds up the losses; holds their temperatures, each learned on its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_temperature = nn.Parameter(torch.tensor(log(CONTRAST_TEMPERATURE)))
+        self.a_align_scale = nn.Parameter(torch.tensor(-log(ALIGN_TEMPERATURE)))
+        self.s_align_scale = nn.Parameter(torch.tensor(-log(ALIGN_TEMPERATURE)))
+
+    def forward(
+        self,
+        encoder: MentionEncoder,
+        encoded: EncodedMentions,
+        scores: CombinedScores,
+        batch: "LinkingBatch",
+        targets: Tensor,
+        settings: LossSettings,
+    ) -> LossParts:
+        """encoder (MentionEncoder): gives what A-Align compares.
+        encoded (EncodedMentions): the mentions.
+        scores (CombinedScores): logits of candidates and NIL.
+        batch (LinkingBatch): the mentions' candidates.
+        targets (Tensor): position of the gold, number of candidates for NIL, or
+            `IGNORED`. *Shape:* ``(batch,)``
+        settings (LossSettings): what counts.
+        RETURNS (LossParts): the losses.
+        """
+        linking = linking_loss(scores.log_probabilities(), targets)
+        zero = linking.new_zeros(())
+        contrast, faces, aligned = zero, zero, zero
+        if settings.info_nce_weight:
+            contrast = self._contrast(encoded, batch, targets, settings, zero)
+        if settings.a_align_weight and batch.inputs is not None:
+            faces = self._a_align(encoder, batch.inputs, zero)
+        if settings.s_align_weight and batch.inputs is not None:
+            aligned = self._s_align(encoded, batch.inputs, batch.sentences, zero)
+        total = (
+            linking
+            + settings.info_nce_weight * contrast
+            + settings.a_align_weight * faces
+            + settings.s_align_weight * aligned
+        )
+        return LossParts(total, linking, contrast, faces, aligned)
+
+    def _contrast(
+        self,
+        encoded: EncodedMentions,
+        batch: "LinkingBatch",
+        targets: Tensor,
+        settings: LossSettings,
+        zero: Tensor,
+    ) -> Tensor:
+        n_candidates = batch.rows.shape[1]
+        position = targets.clamp(0, n_candidates - 1).unsqueeze(1)
+        allowed = batch.candidates
+        if batch.negatives is not None:
+            # The gold is no negative, and stays.
+            allowed = allowed & batch.negatives.scatter(1, position, True)
+        total = zero
+        for name, query in encoded.queries.items():
+            vectors = batch.entities[name].vectors
+            valid = batch.entities[name].present & allowed
+            if name in batch.hard:
+                hard = batch.hard[name]
+                vectors = torch.cat([vectors, hard.vectors], dim=1)
+                valid = torch.cat([valid, hard.present], dim=1)
+            unlabelled = ~query.present | (targets >= n_candidates)
+            contrast = Contrast.of(
+                query.vectors,
+                vectors,
+                valid,
+                targets.masked_fill(unlabelled, IGNORED),
+                batch.rows.gather(1, position)[:, 0],
+            )
+            total = total + self._term(contrast, settings)
+        return total / max(1, len(encoded.queries))
+
+    def _term(self, contrast: Contrast, settings: LossSettings) -> Tensor:
+        if settings.loss == "triplet":
+            return triplet(contrast, settings.margin)
+        if settings.loss == "n_pair":
+            return n_pair(contrast)
+        return info_nce(contrast, self.log_temperature.exp().clamp(min=MIN_TEMPERATURE))
+
+    def _a_align(
+        self, encoder: MentionEncoder, inputs: MentionInputs, zero: Tensor
+    ) -> Tensor:
+        pairs = encoder.face_pairs(inputs)
+        if pairs is None:
+            return zero
+        vision = inputs.slots(VISION)
+        return a_align(
+            *pairs,
+            vision.arrays["faces"],
+            vision.arrays["objects"],
+            vision.mask & vision.arrays["face_mask"],
+            self.a_align_scale.exp(),
+        )
+
+    def _s_align(
+        self,
+        encoded: EncodedMentions,
+        inputs: MentionInputs,
+        sentences: Tensor | None,
+        zero: Tensor,
+    ) -> Tensor:
+        enhanced, vision = encoded.enhanced, inputs.slots(VISION)
+        if not (enhanced.keys() >= {TEXT, VISION} and len(vision)):
+            return zero
+        if sentences is None:
+            sentences = torch.arange(len(vision.mask), device=zero.device)
+        return s_align(
+            enhanced[VISION].to(zero.dtype),
+            enhanced[TEXT].to(zero.dtype),
+            inputs.pictures,
+            inputs.picture_mask,
+            sentences,
+            self.s_align_scale.exp(),
+        )
