@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...model.combiner import CombinedScores, Combiner
-from ...model.losses import info_nce, linking_loss
+from ...model.losses import Contrast, info_nce, linking_loss
 from ...training.batching import with_targets
 from .combiner import NIL_SHARE, Score
 from .prepared import LabelledMentions
@@ -151,15 +151,14 @@ def _loss(
     texts = torch.from_numpy(train.texts[which])
     scores, queries, entities, present = head(batch, texts)
     linking = linking_loss(scores.log_probabilities(), targets)
-    contrast = info_nce(
+    contrast = Contrast.of(
         queries,
         entities,
         present & batch.candidates,
         targets,
         torch.from_numpy(train.rows[which].astype(np.int64)),
-        head.log_temperature.exp(),
     )
-    return linking + contrast
+    return linking + info_nce(contrast, head.log_temperature.exp())
 
 
 def _top1(mentions: LabelledMentions, head: LinearHead) -> float:
