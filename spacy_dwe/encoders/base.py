@@ -142,5 +142,5 @@ class PictureReader(TextEncoder, ImageEncoder, Protocol):
     def logit_scale(self) -> float: ...
 
     def encode_pictures(self, images: Sequence[Image]) -> PictureBatch:
-        """Encode at most `batch_size` decoded RGB images together with their patches."""
+        """Encode decoded RGB images, at most `batch_size`, with their patches."""
         ...

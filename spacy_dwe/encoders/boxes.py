@@ -122,9 +122,7 @@ def grid_boxes(rows: int, cols: int, min_area: float, max_area: float) -> GridBo
             (left, top, right, bottom)
             for top, bottom in _spans(rows)
             for left, right in _spans(cols)
-            if min_area
-            <= (right - left) * (bottom - top) / (rows * cols)
-            <= max_area
+            if min_area <= (right - left) * (bottom - top) / (rows * cols) <= max_area
         ],
         dtype=np.int64,
     ).reshape(-1, 4)

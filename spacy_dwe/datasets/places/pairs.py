@@ -1,5 +1,5 @@
-"""What is on a flag as adjective and noun, such as "red cross": the words that a picture
-of it should be found by, and all words that compete for it."""
+"""What is on a flag as adjective and noun, such as "red cross": the words that a
+picture of it should be found by, and all words that compete for it."""
 
 from .flags import FlagSpec, elements
 from .layers import ANIMALS, COLOURS, OBJECTS, PLANTS
