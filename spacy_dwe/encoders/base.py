@@ -52,11 +52,14 @@ class PictureBatch:
     patches (Tensor | None): unit vectors of the patches in the space of texts, on the
         encoder's device; None where its tower has none.
         Shape: (n, rows, cols, dim), float32
+    blank (Tensor | None): unit vectors of the patches of a plain grey picture: what a
+        patch says by its place alone. Shape: (rows, cols, dim), float32
     views (list[Box]): the part of each picture that the patches divide.
     """
 
     pooled: np.ndarray
     patches: "Tensor | None"
+    blank: "Tensor | None"
     views: list[Box]
 
 

@@ -102,6 +102,7 @@ class GridBoxes(NamedTuple):
         mean of the ring around it. Shape: (n, rows * cols), float32
     window (np.ndarray): in the mean of box and ring together. Shape: as contrast
     share (np.ndarray): of the window that is box. Shape: (n,), float32
+    edges (np.ndarray): sides on the edge of the grid, 0 to 4. Shape: (n,), float32
     overlaps (np.ndarray): intersection over union. Shape: (n, n), float32
     """
 
@@ -109,6 +110,7 @@ class GridBoxes(NamedTuple):
     contrast: np.ndarray
     window: np.ndarray
     share: np.ndarray
+    edges: np.ndarray
     overlaps: np.ndarray
 
 
@@ -141,6 +143,7 @@ def grid_boxes(rows: int, cols: int, min_area: float, max_area: float) -> GridBo
         contrast.astype(np.float32),
         (window / n_window[:, None]).astype(np.float32),
         (n_inside / n_window).astype(np.float32),
+        (corners == [0, 0, cols, rows]).sum(axis=1).astype(np.float32),
         shared / np.maximum(union, 1),
     )
 

@@ -14,6 +14,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import text_global_pool
 from PIL.Image import Image
+from PIL.Image import new as new_image
 from torch import Tensor, nn
 
 from ..errors import DweError, Errors
@@ -30,6 +31,8 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MAX_ASPECT = 16
 """A picture longer than this many times its width is cropped to its middle, or scaling
 its short side up would take gigabytes (10,000 x 3 pixels)."""
+
+GREY = 128, 128, 128
 
 CHARACTERS_PER_TOKEN = 24
 """Context further from a mention than this many characters for each token of the limit
@@ -71,6 +74,7 @@ class ClipEncoder:
         self._resize_mode = str(preprocess.resize_mode)
         self._input_size = _height_and_width(preprocess.size)
         self._patches = PatchReader(model.visual)
+        self._blank: Tensor | None = None
         self._autocast = PRECISIONS[precision] if self.device.type == "cuda" else None
         pooled, states = self._read(self._tokens.rows([[]]))
         self.dim, self.width = pooled.shape[-1], states.shape[-1]
@@ -135,14 +139,21 @@ class ClipEncoder:
     def encode_pictures(self, images: Sequence[Image]) -> PictureBatch:
         """Pictures and their patches, of one forward pass: no more pictures at a time
         than `batch_size`, or the patches of all are in memory at once."""
+        pooled, patches = self._read_patches(images)
+        if patches is not None and self._blank is None:
+            _, blank = self._read_patches([new_image("RGB", (64, 64), GREY)])
+            self._blank = blank[0] if blank is not None else None
+        views = [self._view(image) for image in images]
+        return PictureBatch(unit(_numpy(pooled)), patches, self._blank, views)
+
+    def _read_patches(self, images: Sequence[Image]) -> tuple[Tensor, Tensor | None]:
         pixels = self._pixels(images)
         with torch.inference_mode(), self._precision():
             pooled, patches = self._patches(lambda: self._model.encode_image(pixels))
         grid = self._patches.grid
-        if patches is not None and grid is not None:
-            patches = patches.unflatten(1, grid)
-        views = [self._view(image) for image in images]
-        return PictureBatch(unit(_numpy(pooled)), patches, views)
+        if patches is None or grid is None:
+            return pooled, None
+        return pooled, patches.unflatten(1, grid)
 
     def _pixels(self, images: Sequence[Image]) -> Tensor:
         pixels = torch.stack([self._preprocess(_cropped(image)) for image in images])

@@ -29,6 +29,9 @@ attribute, and time grows with the area."""
 CASCADE_STEP = 1.1
 CASCADE_NEIGHBOURS = 4
 CASCADE_FACE = 24
+CASCADE_SCORE = 55.0
+"""Of the last stage; on portraits faces have more, on drawn flags what looks like one
+has less."""
 
 YUNET_SIDE = 640
 YUNET_SCORE = 0.7
@@ -154,6 +157,7 @@ class FaceFinder:
         return [
             (_scaled(box, image.size, size), float(weight))
             for box, weight in zip(boxes, np.ravel(weights))
+            if weight >= CASCADE_SCORE
         ]
 
     def _by_yunet(self, image: "Image") -> list[Detection]:

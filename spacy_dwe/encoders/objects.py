@@ -61,10 +61,10 @@ class Limits:
     max_overlap (float): intersection over union with a better region.
     """
 
-    max_regions: int = 6
+    max_regions: int = 8
     min_area: float = 0.03
     max_area: float = 0.7
-    max_overlap: float = 0.4
+    max_overlap: float = 0.5
 
     def keep(
         self, boxes: Sequence[Box], size: tuple[int, int]
@@ -87,7 +87,9 @@ class PatchRegions:
 
     A box of patches is a region if it differs from the ring around it and is alike
     within, which is Otsu's criterion: the share of the variance of box and ring
-    together that falls between the two. All boxes on the grid are scored at once by
+    together that falls between the two. What a patch says by its place alone, as of a
+    plain grey picture, is taken off first, and a box loses a little for each side on
+    the edge, where backgrounds lie. All boxes on the grid are scored at once by
     products of the patches' similarities; the best that do not overlap are kept. The
     vector of a region is the mean of its patches.
 
@@ -121,13 +123,11 @@ class PatchRegions:
     ) -> list[list[Region]]:
         from .patch_regions import best_boxes
 
-        patches, views = batch.patches, batch.views
+        patches, blank, views = batch.patches, batch.blank, batch.views
         if patches is None:
-            patches = _crop_grid(encoder, images)
+            patches, blank = _crop_grid(encoder, images), None
             views = [Box(0, 0, *image.size) for image in images]
-        found = best_boxes(
-            patches, self.limits, self.min_score, n=2 * self.limits.max_regions
-        )
+        found = best_boxes(patches, blank, self.limits, self.min_score)
         rows, cols = patches.shape[1:3]
         regions = []
         for image, view, (corners, scores, vectors) in zip(

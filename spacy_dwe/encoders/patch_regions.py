@@ -19,17 +19,24 @@ MIN_VARIANCE = 1e-3
 """Of the unit vectors of the patches in a window: below, it shows nothing, and what
 differs is rounding."""
 
+MIN_LENGTH = 0.05
+"""Of the difference between the unit vectors of a patch and of its blank."""
+
+EDGE = 0.15
+"""Share of its score that a box loses for each side on the edge of the grid."""
+
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Corners in cells (k, 4), scores (k,) and unit vectors (k, dim) of a picture."""
 
 
 def best_boxes(
-    patches: Tensor, limits: "Limits", min_score: float, n: int
+    patches: Tensor, blank: Tensor | None, limits: "Limits", min_score: float
 ) -> list[Found]:
-    """The best boxes of each picture, none overlapping a better one too much.
+    """The best boxes of each picture, none overlapping a better one too much; some more
+    than will be kept, as padding and cropped sides take some away.
 
     patches (Tensor): unit vectors. Shape: (batch, rows, cols, dim), float32
-    n (int): at most, of a picture.
+    blank (Tensor | None): those of a plain picture. Shape: (rows, cols, dim), float32
     """
     rows, cols = patches.shape[1:3]
     boxes = grid_boxes(rows, cols, limits.min_area, limits.max_area)
@@ -38,28 +45,37 @@ def best_boxes(
         nothing = np.zeros((0, 4)), np.zeros(0), np.zeros((0, dim), dtype=np.float32)
         return [nothing] * len(patches)
     size = max(1, MAX_ELEMENTS // boxes.contrast.size)
+    by_place = 0.0 if blank is None else blank.flatten(0, 1)
     return [
         found
         for some in patches.flatten(1, 2).split(size)
-        for found in _best(some, boxes, limits.max_overlap, min_score, n)
+        for found in _best(some, by_place, boxes, limits, min_score)
     ]
 
 
 def _best(
-    patches: Tensor, boxes: GridBoxes, max_overlap: float, min_score: float, n: int
+    patches: Tensor,
+    by_place: Tensor | float,
+    boxes: GridBoxes,
+    limits: "Limits",
+    min_score: float,
 ) -> list[Found]:
     """patches (Tensor): Shape: (batch, rows * cols, dim)"""
     device = patches.device
-    contrast, window, share = (
+    contrast, window, share, edges = (
         torch.from_numpy(array).to(device)
-        for array in (boxes.contrast, boxes.window, boxes.share)
+        for array in (boxes.contrast, boxes.window, boxes.share, boxes.edges)
     )
     with torch.inference_mode():
-        gram = patches @ patches.transpose(1, 2)
+        shown = _unlike_blank(patches - by_place)
+        gram = shown @ shown.transpose(1, 2)
         between = share * (1 - share) * _quadratic(contrast, gram)
-        total = 1 - _quadratic(window, gram)
+        own = gram.diagonal(dim1=1, dim2=2) @ window.T
+        total = own - _quadratic(window, gram)
         scores = torch.where(total > MIN_VARIANCE, between / total, 0.0)
-        chosen, values = _greedy(scores, boxes.overlaps, max_overlap, n)
+        scores = scores * (1 - EDGE * edges)
+        n = 2 * limits.max_regions
+        chosen, values = _greedy(scores, boxes.overlaps, limits.max_overlap, n)
         inside = torch.from_numpy(_inside(boxes)).to(device)
         vectors = F.normalize(inside[chosen] @ patches, dim=-1)
     chosen_rows, all_values = chosen.cpu().numpy(), values.cpu().numpy()
@@ -68,6 +84,12 @@ def _best(
         good = own >= min_score
         results.append((boxes.corners[picks[good]], own[good], means[good].copy()))
     return results
+
+
+def _unlike_blank(patches: Tensor) -> Tensor:
+    """Unit vectors, but zeros for patches that show nothing."""
+    lengths = patches.norm(dim=-1, keepdim=True)
+    return torch.where(lengths > MIN_LENGTH, patches / lengths, 0.0)
 
 
 def _quadratic(weights: Tensor, gram: Tensor) -> Tensor:

@@ -20,10 +20,10 @@ def visual_extractor(
 
 def patch_regions(
     bank: str | None = None,
-    max_regions: int = 6,
+    max_regions: int = 8,
     min_area: float = 0.03,
     max_area: float = 0.7,
-    max_overlap: float = 0.4,
+    max_overlap: float = 0.5,
     min_score: float = 0.2,
 ) -> PatchRegions:
     """Regions from CLIP's own patches; see `objects.PatchRegions` and `Limits`.
@@ -43,7 +43,7 @@ def detector_regions(
     model: str,
     weights: str | None = "DEFAULT",
     bank: str | None = None,
-    max_regions: int = 6,
+    max_regions: int = 8,
     max_overlap: float = 0.7,
     min_score: float = 0.5,
 ) -> DetectorRegions:
@@ -62,7 +62,7 @@ def detector_regions(
     )
 
 
-def given_regions(bank: str | None = None, max_regions: int = 6) -> GivenRegions:
+def given_regions(bank: str | None = None, max_regions: int = 8) -> GivenRegions:
     """Only boxes that come with a picture. The other finders take these too, where a
     picture has any, in place of what they find.
 
