@@ -144,8 +144,7 @@ class FaceFinder:
             # Not safe to share between threads.
             path = Path(cv2.data.haarcascades) / CASCADE
             self._local.cascade = cv2.CascadeClassifier(str(path))
-        scale = CASCADE_SIDE / max(image.size)
-        size = tuple(max(1, round(side * scale)) for side in image.size)
+        size = _fitted(image.size, CASCADE_SIDE / max(image.size))
         grey = cv2.equalizeHist(np.asarray(image.convert("L").resize(size)))
         boxes, _, weights = self._local.cascade.detectMultiScale3(
             grey,
@@ -162,8 +161,7 @@ class FaceFinder:
 
     def _by_yunet(self, image: "Image") -> list[Detection]:
         detector = self._yunet()
-        scale = min(1.0, YUNET_SIDE / max(image.size))
-        size = tuple(max(1, round(side * scale)) for side in image.size)
+        size = _fitted(image.size, min(1.0, YUNET_SIDE / max(image.size)))
         detector.setInputSize(size)
         pixels = np.ascontiguousarray(np.asarray(image.resize(size))[:, :, ::-1])
         _, rows = detector.detect(pixels)
@@ -206,7 +204,11 @@ def phrase(attributes: Sequence[Attribute]) -> str:
     return ", ".join(words) or "face"
 
 
-def _scaled(box: Any, size: tuple[int, int], seen: tuple[int, ...]) -> Box:
+def _fitted(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _scaled(box: Any, size: tuple[int, int], seen: tuple[int, int]) -> Box:
     x, y, width, height = (float(value) for value in box)
     across, down = size[0] / seen[0], size[1] / seen[1]
     return Box(x * across, y * down, (x + width) * across, (y + height) * down)

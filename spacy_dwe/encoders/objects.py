@@ -339,7 +339,7 @@ def _named(
     vectors = np.stack([region.vector for own in regions for region in own])
     cosines = vectors @ texts.T
     rows = iter(cosines)
-    named = []
+    named: list[list[Region]] = []
     for own in regions:
         named.append([])
         for region in own:
