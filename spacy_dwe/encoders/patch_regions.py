@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_ELEMENTS = 1 << 24
 """Of an array of boxes by patches, for the pictures that are worked on together."""
 
-MIN_VARIANCE = 1e-3
+MIN_VARIANCE = 1e-5
 """Of the unit vectors of the patches in a window: below, it shows nothing, and what
 differs is rounding."""
 
