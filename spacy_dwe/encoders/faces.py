@@ -26,6 +26,12 @@ CASCADE_SIDE = 512
 """Longer side of what the cascade looks at: faces below some 24 pixels there show no
 attribute, and time grows with the area."""
 
+MAX_ZOOM = 2.0
+"""Scaled up further, blocks of a JPEG begin to look like faces."""
+
+MIN_FACE = 20
+"""Pixels of the picture; a smaller face shows no attribute."""
+
 CASCADE_STEP = 1.1
 CASCADE_NEIGHBOURS = 4
 CASCADE_FACE = 24
@@ -134,7 +140,9 @@ class FaceFinder:
         faces: list[Detection] = []
         for box, score in found:
             cut = box.within(image.size)
-            if cut.area and all(overlap(cut, f) <= MAX_OVERLAP for f, _ in faces):
+            if min(cut.width, cut.height) < MIN_FACE:
+                continue
+            if all(overlap(cut, f) <= MAX_OVERLAP for f, _ in faces):
                 faces.append((cut, score))
         return faces[: self.max_faces]
 
@@ -144,7 +152,7 @@ class FaceFinder:
             # Not safe to share between threads.
             path = Path(cv2.data.haarcascades) / CASCADE
             self._local.cascade = cv2.CascadeClassifier(str(path))
-        size = _fitted(image.size, CASCADE_SIDE / max(image.size))
+        size = _fitted(image.size, min(MAX_ZOOM, CASCADE_SIDE / max(image.size)))
         grey = cv2.equalizeHist(np.asarray(image.convert("L").resize(size)))
         boxes, _, weights = self._local.cascade.detectMultiScale3(
             grey,
