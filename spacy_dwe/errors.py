@@ -280,6 +280,17 @@ class Errors:
         "[DWE-E204] {name} has {width} x {height} pixels, more than the limit of "
         "{limit}: scale it down, or raise PIL.Image.MAX_IMAGE_PIXELS"
     )
+    E205 = "[DWE-E205] {path} is no bank of words: {where}: {reason}"
+    E206 = (
+        "[DWE-E206] Finding faces needs OpenCV 4: run `pip install spacy-dwe[faces]`, "
+        "or leave faces out"
+    )
+    E207 = "[DWE-E207] {path} is no face detector that OpenCV can load: {reason}"
+    E208 = "[DWE-E208] torchvision has no detector {name!r}: use one of {known}"
+    E209 = (
+        "[DWE-E209] {box!r} is no box on {name}: give a list of (left, top, right, "
+        "bottom) in pixels"
+    )
     E210 = (
         "[DWE-E210] No weights named for the CLIP model {model!r}: pass pretrained "
         "(--clip-weights) as one of {tags}, as a file, or the model as local-dir:PATH"
@@ -297,6 +308,11 @@ class Errors:
         "[DWE-E213] open_clip knows no model {model!r}: pass one of "
         "open_clip.list_models(), such as {close}, or local-dir:PATH"
     )
+    E214 = (
+        "[DWE-E214] The weights {weights!r} of the detector {name!r} cannot be loaded "
+        "({reason}). Without a network pass a file with its state dict"
+    )
+    E215 = "[DWE-E215] None of the {n} pictures can be read"
     E220 = (
         "[DWE-E220] The text encoder {name!r} needs transformers: run "
         "`pip install spacy-dwe[text]`"
@@ -418,6 +434,7 @@ class Errors:
 
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
+    W201 = "[DWE-W201] {image} is left out: {reason}"
     W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
     W130 = "[DWE-W130] {path}, line {line} is left out: {reason}"
     W131 = "[DWE-W131] {path}, page {page} is left out: {reason}"

@@ -11,6 +11,7 @@ from .errors import clear_errors
 from .evaluate import evaluate_cli
 from .kb import kb_cli
 from .link import link_cli
+from .look import look_cli
 from .report import report_cli
 from .sample import sample_cli
 
@@ -32,6 +33,7 @@ for name, command, settings in (
     ("compare", compare_cli, {}),
     ("convert", convert_cli, {}),
     ("report", report_cli, {}),
+    ("look", look_cli, {}),
     ("bundle", bundle_cli, {}),
 ):
     dwe_cli.command(name, context_settings=settings, no_args_is_help=True)(

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL.Image import Image
+
+from .boxes import Box
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Progress = Callable[[int], None]
 """Called with the number of items just finished."""
@@ -37,6 +42,25 @@ class MentionFeatures:
     pooled: np.ndarray
     states: np.ndarray
     mention: slice
+
+
+@dataclass(frozen=True, slots=True)
+class PictureBatch:
+    """What one forward pass of an image encoder says of some pictures.
+
+    pooled (np.ndarray): unit vectors. Shape: (n, dim), float32
+    patches (Tensor | None): unit vectors of the patches in the space of texts, on the
+        encoder's device; None where its tower has none.
+        Shape: (n, rows, cols, dim), float32
+    blank (Tensor | None): unit vectors of the patches of a plain grey picture: what a
+        patch says by its place alone. Shape: (rows, cols, dim), float32
+    views (list[Box]): the part of each picture that the patches divide.
+    """
+
+    pooled: np.ndarray
+    patches: "Tensor | None"
+    blank: "Tensor | None"
+    views: list[Box]
 
 
 class TextEncoder(Protocol):
@@ -99,4 +123,27 @@ class ImageEncoder(Protocol):
 
         RETURNS (np.ndarray): unit vectors. Shape: (len(images), dim), float32
         """
+        ...
+
+
+class PictureReader(TextEncoder, ImageEncoder, Protocol):
+    """A CLIP model that also tells of the parts of a picture.
+
+    device (Any): torch device that it runs on.
+    batch_size (int): pictures in one forward pass.
+    logit_scale (float): what cosines of pictures and texts were multiplied by in
+        training: softmax(logit_scale * cosines) are its probabilities.
+    """
+
+    @property
+    def device(self) -> Any: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def logit_scale(self) -> float: ...
+
+    def encode_pictures(self, images: Sequence[Image]) -> PictureBatch:
+        """Encode decoded RGB images, at most `batch_size`, with their patches."""
         ...

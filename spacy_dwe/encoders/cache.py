@@ -7,20 +7,27 @@ one in memory, and one on disk needs no more than `get` and `put`.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from PIL.Image import Image
 
 from .base import ImageEncoder, MentionFeatures, MentionText, TextEncoder
+from .findings import VisualEvidence
 
-Feature = np.ndarray | MentionFeatures
+if TYPE_CHECKING:
+    from .base import PictureReader
+    from .boxes import Box
+    from .visual import VisualExtractor
+
+Feature = np.ndarray | MentionFeatures | VisualEvidence
 FeatureKey = tuple[str, str, Hashable]
-"""Kind ("text", "mention", "picture"), fingerprint of the encoder, content."""
+"""Kind ("text", "mention", "picture", "sight"), fingerprint of the encoder and, for
+what was seen on a picture, of the extractor; content."""
 
 Content = TypeVar("Content", bound=Hashable)
-AnyFeature = TypeVar("AnyFeature", np.ndarray, MentionFeatures)
+AnyFeature = TypeVar("AnyFeature", np.ndarray, MentionFeatures, VisualEvidence)
 
 ENTRY_BYTES = 500
 """What an entry costs besides its arrays and its text: keys, objects, headers."""
@@ -141,6 +148,45 @@ class FeatureCache:
                 self._add("picture", encoder.fingerprint, keys, _rows(vectors), found)
         return {key: _vector(feature) for key, feature in found.items()}
 
+    def sights(
+        self,
+        extractor: "VisualExtractor",
+        encoder: "PictureReader",
+        hashes: Sequence[str],
+        open_picture: Callable[[str], Image | None],
+        boxes: "Mapping[str, tuple[Box, ...]] | None" = None,
+    ) -> dict[str, VisualEvidence]:
+        """What is on pictures, which are decoded and looked at only if it is not known.
+
+        extractor (VisualExtractor): looks at them.
+        encoder (PictureReader): CLIP.
+        hashes, open_picture: as of `pictures`.
+        boxes (Mapping | None): the caller's boxes of pictures, by hash.
+        RETURNS (dict[str, VisualEvidence]): by hash, without the pictures that cannot
+            be decoded.
+        """
+        boxes = boxes or {}
+        prints = f"{encoder.fingerprint} {extractor.fingerprint}"
+        contents = {key: (key, boxes.get(key, ())) for key in dict.fromkeys(hashes)}
+        found = self._known("sight", prints, list(contents.values()))
+        missing = [key for key in contents if contents[key] not in found]
+        for start in range(0, len(missing), PICTURES_AT_A_TIME):
+            opened = [
+                (key, picture)
+                for key in missing[start : start + PICTURES_AT_A_TIME]
+                if (picture := open_picture(key)) is not None
+            ]
+            if opened:
+                keys, pictures = zip(*opened, strict=True)
+                given = [boxes.get(key, ()) for key in keys]
+                seen = extractor(encoder, pictures, given)
+                self._add("sight", prints, [contents[key] for key in keys], seen, found)
+        return {
+            key: _sight(found[content])
+            for key, content in contents.items()
+            if content in found
+        }
+
     def _known(
         self, kind: str, fingerprint: str, contents: Sequence[Content]
     ) -> dict[Content, Feature]:
@@ -179,6 +225,11 @@ def _vector(feature: Feature) -> np.ndarray:
 
 def _mention(feature: Feature) -> MentionFeatures:
     assert isinstance(feature, MentionFeatures)
+    return feature
+
+
+def _sight(feature: Feature) -> VisualEvidence:
+    assert isinstance(feature, VisualEvidence)
     return feature
 
 

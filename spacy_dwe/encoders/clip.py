@@ -14,11 +14,14 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import text_global_pool
 from PIL.Image import Image
+from PIL.Image import new as new_image
 from torch import Tensor, nn
 
 from ..errors import DweError, Errors
-from .base import MentionFeatures, MentionText, Progress
+from .base import MentionFeatures, MentionText, PictureBatch, Progress
 from .batching import distinct, length_batches, mention_rows, unit, window
+from .boxes import Box
+from .clip_patches import PatchReader
 from .device import quiet_hub, resolve_device
 from .fingerprint import fingerprint
 
@@ -28,6 +31,8 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 MAX_ASPECT = 16
 """A picture longer than this many times its width is cropped to its middle, or scaling
 its short side up would take gigabytes (10,000 x 3 pixels)."""
+
+GREY = 128, 128, 128
 
 CHARACTERS_PER_TOKEN = 24
 """Context further from a mention than this many characters for each token of the limit
@@ -66,6 +71,10 @@ class ClipEncoder:
         self._preprocess: Callable[[Image], Tensor] = (
             open_clip.transform.image_transform_v2(preprocess, is_train=False)
         )
+        self._resize_mode = str(preprocess.resize_mode)
+        self._input_size = _height_and_width(preprocess.size)
+        self._patches = PatchReader(model.visual)
+        self._blank: Tensor | None = None
         self._autocast = PRECISIONS[precision] if self.device.type == "cuda" else None
         pooled, states = self._read(self._tokens.rows([[]]))
         self.dim, self.width = pooled.shape[-1], states.shape[-1]
@@ -109,13 +118,61 @@ class ClipEncoder:
         vectors = np.zeros((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
             some = images[start : start + self.batch_size]
-            pixels = torch.stack([self._preprocess(_cropped(image)) for image in some])
+            pixels = self._pixels(some)
             with torch.inference_mode(), self._precision():
-                pooled = self._model.encode_image(pixels.to(self.device))
+                pooled = self._model.encode_image(pixels)
             vectors[start : start + len(some)] = _numpy(pooled)
             if progress is not None:
                 progress(len(some))
         return unit(vectors)
+
+    @property
+    def has_patches(self) -> bool:
+        """Whether the image tower has patches that can be read."""
+        return self._patches.grid is not None
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines of pictures and texts were multiplied by in training."""
+        return float(self._model.logit_scale.exp())
+
+    def encode_pictures(self, images: Sequence[Image]) -> PictureBatch:
+        """Pictures and their patches, of one forward pass: no more pictures at a time
+        than `batch_size`, or the patches of all are in memory at once."""
+        pooled, patches = self._read_patches(images)
+        if patches is not None and self._blank is None:
+            _, blank = self._read_patches([new_image("RGB", (64, 64), GREY)])
+            self._blank = blank[0] if blank is not None else None
+        views = [self._view(image) for image in images]
+        return PictureBatch(unit(_numpy(pooled)), patches, self._blank, views)
+
+    def _read_patches(self, images: Sequence[Image]) -> tuple[Tensor, Tensor | None]:
+        pixels = self._pixels(images)
+        with torch.inference_mode(), self._precision():
+            pooled, patches = self._patches(lambda: self._model.encode_image(pixels))
+        grid = self._patches.grid
+        if patches is None or grid is None:
+            return pooled, None
+        return pooled, patches.unflatten(1, grid)
+
+    def _pixels(self, images: Sequence[Image]) -> Tensor:
+        pixels = torch.stack([self._preprocess(_cropped(image)) for image in images])
+        return pixels.to(self.device)
+
+    def _view(self, image: Image) -> Box:
+        """What of a picture the tower sees: its middle where the sides are cropped, and
+        more than all of it where they are padded."""
+        left, top, right, bottom = _middle(image)
+        width, height = right - left, bottom - top
+        if self._resize_mode == "squash":
+            return Box(left, top, right, bottom)
+        rows, cols = self._input_size
+        shorter = max(rows / height, cols / width)
+        longer = min(rows / height, cols / width)
+        scale = longer if self._resize_mode == "longest" else shorter
+        x, y = (left + right) / 2, (top + bottom) / 2
+        half_width, half_height = cols / scale / 2, rows / scale / 2
+        return Box(x - half_width, y - half_height, x + half_width, y + half_height)
 
     def _batches(self, ids: Tensor) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
         """Run the text tower over rows of token ids, cut where that is exact.
@@ -328,11 +385,20 @@ def _is_causal(mask: Tensor | None, context_length: int) -> bool:
 
 def _cropped(image: Image) -> Image:
     width, height = image.size
-    if max(width, height) <= MAX_ASPECT * min(width, height):
-        return image
+    middle = _middle(image)
+    return image if middle == (0, 0, width, height) else image.crop(middle)
+
+
+def _middle(image: Image) -> tuple[int, int, int, int]:
+    """What is left of a picture that is far longer than wide; most are whole."""
+    width, height = image.size
     keep = MAX_ASPECT * min(width, height)
     left, top = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
-    return image.crop((left, top, left + min(width, keep), top + min(height, keep)))
+    return left, top, left + min(width, keep), top + min(height, keep)
+
+
+def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _cleaned(model: str) -> str:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from .base import MentionFeatures, MentionText, Progress, TextEncoder
+    from .base import (
+        MentionFeatures,
+        MentionText,
+        PictureBatch,
+        Progress,
+        TextEncoder,
+    )
     from .clip import ClipEncoder
 
 
@@ -112,7 +118,26 @@ class LazyClipEncoder(LazyTextEncoder):
     def encode_images(
         self, images: "Sequence[Image]", progress: "Progress | None" = None
     ) -> "np.ndarray":
-        return cast("ClipEncoder", self._encoder()).encode_images(images, progress)
+        return self._clip.encode_images(images, progress)
+
+    def encode_pictures(self, images: "Sequence[Image]") -> "PictureBatch":
+        return self._clip.encode_pictures(images)
+
+    @property
+    def device(self) -> Any:
+        return self._clip.device
+
+    @property
+    def batch_size(self) -> int:
+        return self._clip.batch_size
+
+    @property
+    def logit_scale(self) -> float:
+        return self._clip.logit_scale
+
+    @property
+    def _clip(self) -> "ClipEncoder":
+        return cast("ClipEncoder", self._encoder())
 
 
 def _rebuild(

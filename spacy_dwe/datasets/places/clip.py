@@ -30,6 +30,7 @@ from .captions import among_prose, random_caption, random_name
 from .data import Place, read_places
 from .flags import FlagSpec, caption, describe, draw
 from .made_up import random_flag
+from .pairs import pairs
 from .photograph import shoot
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -47,6 +48,8 @@ class Recipe:
     batch (int): pairs a step; the other pairs are the negatives.
     places (float): share of a batch that comes from the seen places.
     prose (float): share of steps whose texts have prose around the flag.
+    pairs (float): weight of the contrast between photographs and adjective-noun pairs,
+        such as "red cross"; 0 leaves it out.
     rate (float): highest learning rate; it rises over `warmup` steps and falls along
         a cosine.
     """
@@ -55,6 +58,7 @@ class Recipe:
     batch: int = 128
     places: float = 0.1
     prose: float = 0.5
+    pairs: float = 0.5
     rate: float = 2e-3
     warmup: int = 40
     weight_decay: float = 0.05
@@ -67,6 +71,7 @@ class Drawing:
     pixels: Tensor
     ratio: float
     phrases: list[str]
+    pairs: list[str]
     place: Place | None = None
 
 
@@ -141,8 +146,27 @@ def _drawing(spec: FlagSpec, place: Place | None = None) -> Drawing:
     pixels = np.array(image.resize(CANVAS, Image.Resampling.BILINEAR))
     ratio = image.width / image.height
     return Drawing(
-        torch.from_numpy(pixels).permute(2, 0, 1), ratio, describe(spec), place
+        torch.from_numpy(pixels).permute(2, 0, 1),
+        ratio,
+        describe(spec),
+        pairs(spec),
+        place,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Photographs and tokens of their texts, row by row of the same flag, and all
+    adjective-noun pairs of these flags.
+
+    shown (Tensor): each flag's pairs, of equal weight and 1 together.
+        Shape: (batch, n_pairs)
+    """
+
+    pictures: Tensor
+    tokens: Tensor
+    pair_tokens: Tensor
+    shown: Tensor
 
 
 def _untrained(model_cfg: dict[str, Any], device: torch.device) -> open_clip.CLIP:
@@ -152,7 +176,7 @@ def _untrained(model_cfg: dict[str, Any], device: torch.device) -> open_clip.CLI
 
 
 class Batches:
-    """Endless batches of (photographs, tokens), each pair of the same flag."""
+    """Endless batches of flags."""
 
     def __init__(
         self,
@@ -176,18 +200,32 @@ class Batches:
         length = model_cfg["text_cfg"]["context_length"]
         self.tokenize = open_clip.SimpleTokenizer(context_length=length)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         while True:
             yield self._batch()
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def _batch(self) -> Batch:
         rng, recipe = self.rng, self.recipe
         n = min(round(recipe.places * recipe.batch), len(self.places))
         drawings = rng.sample(self.places, n)
         drawings += rng.sample(self.made_up, recipe.batch - n)
         prose = rng.random() < recipe.prose
         texts = [self._text(drawing, prose) for drawing in drawings]
-        return self._photographs(drawings), self.tokenize(texts).to(self.device)
+        return Batch(
+            self._photographs(drawings),
+            self.tokenize(texts).to(self.device),
+            *self._pairs(drawings),
+        )
+
+    def _pairs(self, drawings: Sequence[Drawing]) -> tuple[Tensor, Tensor]:
+        """RETURNS (tuple[Tensor, Tensor]): `pair_tokens` and `shown` of a batch."""
+        words = sorted({pair for drawing in drawings for pair in drawing.pairs})
+        columns = {pair: column for column, pair in enumerate(words)}
+        shown = torch.zeros(len(drawings), len(words))
+        for row, drawing in enumerate(drawings):
+            for pair in drawing.pairs:
+                shown[row, columns[pair]] = 1 / len(drawing.pairs)
+        return self.tokenize(words).to(self.device), shown.to(self.device)
 
     def _photographs(self, drawings: Sequence[Drawing]) -> Tensor:
         pixels = torch.stack([drawing.pixels for drawing in drawings]).to(self.device)
@@ -243,8 +281,8 @@ def _fit(model: open_clip.CLIP, batches: Batches, recipe: Recipe, steps: int) ->
     )
     smooth: float | None = None
     progress = tqdm.trange(steps, desc="Training the tiny CLIP", unit="step")
-    for _, (pictures, tokens) in zip(progress, batches):
-        loss = _contrast(model, pictures, tokens)
+    for _, batch in zip(progress, batches):
+        loss = _loss(model, batch, recipe)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -266,13 +304,31 @@ def _rate(step: int, warmup: int, steps: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
 
 
-def _contrast(model: open_clip.CLIP, pictures: Tensor, tokens: Tensor) -> Tensor:
-    """Symmetric InfoNCE over the batch, temperature learned."""
-    image = F.normalize(model.encode_image(pictures), dim=-1)
+def _loss(model: open_clip.CLIP, batch: Batch, recipe: Recipe) -> Tensor:
+    """Contrast of photographs with texts of their flags, and with single pairs."""
+    image = F.normalize(model.encode_image(batch.pictures), dim=-1)
+    same = torch.eye(len(image), device=image.device)
+    loss = _contrast(model, image, batch.tokens, same)
+    if recipe.pairs:
+        pairs_loss = _contrast(model, image, batch.pair_tokens, batch.shown)
+        loss = loss + recipe.pairs * pairs_loss
+    return loss
+
+
+def _contrast(
+    model: open_clip.CLIP, image: Tensor, tokens: Tensor, shown: Tensor
+) -> Tensor:
+    """Symmetric InfoNCE over the batch, temperature learned.
+
+    image (Tensor): unit vectors. Shape: (batch, embed_dim)
+    tokens (Tensor): of texts. Shape: (n_texts, context_length)
+    shown (Tensor): how much of each text is on each picture; a text of several
+        pictures has all of them as its positives. Shape: (batch, n_texts)
+    """
     text = F.normalize(_encode_texts(model, tokens), dim=-1)
     logits = model.logit_scale.exp() * image @ text.T
-    same = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+    by_text = shown.T / shown.sum(dim=0)[:, None]
+    return (F.cross_entropy(logits, shown) + F.cross_entropy(logits.T, by_text)) / 2
 
 
 def _encode_texts(model: open_clip.CLIP, tokens: Tensor) -> Tensor:

@@ -1,0 +1,364 @@
+"""Objects: regions of a picture and CLIP's vector of each."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..errors import DweError, Errors
+from .banks import OBJECTS, bank_vectors, read_bank
+from .boxes import Box, kept
+from .findings import Region
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .base import PictureBatch, PictureReader
+
+CROP_GRID = 4
+"""Rows and columns of crops that stand in for patches where a tower has none."""
+
+CROP_REACH = 0.5
+"""How far such a crop reaches beyond its cell, as a share of the cell's side."""
+
+MIN_SIDE = 8
+"""Pixels; what is smaller shows nothing."""
+
+
+class ObjectFinder(Protocol):
+    """Finds regions on pictures, best first, at most a bounded number of each. On a
+    picture that comes with boxes, these are its regions."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that shapes the outcome, JSON."""
+        ...
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[Box]],
+    ) -> list[list[Region]]:
+        """
+        images (Sequence[Image]): decoded RGB pictures.
+        batch (PictureBatch): what the encoder said of them.
+        given (Sequence[Sequence[Box]]): the caller's boxes of each.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Which regions are worth a slot.
+
+    max_regions (int): of a picture.
+    min_area, max_area (float): of a region, as shares of what the encoder sees.
+    max_overlap (float): intersection over union with a better region.
+    """
+
+    max_regions: int = 8
+    min_area: float = 0.03
+    max_area: float = 0.7
+    max_overlap: float = 0.5
+
+    def keep(
+        self, boxes: Sequence[Box], size: tuple[int, int]
+    ) -> list[tuple[int, Box]]:
+        """RETURNS (list): position among `boxes` and box, cut to the picture."""
+        found = kept(
+            boxes,
+            size=size,
+            limit=self.max_regions,
+            min_area=0.0,
+            min_side=MIN_SIDE,
+            max_overlap=self.max_overlap,
+        )
+        return list(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchRegions:
+    """Regions from CLIP's own patches: no detector, no further pass.
+
+    A box of patches is a region if it differs from the ring around it and is alike
+    within, which is Otsu's criterion: the share of the variance of box and ring
+    together that falls between the two. What a patch says by its place alone, as of a
+    plain grey picture, is taken off first, and a box loses a little for each side on
+    the edge, where backgrounds lie. All boxes on the grid are scored at once by
+    products of the patches' similarities; the best that do not overlap are kept. The
+    vector of a region is the mean of its patches.
+
+    Where a tower has no patches, overlapping crops on a grid of 4 x 4 take their place:
+    the same method, at 16 more passes a picture.
+
+    bank (Path | None): words for regions; None = no words.
+    min_score (float): share of the variance that a region must explain.
+    """
+
+    bank: Path | None = OBJECTS
+    limits: Limits = field(default_factory=Limits)
+    min_score: float = 0.2
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        limits = [getattr(self.limits, name) for name in Limits.__slots__]
+        return {
+            "finder": "patches",
+            "bank": read_bank(self.bank).fingerprint if self.bank else None,
+            "limits": limits,
+            "min_score": self.min_score,
+        }
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[Box]],
+    ) -> list[list[Region]]:
+        from .patch_regions import best_boxes
+
+        patches, blank, views = batch.patches, batch.blank, batch.views
+        if patches is None:
+            patches, blank = _crop_grid(encoder, images), None
+            views = [Box(0, 0, *image.size) for image in images]
+        found = best_boxes(patches, blank, self.limits, self.min_score)
+        rows, cols = patches.shape[1:3]
+        regions = []
+        for image, view, (corners, scores, vectors) in zip(
+            images, views, found, strict=True
+        ):
+            cell = view.width / cols, view.height / rows
+            boxes = [_pixels(view, corner, cell) for corner in corners]
+            regions.append(
+                [
+                    Region(box, float(scores[i]), "", 0.0, vectors[i], "patches")
+                    for i, box in self.limits.keep(boxes, image.size)
+                ]
+            )
+        regions = _given_instead(encoder, images, given, self.limits, regions)
+        return _named(encoder, self.bank, regions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenRegions:
+    """The caller's own boxes; the vector of a region is that of its crop."""
+
+    bank: Path | None = OBJECTS
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        limits = [getattr(self.limits, name) for name in Limits.__slots__]
+        bank = read_bank(self.bank).fingerprint if self.bank else None
+        return {"finder": "given", "bank": bank, "limits": limits}
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[Box]],
+    ) -> list[list[Region]]:
+        nothing: list[list[Region]] = [[] for _ in images]
+        regions = _given_instead(encoder, images, given, self.limits, nothing)
+        return _named(encoder, self.bank, regions)
+
+
+class DetectorRegions:
+    """Regions of a torchvision detector; the vector of a region is that of its crop.
+
+    model (str): torchvision's name, such as "fasterrcnn_mobilenet_v3_large_fpn".
+    weights (str | None): a file with a state dict, or a name of torchvision's weights
+        such as "DEFAULT", which are downloaded at first use.
+    min_score (float): of a detection.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        weights: str | None = "DEFAULT",
+        *,
+        bank: Path | None = OBJECTS,
+        limits: Limits | None = None,
+        min_score: float = 0.5,
+    ) -> None:
+        self.model, self.weights, self.bank = model, weights, bank
+        self.limits = limits or Limits()
+        self.min_score = min_score
+        self._detector: Any = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self.model, self.weights, self.bank, self.limits, self.min_score
+        return _detector_regions, state
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        limits = [getattr(self.limits, name) for name in Limits.__slots__]
+        return {
+            "finder": "detector",
+            "model": [self.model, self.weights],
+            "bank": read_bank(self.bank).fingerprint if self.bank else None,
+            "limits": limits,
+            "min_score": self.min_score,
+        }
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[Box]],
+    ) -> list[list[Region]]:
+        from .detector import detect, load_detector
+
+        with self._lock:
+            if self._detector is None:
+                self._detector = load_detector(self.model, self.weights, encoder.device)
+        found = []
+        for image, detections in zip(
+            images, detect(self._detector, images, encoder.device), strict=True
+        ):
+            sure = [
+                (box, score) for box, score in detections if score >= self.min_score
+            ]
+            boxes = [box for box, _ in sure]
+            found.append(
+                [(box, sure[i][1]) for i, box in self.limits.keep(boxes, image.size)]
+            )
+        regions = _cropped(encoder, images, found, "detector")
+        regions = _given_instead(encoder, images, given, self.limits, regions)
+        return _named(encoder, self.bank, regions)
+
+
+def checked_boxes(boxes: Any, name: str) -> tuple[Box, ...]:
+    """Boxes that came with a picture: (left, top, right, bottom) in pixels of the
+    upright picture.
+
+    name (str): what an error calls the picture.
+    RAISES (DweError): with the box that is none.
+    """
+    if not isinstance(boxes, Sequence) or isinstance(boxes, (str, bytes)):
+        raise DweError(Errors.E209.format(name=name, box=boxes))
+    found = []
+    for box in boxes:
+        try:
+            left, top, right, bottom = (float(x) for x in box)
+        except (TypeError, ValueError):
+            raise DweError(Errors.E209.format(name=name, box=box)) from None
+        finite = np.isfinite([left, top, right, bottom]).all()
+        if not (finite and left < right and top < bottom):
+            raise DweError(Errors.E209.format(name=name, box=box))
+        found.append(Box(left, top, right, bottom))
+    return tuple(found)
+
+
+def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
+    left, top, right, bottom = (float(x) for x in corner)
+    return Box(
+        view.left + left * cell[0],
+        view.top + top * cell[1],
+        view.left + right * cell[0],
+        view.top + bottom * cell[1],
+    )
+
+
+def _crop_grid(encoder: "PictureReader", images: "Sequence[Image]") -> Any:
+    """RETURNS (Tensor): unit vectors of overlapping crops, in place of patches.
+    Shape: (n, CROP_GRID, CROP_GRID, dim), float32"""
+    import torch
+
+    crops = []
+    for image in images:
+        width, height = image.size[0] / CROP_GRID, image.size[1] / CROP_GRID
+        for row in range(CROP_GRID):
+            for col in range(CROP_GRID):
+                cell = Box(
+                    col * width, row * height, (col + 1) * width, (row + 1) * height
+                )
+                crops.append(crop(image, cell.grown(CROP_REACH)))
+    vectors = encoder.encode_images(crops)
+    shape = len(images), CROP_GRID, CROP_GRID, -1
+    return torch.from_numpy(vectors).reshape(shape).to(encoder.device)
+
+
+def crop(image: "Image", box: Box) -> "Image":
+    """RETURNS (Image): the part of a picture in a box, of one pixel at least."""
+    left, top, right, bottom = (int(x) for x in box.within(image.size))
+    left, top = min(left, image.size[0] - 1), min(top, image.size[1] - 1)
+    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def _given_instead(
+    encoder: "PictureReader",
+    images: "Sequence[Image]",
+    given: Sequence[Sequence[Box]],
+    limits: Limits,
+    found: list[list[Region]],
+) -> list[list[Region]]:
+    """RETURNS (list[list[Region]]): the caller's boxes of pictures that have any, what
+    was found on the others."""
+    if not any(given):
+        return found
+    chosen = [
+        [(box, 1.0) for _, box in limits.keep(boxes, image.size)]
+        for image, boxes in zip(images, given, strict=True)
+    ]
+    by_hand = _cropped(encoder, images, chosen, "given")
+    return [own if boxes else rest for own, boxes, rest in zip(by_hand, given, found)]
+
+
+def _cropped(
+    encoder: "PictureReader",
+    images: "Sequence[Image]",
+    found: Sequence[Sequence[tuple[Box, float]]],
+    source: str,
+) -> list[list[Region]]:
+    crops = [crop(image, box) for image, own in zip(images, found) for box, _ in own]
+    vectors = iter(encoder.encode_images(crops))
+    return [
+        [Region(box, score, "", 0.0, next(vectors), source) for box, score in own]
+        for own in found
+    ]
+
+
+def _named(
+    encoder: "PictureReader", path: Path | None, regions: list[list[Region]]
+) -> list[list[Region]]:
+    """Give each region the nearest words of a bank."""
+    if path is None or not any(regions):
+        return regions
+    bank = read_bank(path)
+    texts = bank_vectors(encoder, bank)
+    vectors = np.stack([region.vector for own in regions for region in own])
+    cosines = vectors @ texts.T
+    rows = iter(cosines)
+    named: list[list[Region]] = []
+    for own in regions:
+        named.append([])
+        for region in own:
+            row = next(rows)
+            best = int(row.argmax())
+            named[-1].append(
+                Region(
+                    region.box,
+                    region.score,
+                    bank.entries[best].words,
+                    float(row[best]),
+                    region.vector,
+                    region.source,
+                )
+            )
+    return named
+
+
+def _detector_regions(
+    model: str, weights: str | None, bank: Path | None, limits: Limits, score: float
+) -> DetectorRegions:
+    return DetectorRegions(model, weights, bank=bank, limits=limits, min_score=score)

@@ -1,0 +1,89 @@
+"""Objects, faces and scenes of pictures, from one CLIP pass of each and few others."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .boxes import Box
+from .cache import FeatureCache
+from .findings import VisualEvidence
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .base import PictureReader
+    from .faces import FaceFinder
+    from .objects import ObjectFinder
+    from .scenes import SceneAttributes
+
+PHRASE_BYTES = 1 << 24
+"""Vectors of facial phrases that an extractor keeps; there are few different ones."""
+
+
+class VisualExtractor:
+    """Finds what is asked for. Loads nothing until it is called.
+
+    objects, faces, scenes: their finders; None = not looked for.
+    """
+
+    def __init__(
+        self,
+        objects: "ObjectFinder | None" = None,
+        faces: "FaceFinder | None" = None,
+        scenes: "SceneAttributes | None" = None,
+    ) -> None:
+        self.objects, self.faces, self.scenes = objects, faces, scenes
+        self._phrases = FeatureCache(max_bytes=PHRASE_BYTES)
+
+    @property
+    def fingerprint(self) -> str:
+        """RETURNS (str): of all settings and banks, beside those of the encoder."""
+        parts: dict[str, Any] = {
+            "objects": self.objects and self.objects.settings,
+            "faces": self.faces and self.faces.settings,
+            "scenes": self.scenes and self.scenes.settings,
+        }
+        return json.dumps(parts, sort_keys=True)
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        boxes: Sequence[Sequence[Box]] | None = None,
+    ) -> list[VisualEvidence]:
+        """
+        encoder (PictureReader): CLIP.
+        images (Sequence[Image]): decoded RGB pictures.
+        boxes (Sequence | None): the caller's boxes of each picture.
+        RETURNS (list[VisualEvidence]): one a picture; it does not depend on the others.
+        """
+        found: list[VisualEvidence] = []
+        for start in range(0, len(images), encoder.batch_size):
+            some = images[start : start + encoder.batch_size]
+            given: Sequence[Sequence[Box]] = [()] * len(some)
+            if boxes is not None:
+                given = boxes[start : start + len(some)]
+            found += self._batch(encoder, some, given)
+        return found
+
+    def _batch(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        given: Sequence[Sequence[Box]],
+    ) -> list[VisualEvidence]:
+        batch = encoder.encode_pictures(images)
+        regions: Sequence[Sequence[Any]] = [()] * len(images)
+        faces: Sequence[Sequence[Any]] = regions
+        scenes: Sequence[Sequence[Any]] = regions
+        if self.objects is not None:
+            regions = self.objects(encoder, images, batch, given)
+        if self.faces is not None:
+            faces = self.faces(encoder, images, self._phrases)
+        if self.scenes is not None:
+            scenes = self.scenes(encoder, batch.pooled)
+        rows = zip(images, batch.pooled, regions, faces, scenes, strict=True)
+        return [
+            VisualEvidence(image.size, pooled.copy(), *map(tuple, parts))
+            for image, pooled, *parts in rows
+        ]

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from spacy_dwe.encoders.cache import FeatureCache
+from spacy_dwe.encoders.faces import phrase
+from spacy_dwe.encoders.findings import Attribute
+from spacy_dwe.encoders.visual_registry import face_finder, visual_extractor
+from spacy_dwe.errors import DweError
+
+
+def test_without_opencv_the_message_names_the_extra(clip, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    extractor = visual_extractor(faces=face_finder())
+    with pytest.raises(DweError, match=r"E206.*spacy-dwe\[faces\]"):
+        extractor(clip("clip"), [Image.new("RGB", (40, 40))])
+
+
+def test_the_words_of_a_phrase_stand_in_the_order_of_the_bank():
+    attributes = [
+        Attribute("person", "old man", 0.6),
+        Attribute("beard", "", 0.9),
+        Attribute("expression", "smiling", 0.7),
+    ]
+    assert phrase(attributes) == "old man, smiling"
+    assert phrase(attributes[1:2]) == "face"
+
+
+def drawn_face(size=(240, 300)):
+    """A pale oval with dark eyes, brows, nose and mouth on a grey ground."""
+    image = Image.new("RGB", size, (110, 110, 120))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((50, 30, 190, 230), fill=(60, 45, 40))
+    pen.ellipse((60, 55, 180, 235), fill=(215, 180, 160))
+    for x in (95, 145):
+        pen.ellipse((x - 17, 112, x + 17, 132), fill=(150, 115, 100))
+        pen.ellipse((x - 11, 116, x + 11, 129), fill=(245, 240, 235))
+        pen.ellipse((x - 6, 115, x + 6, 129), fill=(30, 20, 20))
+        pen.rectangle((x - 18, 100, x + 18, 106), fill=(50, 35, 30))
+    pen.polygon([(120, 125), (107, 168), (133, 168)], fill=(190, 150, 132))
+    pen.ellipse((96, 184, 144, 202), fill=(150, 60, 60))
+    return image.filter(ImageFilter.GaussianBlur(2))
+
+
+class TestWithOpenCV:
+    @pytest.fixture(autouse=True)
+    def needs_opencv(self):
+        pytest.importorskip("cv2")
+
+    def test_a_face_is_found_and_told_in_words(self, clip):
+        encoder, texts = clip("clip"), FeatureCache()
+        (faces,) = face_finder()(encoder, [drawn_face()], texts)
+        (face,) = faces
+        left, top, right, bottom = face.box
+        assert left < 95 and right > 145 and top < 112 and bottom > 184
+        np.testing.assert_allclose(
+            face.vector, encoder.encode_texts([face.phrase])[0], atol=1e-5
+        )
+        assert [a.group for a in face.attributes][:2] == ["person", "expression"]
+        for attribute in face.attributes:
+            assert bool(attribute.words) <= (attribute.probability >= 0.4)
+
+    def test_a_face_keeps_its_place_on_a_large_picture(self):
+        small, large = drawn_face(), drawn_face().resize((960, 1200))
+        ((box, _),) = face_finder().detect(small)
+        ((scaled, _),) = face_finder().detect(large)
+        np.testing.assert_allclose(np.array(scaled) / 4, box, atol=8)
+
+    def test_a_bank_of_ones_own(self, clip, tmp_path):
+        path = tmp_path / "faces.json"
+        path.write_text('{"groups": {"is": ["a king", "a king."]}}')
+        finder = face_finder(bank=str(path), min_probability=0.0)
+        ((face,),) = finder(clip("clip"), [drawn_face()], FeatureCache())
+        assert face.phrase in ("a king", "a king.")
+
+    def test_flags_have_no_faces(self):
+        from spacy_dwe.datasets.places.flags import draw
+        from spacy_dwe.datasets.places.photograph import photograph
+
+        finder = face_finder()
+        layers = [
+            [{"kind": "disc", "color": "red", "r": 0.3}],
+            [{"kind": "sun", "color": "yellow"}],
+            [{"kind": "animal", "color": "gold", "shape": "lion"}],
+            [{"kind": "object", "color": "black", "shape": "castle"}],
+        ]
+        for number, charge in enumerate(layers):
+            ground = {"kind": "field", "color": "white"}
+            flag = draw({"layers": [ground, *charge]}, 300)
+            assert finder.detect(flag) == []
+            assert finder.detect(photograph(flag, number, (448, 336))) == []
+
+    def test_a_detector_that_is_none_is_named(self, tmp_path):
+        with pytest.raises(DweError, match=r"E001.*nowhere\.onnx"):
+            face_finder(str(tmp_path / "nowhere.onnx")).detect(drawn_face())
+        broken = tmp_path / "broken.onnx"
+        broken.write_bytes(b"no model")
+        with pytest.raises(DweError, match=r"E207.*broken\.onnx"):
+            face_finder(str(broken)).detect(drawn_face())

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_models import clip_config, save_clip
+
+from spacy_dwe.encoders.banks import bank_vectors, read_bank
+from spacy_dwe.encoders.boxes import Box, kept, overlap
+from spacy_dwe.encoders.clip import ClipEncoder
+from spacy_dwe.encoders.objects import checked_boxes
+from spacy_dwe.encoders.visual_registry import (
+    detector_regions,
+    given_regions,
+    patch_regions,
+    visual_extractor,
+)
+from spacy_dwe.errors import DweError
+
+RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "head_width": 64}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    """A CLIP with 8 x 8 patches that sees the whole picture."""
+    config = clip_config("clip")
+    config["vision_cfg"]["image_size"] = 64
+    return squashing(tmp_path_factory.mktemp("clip") / "clip", config)
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    config = clip_config("clip")
+    config["vision_cfg"] = RESNET
+    return squashing(tmp_path_factory.mktemp("clip") / "resnet", config)
+
+
+def squashing(folder, config):
+    save_clip(folder, config)
+    path = folder / "open_clip_config.json"
+    mode = '"preprocess_cfg": {"resize_mode": "squash"}'
+    path.write_text(path.read_text().replace('"preprocess_cfg": {}', mode))
+    return ClipEncoder({"model": f"local-dir:{folder}"}, device="cpu", batch_size=4)
+
+
+def with_square(box, size=(160, 120)):
+    image = Image.new("RGB", size, (90, 120, 90))
+    image.paste((250, 20, 20), box)
+    return image
+
+
+def regions(encoder, finder, images, boxes=None):
+    found = visual_extractor(objects=finder)(encoder, images, boxes)
+    return [evidence.regions for evidence in found]
+
+
+SQUARE = Box(40, 30, 100, 75)
+
+
+@pytest.mark.parametrize("tower", ["encoder", "resnet"])
+def test_what_stands_out_is_a_region(tower, request):
+    """By patches, and by crops in their place where a tower has none."""
+    encoder = request.getfixturevalue(tower)
+    (found,) = regions(encoder, patch_regions(), [with_square(SQUARE)])
+    assert overlap(found[0].box, SQUARE) > (0.6 if tower == "encoder" else 0.3)
+    for region in found:
+        assert np.linalg.norm(region.vector) == pytest.approx(1, abs=1e-5)
+        assert 0.2 <= region.score <= 1 and region.source == "patches"
+        assert region.box == region.box.within((160, 120))
+    assert [r.score for r in found] == sorted((r.score for r in found), reverse=True)
+
+
+def test_a_plain_picture_has_none(encoder):
+    plain = Image.new("RGB", (80, 60), (128, 128, 128))
+    assert regions(encoder, patch_regions(), [plain]) == [()]
+
+
+def test_regions_are_bounded_and_do_not_double(encoder):
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
+    finder = patch_regions(max_regions=3, min_score=0.0, max_overlap=0.2)
+    (found,) = regions(encoder, finder, [noise])
+    assert len(found) == 3
+    pairs = [(a.box, b.box) for a in found for b in found if a is not b]
+    assert max(overlap(a, b) for a, b in pairs) <= 0.25
+
+
+def test_a_picture_does_not_depend_on_its_batch(encoder):
+    images = [with_square((10 * i, 10, 10 * i + 50, 60)) for i in range(6)]
+    together = regions(encoder, patch_regions(), images)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = regions(encoder, patch_regions(), [image])
+        assert [(r.box, r.words) for r in alone] == [(r.box, r.words) for r in found]
+        for a, b in zip(alone, found, strict=True):
+            np.testing.assert_allclose(a.vector, b.vector, atol=1e-5)
+
+
+def test_a_region_has_the_nearest_words_of_the_bank(encoder, tmp_path):
+    path = tmp_path / "bank.json"
+    path.write_text('{"groups": {"g": ["cat", "dog", "house"]}}')
+    (found,) = regions(encoder, patch_regions(str(path)), [with_square(SQUARE)])
+    bank = read_bank(path)
+    cosines = found[0].vector @ bank_vectors(encoder, bank).T
+    assert found[0].words == bank.entries[int(cosines.argmax())].words
+    assert found[0].similarity == pytest.approx(cosines.max(), abs=1e-5)
+
+
+@pytest.mark.parametrize("make", [given_regions, patch_regions])
+def test_boxes_that_come_with_a_picture_are_its_regions(encoder, make):
+    image = with_square(SQUARE)
+    boxes = [(SQUARE, Box(-20, -20, 50, 50), Box(5, 5, 7, 7)), ()]
+    given, free = regions(encoder, make(), [image, image], boxes)
+    assert [region.box for region in given] == [SQUARE, (0, 0, 50, 50)]
+    assert all(region.source == "given" for region in given)
+    crop = encoder.encode_images([image.crop(SQUARE)])[0]
+    np.testing.assert_allclose(given[0].vector, crop, atol=1e-5)
+    assert all(region.source == "patches" for region in free)
+
+
+@pytest.mark.parametrize(
+    "boxes", [3, "box", [(1, 2, 3)], [(5, 0, 5, 9)], [(0, 0, float("nan"), 9)], [None]]
+)
+def test_what_is_no_box_is_named(boxes):
+    with pytest.raises(DweError, match=r"E209.*a\.jpg"):
+        checked_boxes(boxes, "a.jpg")
+    assert checked_boxes([[0, 1, 2, 3]], "a.jpg") == (Box(0, 1, 2, 3),)
+
+
+def test_a_detector_of_torchvision_by_its_weights_file(encoder, tmp_path):
+    import torch
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    name = "ssdlite320_mobilenet_v3_large"
+    model = get_model(name, weights=None, weights_backbone=None)
+    weights = tmp_path / "detector.pt"
+    torch.save(model.state_dict(), weights)
+    finder = detector_regions(name, str(weights), max_regions=2, min_score=0.0)
+    (found,) = regions(encoder, finder, [with_square(SQUARE)])
+    assert 1 <= len(found) <= 2
+    assert all(region.source == "detector" for region in found)
+    weights.write_bytes(b"no weights")
+    with pytest.raises(DweError, match=rf"E214.*detector\.pt.*{name}"):
+        regions(encoder, detector_regions(name, str(weights)), [with_square(SQUARE)])
+    with pytest.raises(DweError, match=r"E208.*'yolo'.*fasterrcnn"):
+        regions(encoder, detector_regions("yolo"), [with_square(SQUARE)])
+
+
+def test_boxes_that_are_small_or_doubled_are_passed_over():
+    boxes = [
+        Box(0, 0, 50, 50),
+        Box(2, 2, 50, 50),
+        Box(60, 60, 64, 64),
+        Box(200, 0, 300, 50),
+        Box(50, 0, 130, 50),
+    ]
+    settings = {"min_area": 0.01, "min_side": 8, "max_overlap": 0.5}
+    found = list(kept(boxes, size=(100, 100), limit=9, **settings))
+    assert found == [(0, Box(0, 0, 50, 50)), (4, Box(50, 0, 100, 50))]
+    assert len(list(kept(boxes, size=(100, 100), limit=1, **settings))) == 1
