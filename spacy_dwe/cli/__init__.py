@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from .account import account_cli
 from .bundle import bundle_cli
 from .convert import convert_cli
 from .errors import clear_errors
@@ -29,6 +30,7 @@ for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
     ("convert", convert_cli, {}),
+    ("account", account_cli, {}),
     ("report", report_cli, {}),
     ("bundle", bundle_cli, {}),
 ):

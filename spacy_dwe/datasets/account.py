@@ -1,5 +1,6 @@
 """What a converted dataset holds, and what of it gives answers away."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -58,6 +59,21 @@ def account(
     }
 
 
+def conversion_of(folder: Path) -> dict[str, Any] | None:
+    """RETURNS (dict[str, Any] | None): what an earlier account of a folder tells of its
+    conversion, which the other files do not."""
+    path = folder / ACCOUNT
+    if not path.is_file():
+        return None
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DweError(
+            Errors.E233.format(path=path, what="account", reason=error)
+        ) from None
+    return earlier.get("conversion") if isinstance(earlier, dict) else None
+
+
 def document_files(folder: Path) -> dict[str, Path]:
     """RETURNS (dict[str, Path]): the files of documents in a folder, by split."""
     names = [p.stem for p in sorted(folder.glob("*.jsonl")) if p.name != ENTITIES]
@@ -95,8 +111,7 @@ class _Split:
 
     def counts(self, pictures: "_Pictures") -> dict[str, int]:
         mentions = [m for document in self.documents for m in document.mentions or ()]
-        added = sum(mention.source.get("added") is True for mention in mentions)
-        altered = sum("published" in mention.source for mention in mentions)
+        sources = [mention.source for mention in mentions]
         images = Counter(pictures.state(document) for document in self.documents)
         return {
             "samples": len(self.documents),
@@ -106,9 +121,10 @@ class _Split:
             "mentions": len(mentions),
             "nil": sum(m.labelled and m.kb_id is None for m in mentions),
             "unlabelled": sum(not mention.labelled for mention in mentions),
-            "added": added,
-            "found_but_for_case_or_space": altered,
-            "not_word_for_word": altered + self._lacking(),
+            "repeated": self._repeated(),
+            "not_word_for_word": self._not_word_for_word(),
+            "found_but_for_case_or_space": sum("published" in s for s in sources),
+            "added": sum(source.get("added") is True for source in sources),
             "gold_not_an_entity": sum(
                 m.kb_id is not None and m.kb_id not in self.known for m in mentions
             ),
@@ -118,15 +134,22 @@ class _Split:
             "without_image": images[_NONE],
         }
 
-    def _lacking(self) -> int:
-        """Mentions put in front though not one that its sentence has once, and that
-        another mention has taken."""
+    def _repeated(self) -> int:
+        """Mentions with place and gold of another one before them."""
+        return sum(
+            len(document.mentions)
+            - len({(m.start, m.end, m.gold) for m in document.mentions})
+            for document in self.documents
+            if document.mentions
+        )
+
+    def _not_word_for_word(self) -> int:
         n = 0
         for document in self.documents:
             own = sentence(document)
             for mention in document.mentions or ():
-                if mention.source.get("added") is True:
-                    n += document.text[mention.start : mention.end] not in own
+                text = document.text[mention.start : mention.end]
+                n += mention.source.get("published", text) not in own
         return n
 
 
@@ -222,10 +245,8 @@ def _image_counts(
     train = {key for n in TRAIN for keys in by_document.get(n, ()) for key in keys}
     return {
         name: {
-            "also_an_entity_s": sum(
-                not keys.isdisjoint(pictured) for keys in documents
-            ),
-            "also_in_train": sum(not keys.isdisjoint(train) for keys in documents),
+            "also_entity": sum(not keys.isdisjoint(pictured) for keys in documents),
+            "also_train": sum(not keys.isdisjoint(train) for keys in documents),
         }
         for name, documents in by_document.items()
         if name not in TRAIN
@@ -255,6 +276,3 @@ def _gold_counts(
             "share": round(n_seen / n, 6) if n else None,
         }
     return {"golds_seen_in_train": seen, "name_alone": names}
-
-
-__all__ = ["ACCOUNT", "ENTITIES", "account", "document_files", "sentence"]

@@ -1,6 +1,5 @@
 """From a dataset as published to entities.jsonl and a file of documents a split."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 from ..errors import DweError, Errors
 from ..files import require_file, write_json, writing, writing_jsonl
 from ..kb.entity import Entity
-from .account import ACCOUNT, ENTITIES, account
-from .folders import check_output, published
+from .account import account
+from .folders import ACCOUNT, ENTITIES, check_output, published
 from .mel import read_mel
 from .mimic import find_mimic, read_mimic
 from .offsets import MentionText, fits, place_mentions
@@ -19,7 +18,6 @@ from .samples import PublishedDataset, Sample
 from .splits import HELD_OUT, hold_out
 from .wikidiverse import WIKIDIVERSE, read_wikidiverse
 
-DATASETS = ("wikimel", "richpedia", "wikidiverse", "mimic")
 DESCRIPTIONS = ("long", "brief", "none")
 LEFT_OUT = "left-out.tsv"
 IMAGE_FOLDERS = ("images", "mention_image", "kb_image", "wikinewsImgs")
@@ -56,7 +54,7 @@ def convert_dataset(
 ) -> dict[str, Any]:
     """Convert a published dataset to a folder, which is written whole or not at all.
 
-    name (str): one of `DATASETS`.
+    name (str): wikimel, richpedia, wikidiverse or mimic.
     src (Path): folder of its files.
     out (Path): folder for entities.jsonl, train.jsonl, dev.jsonl and test.jsonl (those
         that there are), held-out.jsonl, account.json, and left-out.tsv if something is
@@ -67,8 +65,8 @@ def convert_dataset(
     """
     options = options or ConversionOptions()
     _check(options)
-    check_output(src, out, options.overwrite)
     dataset = read_published(name, src, options.descriptions)
+    check_output(src, out, options.overwrite)
     conversion: dict[str, Any] = {
         "dataset": name,
         "layout": dataset.layout,
@@ -106,9 +104,6 @@ def convert_dataset(
 def read_published(name: str, src: Path, descriptions: str) -> PublishedDataset:
     """RETURNS (PublishedDataset): a dataset in whichever layout its files have.
     RAISES (DweError): a file is missing or malformed."""
-    if name not in DATASETS:
-        choices = ", ".join(DATASETS)
-        raise DweError(Errors.E240.format(value=name, choices=choices))
     if src.is_file() or not src.exists():
         raise not_published(src, name, ())
     if name == "mimic" or find_mimic(src):
@@ -210,7 +205,7 @@ class _Writer:
             self.missing_images[where] = self.missing_images.get(where, 0) + n
 
     def _document(self, sample: Sample, split: str) -> dict[str, Any]:
-        published = [MentionText(m.text, m.span) for m in sample.mentions]
+        published = [MentionText(m.text, m.kb_id, m.span) for m in sample.mentions]
         placed = place_mentions(sample.sentence, published)
         mentions = []
         for mention, (start, end), added, source in zip(

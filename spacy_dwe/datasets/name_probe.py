@@ -1,4 +1,4 @@
-"""What a name alone tells of the right entity, and what deleting entities adds to it."""
+"""What a name alone tells of the right entity, and what deleting others adds to it."""
 
 import tempfile
 from collections.abc import Sequence, Set

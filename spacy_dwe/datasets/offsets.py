@@ -15,10 +15,12 @@ class MentionText:
     """A mention as its dataset gives it.
 
     text (str): its characters, not empty, without white space at the ends.
+    gold (str | None): the right entity.
     span (Span | None): its offsets, where the dataset has them.
     """
 
     text: str
+    gold: str | None = None
     span: Span | None = None
 
 
@@ -37,10 +39,11 @@ class PlacedText:
 
 
 def place_mentions(sentence: str, mentions: Sequence[MentionText]) -> PlacedText:
-    """Find mentions in a sentence. No two have the same place; longer mentions choose
-    first, equal ones stand from left to right in the order given, and a mention inside
-    of another is the last choice. What the sentence lacks is put in front of it, each
-    mention followed by ". ".
+    """Find mentions in a sentence. Longer mentions choose first, equal ones stand from
+    left to right in the order given, and a place inside of another mention's is taken
+    last. One that is given more often than the sentence has it shares its place with
+    the mention of the same gold; where there is none, no two have the same place. What
+    the sentence lacks is put in front of it, each mention followed by ". ".
 
     sentence (str): the text as published.
     mentions (Sequence[MentionText]): offsets that do not fit are not used.
@@ -49,15 +52,18 @@ def place_mentions(sentence: str, mentions: Sequence[MentionText]) -> PlacedText
     """
     places: dict[int, Span] = {}
     for i, mention in enumerate(mentions):
-        if fits(sentence, mention) and mention.span not in places.values():
-            assert mention.span is not None
+        if mention.span is not None and fits(sentence, mention):
             places[i] = mention.span
-    longest_first = sorted(range(len(mentions)), key=lambda i: -len(mentions[i].text))
-    for i in longest_first:
+    labels: dict[tuple[str, str | None], Span] = {}
+    for i in sorted(range(len(mentions)), key=lambda i: -len(mentions[i].text)):
+        label = mentions[i].text, mentions[i].gold
         if i not in places:
             place = _best_place(sentence, mentions[i].text, list(places.values()))
-            if place is not None:
-                places[i] = place
+            place = place or labels.get(label)
+            if place is None:
+                continue
+            places[i] = place
+        labels.setdefault(label, places[i])
     front, starts = "", {}
     for i, mention in enumerate(mentions):
         if i not in places:

@@ -21,9 +21,8 @@ class PictureFolders:
         self._paths: dict[str, str] = {}
         for folder in folders:
             for path in _pictures(folder):
-                name = os.path.basename(path)
-                for key in (name, _stem(name)):
-                    self._paths.setdefault(key, path)
+                for key in (path.name, _stem(path.name)):
+                    self._paths.setdefault(key, str(path))
 
     def __len__(self) -> int:
         return len(set(self._paths.values()))
@@ -50,14 +49,15 @@ class PictureFolders:
         return self.find(name, hashlib.md5(quoted.encode()).hexdigest())
 
 
-def _pictures(folder: Path) -> Iterator[str]:
+def _pictures(folder: Path) -> Iterator[Path]:
     for directory, folders, names in os.walk(folder.absolute()):
         folders.sort()
         for name in sorted(names):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield os.path.join(directory, name)
+            path = Path(directory, name)
+            if path.suffix.lower() in SUFFIXES:
+                yield path
 
 
 def _stem(name: str) -> str:
-    stem, suffix = os.path.splitext(name)
-    return stem if suffix.lower() in (*SUFFIXES, ".svg") else name
+    path = Path(name)
+    return path.stem if path.suffix.lower() in (*SUFFIXES, ".svg") else name

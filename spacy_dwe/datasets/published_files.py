@@ -146,8 +146,8 @@ def field_text(
 def field_texts(
     record: dict[str, Any], keys: Sequence[str], refuse: Refuse
 ) -> list[str] | None:
-    """RETURNS (list[str] | None): the value of the first of some keys, a list of strings
-    or a single one; None if there is none."""
+    """RETURNS (list[str] | None): the value of the first of some keys, a list of
+    strings or a single one; None if there is none."""
     value = _field(record, keys)
     if value is None:
         return None
