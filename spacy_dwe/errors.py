@@ -325,7 +325,10 @@ class Errors:
         "[DWE-E251] {path} is no JSON as published ({reason}): fetch it again, see "
         "docs/datasets.md"
     )
-    E252 = "[DWE-E252] {path}, record {record}: {reason}"
+    E252 = (
+        "[DWE-E252] {path}, record {record}: {reason}. docs/datasets.md says what is "
+        "expected"
+    )
     E253 = "[DWE-E253] {path} exists and is not empty: pass --overwrite to replace it"
     E254 = (
         "[DWE-E254] {path} is a file: pass the folder that {dataset} was unpacked in, "

@@ -29,6 +29,8 @@ ENTITIES = {
     "titles that several share": "shared_titles",
     "entities with such a title": "entities_with_shared_title",
 }
+WIDEST = 80
+"""Characters of the widest column."""
 
 
 def account_cli(
@@ -80,14 +82,15 @@ def print_account(msg: Any, result: Mapping[str, Any]) -> None:
     conversion = result.get("conversion")
     if conversion:
         msg.divider("As published")
-        msg.table(_conversion_rows(conversion))
+        msg.table(_conversion_rows(conversion), max_col=WIDEST)
     msg.divider("Entities")
     counts = result["entities"]
-    msg.table([(name, f"{counts[key]:,}") for name, key in ENTITIES.items()])
+    rows = [(name, f"{counts[key]:,}") for name, key in ENTITIES.items()]
+    msg.table(rows, max_col=WIDEST, aligns=("l", "r"))
     msg.divider("Samples")
     _print_by_split(msg, result["splits"], SAMPLES)
     msg.divider("What gives answers away")
-    msg.table(_leak_rows(result))
+    msg.table(_leak_rows(result), max_col=WIDEST, aligns=("l", "r"))
 
 
 def _print_by_split(
@@ -99,7 +102,8 @@ def _print_by_split(
         if key in ("samples", "mentions") or any(c[key] for c in splits.values())
     ]
     aligns = ["l"] + ["r"] * len(splits)
-    msg.table(rows, header=["", *splits], divider=True, aligns=aligns)
+    header = ["", *splits]
+    msg.table(rows, header=header, divider=True, aligns=aligns, max_col=WIDEST)
 
 
 def _conversion_rows(conversion: Mapping[str, Any]) -> list[tuple[str, str]]:

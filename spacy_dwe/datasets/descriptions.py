@@ -32,9 +32,9 @@ def describe(entities: dict[str, Entity], path: Path) -> int:
                 by_title.setdefault(name.casefold(), text)
     n = 0
     for kb_id, entity in entities.items():
-        text = by_id.get(kb_id) or by_title.get(entity.title.casefold())
-        if text:
-            entities[kb_id] = replace(entity, description=text)
+        found = by_id.get(kb_id) or by_title.get(entity.title.casefold())
+        if found:
+            entities[kb_id] = replace(entity, description=found)
             n += 1
     return n
 

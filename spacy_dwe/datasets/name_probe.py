@@ -92,8 +92,8 @@ class NameProbes:
         contexts = [context for _, context, _ in mentions]
         candidates = self.kb.search(texts, CANDIDATES, contexts)
         weights = np.array(list(UNTRAINED_WEIGHTS["name"].values()), dtype=np.float32)
-        scores = self.kb.name_features(texts, candidates) @ weights
-        scores = np.round(scores.astype(np.float64), SCORE_DECIMALS)
+        logits = self.kb.name_features(texts, candidates) @ weights
+        scores = np.round(logits.astype(np.float64), SCORE_DECIMALS)
         remaining = np.where(self._is_seen[candidates.rows], -np.inf, scores)
         return np.stack(
             [_is_alone_best(candidates, s, golds) for s in (scores, remaining)], axis=1

@@ -1,10 +1,11 @@
 """Which samples belong to which split, and which of train are held out."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DweError, Errors
+from .duplicates import words_of
 from .published_files import SPLIT_NAMES, read_json, shown
 from .samples import SPLITS, UNSPLIT, LeftOut, PublishedDataset, Sample
 
@@ -86,11 +87,10 @@ def _tied(train: Sequence[Sample]) -> dict[int, list[int]]:
             i = parents[i]
         return i
 
-    first_with: dict[tuple[str, str], int] = {}
+    first_with: dict[Hashable, int] = {}
     for i, sample in enumerate(train):
-        sentence = " ".join(sample.sentence.casefold().split())
-        keys = [("sentence", sentence)]
-        keys += [("gold", m.kb_id) for m in sample.mentions if m.kb_id is not None]
+        golds = {m.kb_id for m in sample.mentions if m.kb_id is not None}
+        keys: list[Hashable] = [words_of(sample.sentence), *golds]
         for key in keys:
             a, b = root(first_with.setdefault(key, i)), root(i)
             parents[max(a, b)] = min(a, b)
