@@ -89,7 +89,10 @@ def fits(sentence: str, mention: MentionText) -> bool:
 
 
 def _best_place(sentence: str, mention: str, taken: list[Span]) -> Span | None:
-    free = [found for found in _occurrences(sentence, mention) if found[1] not in taken]
+    free = [found for found in _as_written(sentence, mention) if found[1] not in taken]
+    if all(fit == _INSIDE for fit, _ in free):
+        found_so = _but_for_case(sentence, mention)
+        free += [found for found in found_so if found[1] not in taken]
     if not free:
         return None
 
@@ -101,7 +104,7 @@ def _best_place(sentence: str, mention: str, taken: list[Span]) -> Span | None:
     return min(free, key=rank)[1]
 
 
-def _occurrences(sentence: str, mention: str) -> Iterator[tuple[int, Span]]:
+def _as_written(sentence: str, mention: str) -> Iterator[tuple[int, Span]]:
     """YIELDS (tuple[int, Span]): how well each occurrence fits, and where it is."""
     start = sentence.find(mention)
     while start >= 0:
@@ -109,6 +112,11 @@ def _occurrences(sentence: str, mention: str) -> Iterator[tuple[int, Span]]:
         n_bounds = _is_bound(sentence, start) + _is_bound(sentence, end)
         yield (_INSIDE, _PART, _EXACT)[n_bounds], (start, end)
         start = sentence.find(mention, start + 1)
+
+
+def _but_for_case(sentence: str, mention: str) -> Iterator[tuple[int, Span]]:
+    """YIELDS (tuple[int, Span]): whole words that are the mention but for case and
+    white space."""
     folded, sources = _fold(sentence)
     wanted, _ = _fold(mention)
     start = folded.find(wanted)
