@@ -414,6 +414,10 @@ class Warnings:
         "[DWE-W132] No item that is kept of {path} has a page on {wiki}, so the dump "
         "of {wiki} says nothing of any"
     )
+    W250 = (
+        "[DWE-W250] {n:,} samples are held out, not {wanted:,}: common golds and "
+        "sentences tie the others together"
+    )
     W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
     W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"
     W122 = "[DWE-W122] The wiki {wiki} says: {warning}"

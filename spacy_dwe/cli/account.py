@@ -66,7 +66,7 @@ def account_of(
     path = folder / ACCOUNT if output is None else output
     if folder.is_dir():
         require_writable(path)
-    result = account(folder, conversion_of(folder))
+    result = account(folder, conversion_of(folder), show_progress=not silent)
     write_json(path, result)
     msg = Printer(no_print=silent, pretty=not silent)
     print_account(msg, result)

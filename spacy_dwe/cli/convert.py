@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ..errors import DweError, Errors
-from .errors import BAR_DELAY
+from .errors import BAR_DELAY, warning_lines
 
 Item = TypeVar("Item")
 
@@ -130,7 +130,9 @@ def convert_published(
     if dataset not in DATASETS:
         choices = ", ".join((*FORMATS, *DATASETS))
         raise DweError(Errors.E240.format(value=dataset, choices=choices))
-    result = convert_dataset(dataset, src, out, ConversionOptions(**options))
+    chosen = ConversionOptions(**options)
+    with warning_lines(silent=silent):
+        result = convert_dataset(dataset, src, out, chosen, show_progress=not silent)
     msg = Printer(no_print=silent, pretty=not silent)
     print_account(msg, result)
     left_out = result["conversion"]["left_out"]

@@ -25,13 +25,16 @@ _ORDER = ("train", HELD_OUT, "dev", "valid", "val", "test")
 
 
 def account(
-    folder: str | Path, conversion: Mapping[str, Any] | None = None
+    folder: str | Path,
+    conversion: Mapping[str, Any] | None = None,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Count a folder of entities.jsonl and documents, one .jsonl a split.
 
     folder (str | Path): the folder.
     conversion (Mapping[str, Any] | None): what the files do not tell: where they were
         converted from, and what was left out.
+    show_progress (bool): show progress bars on stderr.
     RETURNS (dict[str, Any]): what account.json holds: counts, and shares as fractions.
     RAISES (DweError): a file is missing or malformed.
     """
@@ -55,7 +58,7 @@ def account(
         "splits": {name: split.counts(pictures) for name, split in splits.items()},
         "texts": _text_counts(splits),
         "images": _image_counts(splits, pictures, pictured),
-        **_gold_counts(entities, splits),
+        **_gold_counts(entities, splits, show_progress),
     }
 
 
@@ -254,14 +257,14 @@ def _image_counts(
 
 
 def _gold_counts(
-    entities: Sequence[Entity], splits: Mapping[str, _Split]
+    entities: Sequence[Entity], splits: Mapping[str, _Split], show_progress: bool
 ) -> dict[str, Any]:
     evaluated = {name: split for name, split in splits.items() if name not in TRAIN}
     golds: Counter[str] = sum(
         (split.golds() for name, split in splits.items() if name in TRAIN), Counter()
     )
     seen = {}
-    with NameProbes(entities, golds.keys()) as probes:
+    with NameProbes(entities, golds.keys(), show_progress) as probes:
         names = {
             name: asdict(probes.measure(list(split.mentions())))
             for name, split in evaluated.items()

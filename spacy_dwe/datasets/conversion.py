@@ -4,9 +4,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ..errors import DweError, Errors
 from ..files import require_file, write_json, writing, writing_jsonl
 from ..kb.entity import Entity
+from ..kb.revision import BAR_DELAY
 from .account import account
 from .folders import ACCOUNT, ENTITIES, check_output, published
 from .mel import read_mel
@@ -50,7 +53,11 @@ class ConversionOptions:
 
 
 def convert_dataset(
-    name: str, src: Path, out: Path, options: ConversionOptions | None = None
+    name: str,
+    src: Path,
+    out: Path,
+    options: ConversionOptions | None = None,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """Convert a published dataset to a folder, which is written whole or not at all.
 
@@ -60,6 +67,7 @@ def convert_dataset(
         that there are), held-out.jsonl, account.json, and left-out.tsv if something is
         left out.
     options (ConversionOptions | None): None means the defaults.
+    show_progress (bool): show progress bars on stderr.
     RETURNS (dict[str, Any]): what account.json holds.
     RAISES (DweError): a file is missing or malformed, or `out` cannot be written.
     """
@@ -93,10 +101,11 @@ def convert_dataset(
             "samples": len(held_out),
         }
     with published(out) as draft:
-        writer = _Writer(dataset, _pictures(src, options), options.image_urls)
+        pictures = _pictures(src, options)
+        writer = _Writer(dataset, pictures, options.image_urls, show_progress)
         writer.write(draft)
         conversion |= writer.counts()
-        result = account(draft, conversion)
+        result = account(draft, conversion, show_progress)
         write_json(draft / ACCOUNT, result)
     return result
 
@@ -154,6 +163,7 @@ class _Writer:
     dataset: PublishedDataset
     pictures: PictureFolders
     image_urls: bool
+    show_progress: bool = False
     missing_images: dict[str, int] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
 
@@ -163,7 +173,14 @@ class _Writer:
                 write(self._pictured(entity).to_json())
         for split, samples in self.dataset.splits.items():
             with writing_jsonl(folder / f"{split}.jsonl") as write:
-                for sample in samples:
+                shown = tqdm(
+                    samples,
+                    desc=split,
+                    delay=BAR_DELAY,
+                    leave=False,
+                    disable=not self.show_progress,
+                )
+                for sample in shown:
                     write(self._document(sample, split))
         if self.dataset.left_out:
             with writing(folder / LEFT_OUT) as file:

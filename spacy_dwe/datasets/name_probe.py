@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..kb.build import build_kb
 from ..kb.candidates import Candidates
 from ..kb.entity import Entity
 from ..kb.knowledge_base import DweKnowledgeBase
+from ..kb.revision import BAR_DELAY
 from ..model.channels import UNTRAINED_WEIGHTS
 from ..model.scoring import SCORE_DECIMALS
 
 CANDIDATES = 100
-_BATCH = 2048
+_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,21 @@ class NameProbe:
 class NameProbes:
     """A KB without vectors in a temporary folder, to ask about mentions."""
 
-    def __init__(self, entities: Sequence[Entity], train_golds: Set[str]) -> None:
+    def __init__(
+        self,
+        entities: Sequence[Entity],
+        train_golds: Set[str],
+        show_progress: bool = False,
+    ) -> None:
         """entities (Sequence[Entity]): all that there are.
         train_golds (Set[str]): ids of right entities of train.
+        show_progress (bool): show progress bars on stderr.
         """
+        self._show_progress = show_progress
         self._folder = tempfile.TemporaryDirectory()
-        self.kb: DweKnowledgeBase = build_kb(entities, Path(self._folder.name) / "kb")
+        self.kb: DweKnowledgeBase = build_kb(
+            entities, Path(self._folder.name) / "kb", show_progress=show_progress
+        )
         seen = [entity.id for entity in entities if entity.id in train_golds]
         rows = self.kb.rows_of(seen)
         self._is_seen = np.zeros(self.kb.n_rows, dtype=bool)
@@ -69,7 +80,14 @@ class NameProbes:
         known = [m for m, row in zip(mentions, golds) if row >= 0]
         golds = golds[golds >= 0]
         hits = [np.zeros((0, 2), dtype=bool)]
-        for start in range(0, len(known), _BATCH):
+        starts = tqdm(
+            range(0, len(known), _BATCH),
+            desc="By name alone",
+            delay=BAR_DELAY,
+            leave=False,
+            disable=not self._show_progress,
+        )
+        for start in starts:
             part = slice(start, start + _BATCH)
             hits.append(self._hits(known[part], golds[part]))
         every, deleted = np.concatenate(hits).T

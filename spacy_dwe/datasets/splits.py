@@ -1,15 +1,19 @@
 """Which samples belong to which split, and which of train are held out."""
 
 import random
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import DweError, Errors
+from ..errors import DweError, Errors, Warnings
 from .duplicates import words_of
 from .published_files import SPLIT_NAMES, read_json, shown
 from .samples import SPLITS, UNSPLIT, LeftOut, PublishedDataset, Sample
 
 HELD_OUT = "held-out"
+
+ENOUGH = 0.95
+"""Share of the samples asked for with which less is no surprise."""
 
 
 def read_splits(path: Path, left_out: list[LeftOut]) -> dict[str, list[str]]:
@@ -61,7 +65,7 @@ def hold_out(
 
     train (Sequence[Sample]): the split.
     fraction (float): share of samples to hold out, at most. Where common golds tie most
-        samples together there may be fewer.
+        samples together there may be fewer, which is a warning.
     seed (int): of the choice.
     RETURNS (tuple[list[Sample], list[Sample]]): what stays, and what is held out, in
         the order of `train`.
@@ -73,6 +77,8 @@ def hold_out(
     for group in groups:
         if len(chosen) + len(group) <= room:
             chosen.update(group)
+    if len(chosen) < ENOUGH * room:
+        warnings.warn(Warnings.W250.format(n=len(chosen), wanted=room), stacklevel=2)
     kept = [sample for i, sample in enumerate(train) if i not in chosen]
     return kept, [train[i] for i in sorted(chosen)]
 

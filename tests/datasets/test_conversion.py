@@ -244,14 +244,24 @@ def test_held_out_samples_share_neither_sentence_nor_gold_with_train(tmp_path, o
     write(src / "train.json", train)
     parts = []
     for seed in (0, 0, 1):
-        options = ConversionOptions(hold_out=0.5, seed=seed, overwrite=True)
+        options = ConversionOptions(hold_out=0.4, seed=seed, overwrite=True)
         convert_dataset("richpedia", src, out, options)
         kept, held = lines(out / "train.jsonl"), lines(out / "held-out.jsonl")
-        assert len(kept) + len(held) == 40 and 0 < len(held) <= 20
+        assert (len(kept), len(held)) == (24, 16)
         for key in (lambda d: d["text"], lambda d: d["mentions"][0]["kb_id"]):
             assert not {key(d) for d in kept} & {key(d) for d in held}
         parts.append([document["id"] for document in held])
     assert parts[0] == parts[1] != parts[2]
+
+
+def test_fewer_than_asked_for_are_held_out_where_golds_tie_samples(tmp_path, out):
+    src = richpedia(tmp_path / "src")
+    train = [record(n, f"Row {n}", "Row", "Ada Berg", "Q1") for n in range(20)]
+    write(src / "train.json", train)
+    with pytest.warns(UserWarning, match="W250"):
+        counts = convert_dataset("richpedia", src, out, ConversionOptions(hold_out=0.1))
+    assert counts["conversion"]["hold_out"]["samples"] == 0
+    assert len(lines(out / "train.jsonl")) == 20
 
 
 def test_keys_that_a_file_has_twice_are_told(tmp_path, out):
