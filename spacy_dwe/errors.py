@@ -363,6 +363,39 @@ class Errors:
     )
     E235 = "[DWE-E235] Output {path} is the input: name another file"
     E240 = "[DWE-E240] Unknown format {value!r}: use one of {choices}"
+    E250 = (
+        "[DWE-E250] {path} does not hold {dataset} as published. Looked for {files}. "
+        "docs/datasets.md says where to fetch it"
+    )
+    E251 = (
+        "[DWE-E251] {path} is no JSON as published ({reason}): fetch it again, see "
+        "docs/datasets.md"
+    )
+    E252 = (
+        "[DWE-E252] {path}, record {record}: {reason}. docs/datasets.md says what is "
+        "expected"
+    )
+    E253 = "[DWE-E253] {path} exists and is not empty: pass --overwrite to replace it"
+    E254 = (
+        "[DWE-E254] {path} is a file: pass the folder that {dataset} was unpacked in, "
+        "see docs/datasets.md"
+    )
+    E255 = (
+        "[DWE-E255] {a} and {b} are both named after the split {split}: leave one of "
+        "them in the folder"
+    )
+    E256 = (
+        "[DWE-E256] {path} exists and holds no converted dataset, so it is not "
+        "replaced: name another output"
+    )
+    E257 = "[DWE-E257] {out} and {src} lie in each other: name another output"
+    E258 = "[DWE-E258] {option} says nothing when the format is {format}: leave it out"
+    E259 = "[DWE-E259] {option} takes {expected}, not {value!r}"
+    E260 = (
+        "[DWE-E260] {path} has no {file}: an account is of a folder with "
+        "entities.jsonl and documents such as train.jsonl"
+    )
+    E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E501 = '[DWE-E501] states = "{states}" is neither "tokens" nor "pooled"'
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
@@ -441,6 +474,10 @@ class Warnings:
     W132 = (
         "[DWE-W132] No item that is kept of {path} has a page on {wiki}, so the dump "
         "of {wiki} says nothing of any"
+    )
+    W250 = (
+        "[DWE-W250] {n:,} samples are held out, not {wanted:,}: common golds and "
+        "sentences tie the others together"
     )
     W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
     W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"

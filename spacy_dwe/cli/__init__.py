@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from .account import account_cli
 from .bundle import bundle_cli
 from .compare import compare_cli
 from .convert import convert_cli
@@ -32,6 +33,7 @@ for name, command, settings in (
     ("evaluate", evaluate_cli, OVERRIDES),
     ("compare", compare_cli, {}),
     ("convert", convert_cli, {}),
+    ("account", account_cli, {}),
     ("report", report_cli, {}),
     ("look", look_cli, {}),
     ("bundle", bundle_cli, {}),

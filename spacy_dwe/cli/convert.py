@@ -1,15 +1,18 @@
-"""`python -m spacy dwe convert`: from and to the interchange format."""
+"""`python -m spacy dwe convert`: from and to the interchange format, and from published
+datasets."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from ..errors import DweError, Errors
-from .errors import BAR_DELAY
+from .errors import BAR_DELAY, warning_lines
 
 Item = TypeVar("Item")
+
+DATASETS = ("wikimel", "richpedia", "wikidiverse", "mimic")
 
 
 def convert_cli(
@@ -21,28 +24,122 @@ def convert_cli(
         typer.Option("--to", help="The format, if it is not the first argument"),
     ] = None,
     lang: Annotated[
-        str, typer.Option("--lang", help="Language of the tokenizer, for docbin")
-    ] = "en",
+        str | None,
+        typer.Option("--lang", help="Language of the tokenizer, for docbin (en)"),
+    ] = None,
     image_root: Annotated[
         Path | None,
         typer.Option(
             "--image-root",
-            help="Where relative pictures start; else beside the documents",
+            help="Where relative pictures start, for docbin; else beside the documents",
         ),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Pictures of a dataset [default: SRC/images]"),
+    ] = None,
+    descriptions: Annotated[
+        str | None,
+        typer.Option(
+            "--descriptions",
+            help="Of a dataset's entities: long (default), brief, none",
+        ),
+    ] = None,
+    descriptions_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--descriptions-file", help="entities.jsonl with better descriptions"
+        ),
+    ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option("--hold-out", help="Share of train to put in held-out.jsonl"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Chooses what is held out (0)")
+    ] = None,
+    image_urls: Annotated[
+        bool,
+        typer.Option(
+            "--image-urls", help="Name pictures by URL where no file is there"
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a converted dataset")
+    ] = False,
 ) -> None:
     """Convert SRC to OUT.
 
     FORMAT is docbin (documents.jsonl to a .spacy file with labels, pictures and groups,
     for training and evaluation) or jsonl (the way back). `convert docbin SRC OUT` and
     `convert SRC OUT --to docbin` are the same.
+
+    FORMAT is a dataset, wikimel, richpedia, wikidiverse or mimic: SRC is the folder of
+    its files as published, and OUT becomes a folder of entities.jsonl, train.jsonl and
+    so on, with an account of what they hold (account.json). docs/datasets.md says where
+    to fetch datasets.
     """
     expected = ["SRC", "OUT"] if to is not None else ["FORMAT", "SRC", "OUT"]
     if len(arguments) != len(expected):
         raise typer.BadParameter(f"expected {' '.join(expected)}")
     name = arguments[0] if to is None else to
     src, out = Path(arguments[-2]), Path(arguments[-1])
-    convert(name, src, out, lang=lang, image_root=image_root, silent=False)
+    of_documents = {"lang": lang, "image_root": image_root}
+    of_datasets = {
+        "images": images,
+        "descriptions": descriptions,
+        "descriptions_file": descriptions_file,
+        "hold_out": hold_out,
+        "seed": seed,
+        "image_urls": image_urls or None,
+        "overwrite": overwrite or None,
+    }
+    if name in FORMATS:
+        given = _given(name, of_documents, of_datasets)
+        convert(name, src, out, **given, silent=False)
+    else:
+        given = _given(name, of_datasets, of_documents)
+        convert_published(name, src, out, **given, silent=False)
+
+
+def _given(
+    name: str, options: dict[str, Any], others: dict[str, Any]
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the options of a format that the user gave.
+    RAISES (DweError): the user gave one of other formats."""
+    for option, value in others.items():
+        if value is not None and name in (*FORMATS, *DATASETS):
+            flag = "--" + option.replace("_", "-")
+            raise DweError(Errors.E258.format(option=flag, format=name))
+    return {option: value for option, value in options.items() if value is not None}
+
+
+def convert_published(
+    dataset: str, src: Path, out: Path, *, silent: bool = True, **options: Any
+) -> dict[str, Any]:
+    """Convert a published dataset, see `convert_cli`.
+
+    options: fields of `ConversionOptions`.
+    RETURNS (dict[str, Any]): what account.json holds.
+    """
+    from wasabi import Printer
+
+    from ..datasets.conversion import LEFT_OUT, ConversionOptions, convert_dataset
+    from .account import print_account
+
+    if dataset not in DATASETS:
+        choices = ", ".join((*FORMATS, *DATASETS))
+        raise DweError(Errors.E240.format(value=dataset, choices=choices))
+    chosen = ConversionOptions(**options)
+    with warning_lines(silent=silent):
+        result = convert_dataset(dataset, src, out, chosen, show_progress=not silent)
+    msg = Printer(no_print=silent, pretty=not silent)
+    print_account(msg, result)
+    left_out = result["conversion"]["left_out"]
+    if left_out:
+        msg.warn(f"{left_out:,} left out: see {out / LEFT_OUT}")
+    msg.good(f"Wrote {out}")
+    return result
 
 
 def convert(
@@ -63,7 +160,7 @@ def convert(
     from ..files import require_file
 
     if format not in FORMATS:
-        choices = ", ".join(FORMATS)
+        choices = ", ".join((*FORMATS, *DATASETS))
         raise DweError(Errors.E240.format(value=format, choices=choices))
     require_file(src)
     if out.exists() and out.samefile(src):

@@ -87,3 +87,74 @@ def test_an_empty_file_is_no_training_data(tmp_path):
     path.touch()
     with pytest.raises(DweError, match=r"E004.*empty\.jsonl"):
         convert("docbin", path, tmp_path / "out.spacy")
+
+
+CAPTION = [
+    "Kern met the Lions.",
+    "https://example.org/kern.jpg",
+    "sports",
+    [["Kern", "Person", 0, 4, "https://en.wikipedia.org/wiki/Otto_Kern"]],
+]
+
+
+@pytest.fixture
+def captions(tmp_path):
+    folder = tmp_path / "wikidiverse"
+    folder.mkdir()
+    for name in ("train", "test"):
+        (folder / f"{name}.json").write_text(json.dumps([CAPTION]))
+    return folder
+
+
+def test_a_published_dataset_becomes_a_folder_with_an_account(captions, tmp_path):
+    out = tmp_path / "out"
+    done = run("wikidiverse", captions, out, "--image-urls")
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in out.iterdir()} == {
+        "entities.jsonl",
+        "train.jsonl",
+        "test.jsonl",
+        "account.json",
+    }
+    document = json.loads((out / "train.jsonl").read_text())
+    assert document["images"] == ["https://example.org/kern.jpg"]
+    rows = {tuple(line.split()) for line in done.output.splitlines()}
+    assert ("mentions", "1", "1") in rows
+    assert ("golds", "of", "test", "seen", "in", "train", "100.0", "%") in rows
+
+
+def test_an_account_of_a_folder_keeps_what_its_conversion_told(captions, tmp_path):
+    out = tmp_path / "out"
+    assert run("wikidiverse", captions, out).exit_code == 0
+    first = json.loads((out / "account.json").read_text())
+    (out / "test.jsonl").unlink()
+    done = CliRunner().invoke(dwe_cli, ["account", str(out)])
+    assert done.exit_code == 0, done.output
+    second = json.loads((out / "account.json").read_text())
+    assert second["conversion"] == first["conversion"]
+    assert list(second["splits"]) == ["train"]
+    done = CliRunner().invoke(dwe_cli, ["account", str(captions)])
+    assert done.exit_code == 1 and "E260" in done.stderr
+    assert not (captions / "account.json").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("wikidiverse", "--lang", "de"), "E258"),
+        (("docbin", "--hold-out", "0.1"), "E258"),
+        (("wikidiverse", "--descriptions", "short"), "long, brief, none"),
+        (("wikidiverse", "--hold-out", "2"), "E259"),
+        (("wikidiverse", "--images", "nowhere"), "E259"),
+        (("wikidiverse", "--descriptions-file", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("wikimel",), "docs/datasets.md"),
+        (("twitter",), "wikimel, richpedia, wikidiverse, mimic"),
+    ],
+)
+def test_options_of_datasets_are_checked(captions, tmp_path, options, message):
+    out = tmp_path / "out"
+    done = run(options[0], captions, out, *options[1:])
+    assert done.exit_code == 1, done.output
+    (line,) = done.stderr.splitlines()
+    assert message in line
+    assert not out.exists()

@@ -1,0 +1,135 @@
+"""What a name alone tells of the right entity, and what deleting others adds to it."""
+
+import tempfile
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..kb.build import build_kb
+from ..kb.candidates import Candidates
+from ..kb.entity import Entity
+from ..kb.knowledge_base import DweKnowledgeBase
+from ..kb.revision import BAR_DELAY
+from ..model.channels import UNTRAINED_WEIGHTS
+from ..model.scoring import SCORE_DECIMALS
+
+CANDIDATES = 100
+_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class NameProbe:
+    """Top-1 by the untrained name channel alone.
+
+    n (int): mentions whose gold is among the entities.
+    top1 (float): with all entities; a tie at the top is no hit.
+    top1_without_train_golds (float): the same with the golds of train deleted from the
+        candidates; a mention whose own gold is one of them is missed.
+    n_left (int): mentions whose gold is not one of them.
+    top1_left (float | None): of these alone, with all entities.
+    top1_left_without_train_golds (float | None): of these, with the golds of train
+        deleted. More than `top1_left` is what a dataset gives away whose splits have
+        no gold in common.
+    """
+
+    n: int
+    top1: float | None
+    top1_without_train_golds: float | None
+    n_left: int
+    top1_left: float | None
+    top1_left_without_train_golds: float | None
+
+
+class NameProbes:
+    """A KB without vectors in a temporary folder, to ask about mentions."""
+
+    def __init__(
+        self,
+        entities: Sequence[Entity],
+        train_golds: Set[str],
+        show_progress: bool = False,
+    ) -> None:
+        """entities (Sequence[Entity]): all that there are.
+        train_golds (Set[str]): ids of right entities of train.
+        show_progress (bool): show progress bars on stderr.
+        """
+        self._show_progress = show_progress
+        self._folder = tempfile.TemporaryDirectory()
+        self.kb: DweKnowledgeBase = build_kb(
+            entities, Path(self._folder.name) / "kb", show_progress=show_progress
+        )
+        seen = [entity.id for entity in entities if entity.id in train_golds]
+        rows = self.kb.rows_of(seen)
+        self._is_seen = np.zeros(self.kb.n_rows, dtype=bool)
+        self._is_seen[rows] = True
+
+    def __enter__(self) -> "NameProbes":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._folder.cleanup()
+
+    def measure(self, mentions: Sequence[tuple[str, str, str]]) -> NameProbe:
+        """mentions (Sequence[tuple[str, str, str]]): text, context and gold.
+        RETURNS (NameProbe): of those whose gold is among the entities.
+        """
+        golds = self.kb.rows_of([gold for _, _, gold in mentions])
+        known = [m for m, row in zip(mentions, golds) if row >= 0]
+        golds = golds[golds >= 0]
+        hits = [np.zeros((0, 2), dtype=bool)]
+        starts = tqdm(
+            range(0, len(known), _BATCH),
+            desc="By name alone",
+            delay=BAR_DELAY,
+            leave=False,
+            disable=not self._show_progress,
+        )
+        for start in starts:
+            part = slice(start, start + _BATCH)
+            hits.append(self._hits(known[part], golds[part]))
+        every, deleted = np.concatenate(hits).T
+        left = ~self._is_seen[golds]
+        return NameProbe(
+            len(known),
+            _share(every),
+            _share(deleted),
+            int(left.sum()),
+            _share(every[left]),
+            _share(deleted[left]),
+        )
+
+    def _hits(
+        self, mentions: Sequence[tuple[str, str, str]], golds: np.ndarray
+    ) -> np.ndarray:
+        """RETURNS (np.ndarray): whether the gold alone is best, with all entities and
+        without the golds of train. Shape: (n_mentions, 2), bool"""
+        texts = [text for text, _, _ in mentions]
+        contexts = [context for _, context, _ in mentions]
+        candidates = self.kb.search(texts, CANDIDATES, contexts)
+        weights = np.array(list(UNTRAINED_WEIGHTS["name"].values()), dtype=np.float32)
+        logits = self.kb.name_features(texts, candidates) @ weights
+        scores = np.round(logits.astype(np.float64), SCORE_DECIMALS)
+        remaining = np.where(self._is_seen[candidates.rows], -np.inf, scores)
+        return np.stack(
+            [_is_alone_best(candidates, s, golds) for s in (scores, remaining)], axis=1
+        )
+
+
+def _is_alone_best(
+    candidates: Candidates, scores: np.ndarray, golds: np.ndarray
+) -> np.ndarray:
+    mentions = candidates.mentions
+    best = np.full(len(candidates), -np.inf)
+    np.maximum.at(best, mentions, scores)
+    is_best = (scores == best[mentions]) & np.isfinite(scores)
+    n_best = np.bincount(mentions[is_best], minlength=len(candidates))
+    gold = is_best & (candidates.rows == golds[mentions])
+    has_gold = np.bincount(mentions[gold], minlength=len(candidates)) > 0
+    return has_gold & (n_best == 1)
+
+
+def _share(hits: np.ndarray) -> float | None:
+    return round(float(hits.mean()), 6) if len(hits) else None

@@ -1,0 +1,106 @@
+"""Which samples belong to which split, and which of train are held out."""
+
+import random
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import DweError, Errors, Warnings
+from .duplicates import words_of
+from .published_files import SPLIT_NAMES, read_json, shown
+from .samples import SPLITS, UNSPLIT, LeftOut, PublishedDataset, Sample
+
+HELD_OUT = "held-out"
+
+ENOUGH = 0.95
+"""Share of the samples asked for with which less is no surprise."""
+
+
+def read_splits(path: Path, left_out: list[LeftOut]) -> dict[str, list[str]]:
+    """RETURNS (dict[str, list[str]]): ids by split, from splits.json.
+    RAISES (DweError): it is something else."""
+    value = read_json(path, left_out)
+    if not isinstance(value, dict):
+        raise DweError(Errors.E251.format(path=path, reason="no object of splits"))
+    result: dict[str, list[str]] = {}
+    for name, ids in value.items():
+        split = SPLIT_NAMES.get(name.lower())
+        if split is None or split in result or not isinstance(ids, list):
+            reason = f"a list of ids for each of train, dev and test, not {shown(ids)}"
+            raise DweError(Errors.E252.format(path=path, record=name, reason=reason))
+        result[split] = list(dict.fromkeys(str(identifier) for identifier in ids))
+    return result
+
+
+def split_samples(
+    samples: Sequence[Sample],
+    splits: Mapping[str, Sequence[str]],
+    dataset: PublishedDataset,
+) -> None:
+    """Give samples to their splits. One that several splits name is in each; one that
+    none names is in `UNSPLIT`; ids that no sample has are kept as such.
+
+    samples (Sequence[Sample]): with distinct ids.
+    splits (Mapping[str, Sequence[str]]): distinct ids by split.
+    dataset (PublishedDataset): given the samples.
+    """
+    by_id = {sample.id: sample for sample in samples}
+    for split in (name for name in SPLITS if name in splits):
+        ids = splits[split]
+        dataset.splits[split] = [by_id[i] for i in ids if i in by_id]
+        without = [i for i in ids if i not in by_id]
+        if without:
+            dataset.without_sample[split] = without
+    named = {i for ids in splits.values() for i in ids}
+    rest = [sample for sample in samples if sample.id not in named]
+    if rest:
+        dataset.splits[UNSPLIT] = rest
+
+
+def hold_out(
+    train: Sequence[Sample], fraction: float, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Part train in two, so that the second can choose among checkpoints: samples with
+    the same sentence or a common gold stay together. The same seed gives the same.
+
+    train (Sequence[Sample]): the split.
+    fraction (float): share of samples to hold out, at most. Where common golds tie most
+        samples together there may be fewer, which is a warning.
+    seed (int): of the choice.
+    RETURNS (tuple[list[Sample], list[Sample]]): what stays, and what is held out, in
+        the order of `train`.
+    """
+    groups = list(_tied(train).values())
+    random.Random(seed).shuffle(groups)
+    room = round(fraction * len(train))
+    chosen: set[int] = set()
+    for group in groups:
+        if len(chosen) + len(group) <= room:
+            chosen.update(group)
+    if len(chosen) < ENOUGH * room:
+        warnings.warn(Warnings.W250.format(n=len(chosen), wanted=room), stacklevel=2)
+    kept = [sample for i, sample in enumerate(train) if i not in chosen]
+    return kept, [train[i] for i in sorted(chosen)]
+
+
+def _tied(train: Sequence[Sample]) -> dict[int, list[int]]:
+    """Samples by the first that each is tied to, directly or through others."""
+    parents = list(range(len(train)))
+
+    def root(i: int) -> int:
+        while parents[i] != i:
+            parents[i] = parents[parents[i]]
+            i = parents[i]
+        return i
+
+    first_with: dict[Hashable, int] = {}
+    for i, sample in enumerate(train):
+        golds = {m.kb_id for m in sample.mentions if m.kb_id is not None}
+        keys: list[Hashable] = [words_of(sample.sentence), *golds]
+        for key in keys:
+            a, b = root(first_with.setdefault(key, i)), root(i)
+            parents[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = {}
+    for i in range(len(train)):
+        groups.setdefault(root(i), []).append(i)
+    return groups
