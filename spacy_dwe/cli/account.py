@@ -20,7 +20,7 @@ SAMPLES = {
     "samples with a picture": "with_image",
     "with the URL of one": "with_image_url",
     "with one that cannot be read": "with_unreadable_image",
-    "without": "without_image",
+    "without a picture": "without_image",
 }
 ENTITIES = {
     "entities": "entities",

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -46,11 +47,12 @@ def account(
         raise DweError(Errors.E260.format(path=folder, file="documents"))
     entities = list(read_entities(folder / ENTITIES))
     known = {entity.id for entity in entities}
-    pictures = _Pictures(folder)
-    pictured = pictures.of_entities(entities)
     splits = {
         name: _Split(list(read_documents(path)), known) for name, path in paths.items()
     }
+    documents = (d for split in splits.values() for d in split.documents)
+    pictures = _Pictures(folder, documents)
+    pictured = pictures.of_entities(entities)
     result: dict[str, Any] = {} if conversion is None else {"conversion": conversion}
     return {
         **result,
@@ -166,29 +168,32 @@ _THERE, _URL, _UNREADABLE, _NONE = "there", "url", "unreadable", "none"
 
 
 class _Pictures:
-    """Pictures by their content; by path or URL where they cannot be read."""
+    """Pictures by their content; by path or URL where they are not there. Of entities'
+    pictures only those are read that have as many bytes as one of a document."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, documents: Iterable[Document]) -> None:
+        """folder (Path): where entities' relative pictures start.
+        documents (Iterable[Document]): all that are asked about.
+        """
         self.folder = folder
         self._keys: dict[str, str] = {}
+        refs = (ref for document in documents for ref in document.images)
+        self._sizes = {_size(ref) for ref in refs} - {0}
 
     def key(self, ref: ImageRef) -> str:
         """RETURNS (str): equal for equal pictures."""
         name = str(ref.path)
         if name not in self._keys:
-            try:
-                self._keys[name] = content_hash(read_bytes(ref))
-            except DweError:
-                self._keys[name] = name
+            self._keys[name] = name
+            if _size(ref) in self._sizes:
+                with suppress(DweError):
+                    self._keys[name] = content_hash(read_bytes(ref))
         return self._keys[name]
-
-    def is_readable(self, ref: ImageRef) -> bool:
-        return not ref.is_url and self.key(ref) != ref.path
 
     def state(self, document: Document) -> str:
         """RETURNS (str): what there is to see of a document's pictures."""
         refs = document.images
-        if any(self.is_readable(ref) for ref in refs):
+        if any(_size(ref) for ref in refs):
             return _THERE
         if any(ref.is_url for ref in refs) or document.source.get("image_url"):
             return _URL
@@ -210,13 +215,23 @@ class _Pictures:
         return {self.key(ref) for entity in entities for ref in self.refs(entity)}
 
 
+def _size(ref: ImageRef) -> int:
+    """RETURNS (int): bytes of a picture's file, 0 if it is not there."""
+    if ref.is_url:
+        return 0
+    try:
+        return Path(str(ref.path)).stat().st_size
+    except (OSError, ValueError):
+        return 0
+
+
 def _entity_counts(entities: Sequence[Entity], pictures: _Pictures) -> dict[str, int]:
     titles = Counter(entity.title for entity in entities)
     return {
         "entities": len(entities),
         "without_description": sum(not e.description.strip() for e in entities),
         "without_image": sum(
-            not any(pictures.is_readable(ref) or ref.is_url for ref in pictures.refs(e))
+            not any(_size(ref) or ref.is_url for ref in pictures.refs(e))
             for e in entities
         ),
         "shared_titles": sum(count > 1 for count in titles.values()),

@@ -333,6 +333,9 @@ def test_an_empty_folder_tells_where_to_fetch_the_dataset(tmp_path, out, name):
         convert_dataset(name, tmp_path / "src", out)
     with pytest.raises(DweError, match="E001"):
         convert_dataset(name, tmp_path / "nothing", out)
+    (tmp_path / "data.zip").touch()
+    with pytest.raises(DweError, match=r"E254.*data\.zip"):
+        convert_dataset(name, tmp_path / "data.zip", out)
 
 
 def test_what_is_no_dataset_is_never_replaced(tmp_path, out):
