@@ -184,10 +184,14 @@ def evaluate(
     from ..evaluation.baselines.records import baseline_records
     from ..evaluation.end_to_end import evaluate_end_to_end
     from ..evaluation.evaluate import evaluate_docs, require_known
+    from ..evaluation.nif import require_rdflib
 
     wanted: dict[str, Any] = {"protocol": protocol, "candidates": candidates}
     require_known(**wanted)
-    _check_files([data, *train, *([dev] if dev else [])], predictions, report, trec)
+    sources = [data, *train, *([dev] if dev else [])]
+    _check_files(sources, predictions, report, trec)
+    if nif is not None:
+        require_rdflib()
     for path in (output, nif):
         if path is not None:
             require_writable(path)

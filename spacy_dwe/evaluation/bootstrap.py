@@ -8,7 +8,7 @@ import numpy as np
 DRAWS = 10_000
 LEVEL = 0.95
 BLOCK_CELLS = 4_000_000
-"""Document counts held at once: bounds memory, whatever the number of documents."""
+"""Counts held at once: bounds memory, whatever the number of documents."""
 
 
 def ratio_intervals(
@@ -56,14 +56,18 @@ def ratio_draws(
     """RETURNS (np.ndarray): the ratios of each draw, NaN for 0 / 0, see
     `ratio_intervals`. Shape: (n_metrics, draws)"""
     n_documents = int(documents.max()) + 1 if len(documents) else 0
-    tops, bottoms = (
-        _by_document(rows, documents, n_documents)
-        for rows in (numerators, denominators)
+    both = np.concatenate([numerators, denominators])
+    # Documents that add the same are one kind, of which so many are drawn: most have
+    # one mention, and so there are far fewer kinds than documents.
+    kinds, counts = np.unique(
+        _by_document(both, documents, n_documents), axis=1, return_counts=True
     )
+    rows, row = np.unique(kinds, axis=0, return_inverse=True)
     blocks = []
-    for times in _drawn(n_documents, draws, seed):
+    for times in _drawn(counts, draws, seed):
+        tops, bottoms = np.split((rows @ times)[row.ravel()], 2)
         with np.errstate(invalid="ignore", divide="ignore"):
-            blocks.append((tops @ times) / (bottoms @ times))
+            blocks.append(tops / bottoms)
     return np.concatenate(blocks, axis=1)
 
 
@@ -82,14 +86,26 @@ def _by_document(
     )
 
 
-def _drawn(n_documents: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """YIELDS (np.ndarray): how often each document is drawn.
-    Shape: (n_documents, size of the block)"""
+def _drawn(counts: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw as many documents as there are, with replacement.
+
+    counts (np.ndarray): documents of each kind. Shape: (n_kinds,)
+    YIELDS (np.ndarray): how many of each kind are drawn.
+        Shape: (n_kinds, size of the block)
+    """
     rng = np.random.default_rng(seed)
-    block = max(1, BLOCK_CELLS // max(1, n_documents))
+    n_documents, n_kinds = int(counts.sum()), len(counts)
+    # A multinomial costs one number a kind, drawing documents one a document.
+    by_kind = n_kinds < n_documents / 4
+    block = max(1, BLOCK_CELLS // max(1, n_kinds if by_kind else n_documents))
+    kind = np.repeat(np.arange(n_kinds), counts)
     for first in range(0, draws, block):
         size = min(block, draws - first)
-        drawn = rng.integers(n_documents, size=(size, n_documents))
-        drawn += np.arange(size)[:, None] * n_documents
-        times = np.bincount(drawn.ravel(), minlength=size * n_documents)
-        yield times.reshape(size, n_documents).T.astype(np.float64)
+        if by_kind:
+            shares = counts / n_documents
+            yield rng.multinomial(n_documents, shares, size=size).T.astype(np.float64)
+            continue
+        drawn = kind[rng.integers(n_documents, size=(size, n_documents))]
+        drawn += np.arange(size)[:, None] * n_kinds
+        times = np.bincount(drawn.ravel(), minlength=size * n_kinds)
+        yield times.reshape(size, n_kinds).T.astype(np.float64)

@@ -122,15 +122,16 @@ def evaluate_docs(
             saw_images |= any(ent._.images for doc in questions for ent in doc.ents)
             ready = list(run_before_linker(nlp, questions))
             kb = _kb_of(linker)
+            rows = gold_rows(kb, golds)
             if injection is not None:
-                injection.expect(gold_rows(kb, golds).tolist())
+                injection.expect(rows.tolist())
             scored = linker.score_mentions(ready)
             outcomes += outcomes_of(
-                kb, scored, golds, threshold=linker.threshold, seen=seen
+                kb, scored, golds, threshold=linker.threshold, seen=seen, rows=rows
             )
             kept += [
                 _cut(mention, n_docs, keep, row)
-                for mention, row in zip(scored, gold_rows(kb, golds).tolist())
+                for mention, row in zip(scored, rows.tolist())
             ]
             n_docs += len(batch)
             if progress is not None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -34,10 +35,9 @@ def write_nif(
     texts (Mapping[str, str]): the text of each document, by id.
     RAISES (DweError): rdflib is not installed.
     """
-    try:
-        from rdflib import Graph
-    except ImportError:
-        raise DweError(Errors.E435) from None
+    require_rdflib()
+    from rdflib import Graph
+
     graph = Graph()
     graph.bind("nif", NIF)
     graph.bind("itsrdf", ITSRDF)
@@ -46,6 +46,12 @@ def write_nif(
     for outcome in outcomes:
         _add_phrase(graph, outcome, texts[outcome.document])
     write_text(path, graph.serialize(format="turtle"))
+
+
+def require_rdflib() -> None:
+    """RAISES (DweError): rdflib is not installed."""
+    if find_spec("rdflib") is None:
+        raise DweError(Errors.E435)
 
 
 def entity_uri(kb_id: str) -> str:

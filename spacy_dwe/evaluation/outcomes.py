@@ -117,6 +117,7 @@ def outcomes_of(
     *,
     threshold: float = 0.0,
     seen: Collection[str] | None = None,
+    rows: np.ndarray | None = None,
 ) -> list[Outcome]:
     """Compare scored mentions with their labels. No gold is added to the candidates
     here.
@@ -126,9 +127,10 @@ def outcomes_of(
     golds (Sequence[Gold]): the label of each.
     threshold (float): a link needs at least this probability.
     seen (Collection[str] | None): ids of the golds of the training data.
+    rows (np.ndarray | None): what `gold_rows` gives, if that is known.
     RETURNS (list[Outcome]): one for each mention.
     """
-    rows_of_golds = gold_rows(kb, golds)
+    rows_of_golds = gold_rows(kb, golds) if rows is None else rows
     best_rows = np.array([s.rows[0] if len(s.rows) else -1 for s in scored], np.int32)
     best_ids = iter(kb.ids(best_rows[best_rows >= 0]))
     best = [next(best_ids) if row >= 0 else None for row in best_rows]

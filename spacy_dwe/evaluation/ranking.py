@@ -334,4 +334,4 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _rounded(value: float) -> float:
-    return round(float(value), 6)
+    return round(float(value), 12)

@@ -104,6 +104,8 @@ class WithGold:
         self, kb: "DweKnowledgeBase", mentions: MentionBatch, n: int
     ) -> Candidates:
         found = self._generate(kb, mentions, n)
+        if len(self._golds) < len(found):
+            raise ValueError("candidates were asked for with no gold to expect")
         golds, self._golds = self._golds[: len(found)], self._golds[len(found) :]
         rows, found_by, lengths = [], [], []
         for i, gold in enumerate(golds):
