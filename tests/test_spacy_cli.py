@@ -140,3 +140,11 @@ def test_a_path_that_was_not_given_is_asked_for(folder, described_kb, given, mis
     done = run("train", CONFIGS / "default.cfg", f"--paths.{given}", path)
     with pytest.raises(DweError, match=missing):
         raise done.exception
+
+
+@pytest.mark.parametrize("workflow", ["all", "richpedia", "wikimel", "wikidiverse"])
+def test_every_workflow_of_the_project_can_be_read(workflow):
+    """Variables may break what holds them: only a run interpolates them."""
+    printed = succeed("project", "run", workflow, CONFIGS.parent, "--dry").output
+    assert "Running command" in printed
+    assert "${" not in printed
