@@ -129,12 +129,13 @@ class _Columns:
 Ratio = Callable[[_Columns], tuple[np.ndarray, np.ndarray]]
 """What each mention adds to the numerator and to the denominator of a metric."""
 
+NIL_F1 = "nil_f1"
 INTERVALS: Mapping[str, Ratio] = {
     "top1": lambda c: (c.ranked & (c.ranks <= 1), c.ranked),
     "top5": lambda c: (c.ranked & (c.ranks <= 5), c.ranked),
     "mrr": lambda c: (c.ranked / c.ranks, c.ranked),
     "accuracy": lambda c: (c.correct, np.ones_like(c.correct)),
-    "nil_f1": lambda c: (
+    NIL_F1: lambda c: (
         2.0 * (~c.ranked & c.predicted_nil),
         ~c.ranked + c.predicted_nil.astype(np.float64),
     ),
@@ -277,9 +278,12 @@ def _intervals(
         {
             name: [_rounded(low), _rounded(high)]
             for name, low, high in zip(INTERVALS, own_lows, own_highs)
-            if not np.isnan(low)
+            # Without any label of NIL there is nothing to be found.
+            if not np.isnan(low) and (name != NIL_F1 or (part & ~columns.ranked).any())
         }
-        for own_lows, own_highs in zip(lows.reshape(shape), highs.reshape(shape))
+        for part, own_lows, own_highs in zip(
+            parts, lows.reshape(shape), highs.reshape(shape)
+        )
     ]
 
 
