@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import DweError, Errors
 from .base import MentionFeatures, MentionText
 from .cache import Feature, FeatureCache, FeatureKey, MemoryStore
+from .findings import VisualEvidence
 
 VARIABLE = "DWE_FEATURE_CACHE"
 """Names the folder where a pipeline's config does not."""
@@ -71,7 +72,8 @@ def feature_cache(folder: str | Path | None = None) -> FeatureCache:
 class DiskStore:
     """Keeps encoder outputs in a folder, and the latest of them in memory as well.
 
-    A `FeatureStore`. Outputs come back bit by bit. What was used least recently makes
+    A `FeatureStore`. Vectors come back bit by bit; findings in pictures are held in
+    memory alone. What was used least recently makes
     way when the folder reaches its bound.
 
     folder (str | Path): made if need be.
@@ -119,6 +121,8 @@ class DiskStore:
 
     def put(self, key: FeatureKey, feature: Feature) -> None:
         self._memory.put(key, feature)
+        if isinstance(feature, VisualEvidence):
+            return
         data, now = _to_bytes(feature), int(time.time())
         if len(data) <= self.max_bytes:
             self._do(lambda db: _write(db, _digest(key), now, data, self.max_bytes))
@@ -246,7 +250,7 @@ def _digest(key: FeatureKey) -> bytes:
     return digest.digest()
 
 
-def _to_bytes(feature: Feature) -> bytes:
+def _to_bytes(feature: np.ndarray | MentionFeatures) -> bytes:
     from safetensors.numpy import save
 
     if isinstance(feature, MentionFeatures):

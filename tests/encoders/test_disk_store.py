@@ -10,6 +10,7 @@ import pytest
 
 from spacy_dwe.encoders.base import MentionFeatures, MentionText
 from spacy_dwe.encoders.disk_store import FILE_NAME, DiskStore, feature_cache
+from spacy_dwe.encoders.findings import VisualEvidence
 from spacy_dwe.errors import DweError
 
 
@@ -153,3 +154,11 @@ def test_a_database_of_something_else_is_left_alone(tmp_path):
     db.close()
     with pytest.raises(DweError, match="another kind"):
         DiskStore(tmp_path)
+
+
+def test_findings_in_pictures_are_held_in_memory_alone(tmp_path):
+    sight = VisualEvidence((4, 3), vector(0))
+    store = DiskStore(tmp_path)
+    store.put(("sight", "fingerprint", "hash"), sight)
+    assert store.get(("sight", "fingerprint", "hash")) is sight
+    assert len(store) == 0
