@@ -5,7 +5,7 @@ from typing import Any
 
 from ..outcomes import Outcome
 from ..significance import compare_runs
-from .table import BaselineResult
+from .result import BaselineResult
 
 LINKER = "this linker"
 LEFT_OUT = ("breakdowns", "by", "reliability")

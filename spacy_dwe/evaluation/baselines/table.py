@@ -3,8 +3,8 @@
 A row that cannot be run is there all the same, with the reason.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from spacy.tokens import Doc
 
 from ...kb.fuzzy import WithGold, fuzzy_candidates
 from ...model.channels import CHANNELS, FeatureLayout
-from ...tokens import has_images, replace_images
+from ...tokens import has_images
 from ..bootstrap import DRAWS
 from ..evaluate import GENERATORS, PAPER_CANDIDATES, evaluate_docs, require_known
-from ..evaluation_tables import Baseline
 from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
 from .prepared import DWE, LabelledMentions, prepare
+from .result import BaselineResult, Impossible
+from .shuffled import shuffled_pictures
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -37,21 +38,6 @@ HELD_OUT = 10
 data."""
 NO_TRAIN = "needs training documents (--train)"
 NO_PICTURES = "no mention has a picture, or the KB no vectors of CLIP"
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineResult(Baseline):
-    """One row: what it looks at and what it was fitted to, and its metrics.
-
-    outcomes (list[Outcome]): one for each labelled mention; empty where ranks are only
-        expected ones, or where the row could not be run.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-
-
-class _Impossible(Exception):
-    """Why a row cannot be run."""
 
 
 def run_baselines(
@@ -89,7 +75,7 @@ def run_baselines(
     for name, (note, run) in table.rows().items():
         try:
             results.append(run(name, note))
-        except _Impossible as reason:
+        except Impossible as reason:
             results.append(BaselineResult(name, note, reason=str(reason)))
         if progress is not None:
             progress(name)
@@ -171,7 +157,7 @@ class _Table:
                     "text": "the KB has no vectors of a text encoder",
                     "image": NO_PICTURES,
                 }
-                raise _Impossible(reasons.get(channel, "no candidate has any"))
+                raise Impossible(reasons.get(channel, "no candidate has any"))
             from ...model.combiner import Combiner
             from .combiner import by_channels
 
@@ -206,7 +192,7 @@ class _Table:
 
         clip = self.evidence.clip
         if clip is None or DESCRIPTIONS_IN_CLIP not in self.evidence.kb.vector_sets:
-            raise _Impossible("the KB has no vectors of CLIP")
+            raise Impossible("the KB has no vectors of CLIP")
         evidence = _evidence_of(self.linker, ("text",), self.use_images)
         evidence.text_encoder = clip
         evidence.text_set = DESCRIPTIONS_IN_CLIP
@@ -220,7 +206,7 @@ class _Table:
         from .combiner import by_channels
 
         if self.fitting is None:
-            raise _Impossible(NO_TRAIN)
+            raise Impossible(NO_TRAIN)
         _, dev = self.fitting
         reached = {}
         for channel in FEATURES:
@@ -232,7 +218,7 @@ class _Table:
                 )
                 reached[channel] = measured["top1"] or 0.0
         if not reached:
-            raise _Impossible("no channel says anything")
+            raise Impossible("no channel says anything")
         best = max(reached, key=lambda channel: reached[channel])
         outcomes = self._outcomes_of(best)
         return self._result(name, f"{note}: {best}", outcomes, [best])
@@ -248,10 +234,10 @@ class _Table:
         from .linear_head import by_linear_head, fit_linear_head
 
         if self.fitting is None:
-            raise _Impossible(NO_TRAIN)
+            raise Impossible(NO_TRAIN)
         kb = self.evidence.kb
         if self.test.texts is None or kb.text_set is None:
-            raise _Impossible("the KB has no vectors of a text encoder")
+            raise Impossible("the KB has no vectors of a text encoder")
         train, dev = self.fitting
         vectors = kb.vector_sets[kb.text_set]
         head, epoch = fit_linear_head(train, dev, self._fit(), vectors, self.seed)
@@ -260,7 +246,7 @@ class _Table:
 
     def _shuffled(self, name: str, note: str) -> BaselineResult:
         if not self.pictured or not self.evidence.use_images:
-            raise _Impossible(NO_PICTURES)
+            raise Impossible(NO_PICTURES)
         evaluation = evaluate_docs(
             self.nlp,
             self.linker,
@@ -284,7 +270,7 @@ class _Table:
         from .entity_linker import STEPS, linked_by, lookup_kb, train_entity_linker
 
         if not self.train_docs:
-            raise _Impossible(NO_TRAIN)
+            raise Impossible(NO_TRAIN)
         kb = self.evidence.kb
         theirs = train_entity_linker(
             kb,
@@ -311,7 +297,7 @@ class _Table:
         from .combiner import fit_combiner
 
         if self.fitting is None:
-            raise _Impossible(NO_TRAIN)
+            raise Impossible(NO_TRAIN)
         if self._combiner is None:
             self._combiner, _ = fit_combiner(*self.fitting, self.seed)
         return self._combiner
@@ -360,28 +346,6 @@ class _Table:
         elif wanted is not None and not own_candidates:
             generate = GENERATORS[wanted]()
         return prepare(self.nlp, evidence, docs, generate, n, expect)
-
-
-def shuffled_pictures(docs: Sequence[Doc], seed: int = 0) -> Iterator[Doc]:
-    """The same documents with each other's pictures: those of all documents that have
-    any go round in a random circle, so that none keeps its own.
-
-    docs (Sequence[Doc]): documents; they stay as they are.
-    seed (int): of the circle.
-    YIELDS (Doc): copies, in order.
-    RAISES (_Impossible): fewer than two documents have pictures.
-    """
-    pictured = [i for i, doc in enumerate(docs) if has_images(doc)]
-    if len(pictured) < 2:
-        raise _Impossible("fewer than two documents have pictures")
-    order = np.random.default_rng(seed).permutation(pictured).tolist()
-    source = dict(zip(order, order[1:] + order[:1]))
-    for i, doc in enumerate(docs):
-        copy = doc.copy()
-        copy.user_data = dict(doc.user_data)
-        if i in source:
-            replace_images(copy, docs[source[i]])
-        yield copy
 
 
 def _evidence_of(
