@@ -145,6 +145,8 @@ def test_a_path_that_was_not_given_is_asked_for(folder, described_kb, given, mis
 @pytest.mark.parametrize("workflow", ["all", "richpedia", "wikimel", "wikidiverse"])
 def test_every_workflow_of_the_project_can_be_read(workflow):
     """Variables may break what holds them: only a run interpolates them."""
-    printed = succeed("project", "run", workflow, CONFIGS.parent, "--dry").output
+    printed = succeed(
+        "project", "run", workflow, CONFIGS.parent, "--force", "--dry"
+    ).output
     assert "Running command" in printed
     assert "${" not in printed
