@@ -7,7 +7,7 @@ one in memory, and one on disk needs no more than `get` and `put`.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -136,16 +136,9 @@ class FeatureCache:
         """
         found = self._known("picture", encoder.fingerprint, hashes)
         missing = [key for key in dict.fromkeys(hashes) if key not in found]
-        for start in range(0, len(missing), PICTURES_AT_A_TIME):
-            opened = [
-                (key, picture)
-                for key in missing[start : start + PICTURES_AT_A_TIME]
-                if (picture := open_picture(key)) is not None
-            ]
-            if opened:
-                keys, pictures = zip(*opened, strict=True)
-                vectors = encoder.encode_images(pictures)
-                self._add("picture", encoder.fingerprint, keys, _rows(vectors), found)
+        for keys, pictures in _opened(missing, open_picture):
+            vectors = encoder.encode_images(pictures)
+            self._add("picture", encoder.fingerprint, keys, _rows(vectors), found)
         return {key: _vector(feature) for key, feature in found.items()}
 
     def sights(
@@ -170,17 +163,10 @@ class FeatureCache:
         contents = {key: (key, boxes.get(key, ())) for key in dict.fromkeys(hashes)}
         found = self._known("sight", prints, list(contents.values()))
         missing = [key for key in contents if contents[key] not in found]
-        for start in range(0, len(missing), PICTURES_AT_A_TIME):
-            opened = [
-                (key, picture)
-                for key in missing[start : start + PICTURES_AT_A_TIME]
-                if (picture := open_picture(key)) is not None
-            ]
-            if opened:
-                keys, pictures = zip(*opened, strict=True)
-                given = [boxes.get(key, ()) for key in keys]
-                seen = extractor(encoder, pictures, given)
-                self._add("sight", prints, [contents[key] for key in keys], seen, found)
+        for keys, pictures in _opened(missing, open_picture):
+            given = [boxes.get(key, ()) for key in keys]
+            seen = extractor(encoder, pictures, given)
+            self._add("sight", prints, [contents[key] for key in keys], seen, found)
         return {
             key: _sight(found[content])
             for key, content in contents.items()
@@ -208,6 +194,20 @@ class FeatureCache:
         for content, feature in zip(contents, features, strict=True):
             found[content] = feature
             self.store.put((kind, fingerprint, content), feature)
+
+
+def _opened(
+    hashes: Sequence[str], open_picture: Callable[[str], Image | None]
+) -> Iterator[tuple[list[str], list[Image]]]:
+    """YIELDS (tuple[list[str], list[Image]]): hashes and decoded pictures, some at a
+    time, without those that cannot be decoded."""
+    for start in range(0, len(hashes), PICTURES_AT_A_TIME):
+        some = hashes[start : start + PICTURES_AT_A_TIME]
+        opened = {
+            key: picture for key in some if (picture := open_picture(key)) is not None
+        }
+        if opened:
+            yield list(opened), list(opened.values())
 
 
 def _rows(vectors: np.ndarray) -> list[np.ndarray]:

@@ -66,6 +66,11 @@ class Limits:
     max_area: float = 0.7
     max_overlap: float = 0.5
 
+    @property
+    def settings(self) -> list[float]:
+        """RETURNS (list[float]): the limits, for a finder's settings."""
+        return [getattr(self, name) for name in Limits.__slots__]
+
     def keep(
         self, boxes: Sequence[Box], size: tuple[int, int]
     ) -> list[tuple[int, Box]]:
@@ -106,11 +111,10 @@ class PatchRegions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        limits = [getattr(self.limits, name) for name in Limits.__slots__]
         return {
             "finder": "patches",
             "bank": read_bank(self.bank).fingerprint if self.bank else None,
-            "limits": limits,
+            "limits": self.limits.settings,
             "min_score": self.min_score,
         }
 
@@ -154,9 +158,8 @@ class GivenRegions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        limits = [getattr(self.limits, name) for name in Limits.__slots__]
         bank = read_bank(self.bank).fingerprint if self.bank else None
-        return {"finder": "given", "bank": bank, "limits": limits}
+        return {"finder": "given", "bank": bank, "limits": self.limits.settings}
 
     def __call__(
         self,
@@ -200,12 +203,11 @@ class DetectorRegions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        limits = [getattr(self.limits, name) for name in Limits.__slots__]
         return {
             "finder": "detector",
             "model": [self.model, self.weights],
             "bank": read_bank(self.bank).fingerprint if self.bank else None,
-            "limits": limits,
+            "limits": self.limits.settings,
             "min_score": self.min_score,
         }
 
