@@ -9,7 +9,7 @@ from .candidates import Candidates, FoundBy
 from .features import gram_cosines, ragged
 from .lexical import Lexicon
 from .names import NameHits, NameIndex
-from .normalisation import BUCKETS, normalise, word_buckets
+from .normalisation import normalise, word_buckets
 
 MENTIONS = 256
 """Mentions ranked together; bounds the memory for what is found."""
@@ -160,27 +160,27 @@ def _named_around(
 ) -> np.ndarray:
     """RETURNS (np.ndarray): share of those words of each name that are not the
     mention's which its context holds, by rarity. Shape: (len(names),)"""
-    starts, flat, _ = ragged(lexicon.word_offsets, names)
+    starts, flat, which = ragged(lexicon.word_offsets, names)
     words = lexicon.words[flat]
-    ends = np.searchsorted(owner, np.arange(len(mentions) + 1))
-    ends = np.append(starts, len(flat))[ends]
-    there = np.zeros((2, len(flat)), dtype=np.float32)
-    around, other = there
-    table = np.zeros(BUCKETS, dtype=np.float32)
-    for i, mention in enumerate(mentions):
-        pairs = slice(ends[i], ends[i + 1])
-        own = word_buckets(mention.words)
-        near = word_buckets(mention.around)
-        table[near] = 1
-        table[own] = 0
-        around[pairs] = table[words[pairs]]
-        table[near] = 0
-        table[own] = 1
-        other[pairs] = 1 - table[words[pairs]]
-        table[own] = 0
+    pairs = _pairs(owner[which], words)
+    own = _is_among(pairs, [mention.words for mention in mentions])
+    near = _is_among(pairs, [mention.around for mention in mentions])
+    there = np.stack([near & ~own, ~own]).astype(np.float32)
     there *= COMMON_WORD + lexicon.word_rarity[words]
     shared, whole = np.add.reduceat(there, starts, axis=1)
     return shared / (whole + HALF_NAMED)
+
+
+def _is_among(pairs: np.ndarray, words: Sequence[Sequence[str]]) -> np.ndarray:
+    """RETURNS (np.ndarray): pairs of mention and word whose word is one of the
+    mention's. Shape: (len(pairs),), bool"""
+    counts = [len(own) for own in words]
+    flat = word_buckets([word for own in words for word in own])
+    known = np.sort(_pairs(np.repeat(np.arange(len(words)), counts), flat))
+    if not len(known):
+        return np.zeros(len(pairs), dtype=bool)
+    place = np.searchsorted(known, pairs)
+    return known[np.minimum(place, len(known) - 1)] == pairs
 
 
 def _by_entity(
@@ -215,6 +215,11 @@ def _by_entity(
 def _groups(owner: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """RETURNS (tuple[np.ndarray, np.ndarray]): an order in which equal pairs of owner
     and item stand together, and where in it each group starts."""
-    pairs = owner << np.int64(32) | items
+    pairs = _pairs(owner, items)
     order = np.argsort(pairs, kind="stable")
     return order, np.flatnonzero(np.diff(pairs[order], prepend=-1))
+
+
+def _pairs(owner: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): a number for each pair, by owner first. Shape: as both"""
+    return owner << np.int64(32) | items
