@@ -30,6 +30,7 @@ from .kb.copying import (
 )
 from .kb.knowledge_base import DweKnowledgeBase
 from .kb.loaders import kb_path
+from .training.checkpoint import OPTIMIZER_FILE
 
 FACTORY = "dwe_linker"
 KB_FOLDER = "kb"
@@ -126,8 +127,9 @@ class _Linker:
     kb: DweKnowledgeBase
 
     def replaced(self, source: Path) -> Iterator[Path]:
-        """YIELDS (Path): folders of the pipeline that its copy needs no more."""
+        """YIELDS (Path): what of the pipeline its copy needs no more."""
         yield source / self.name / KB_FOLDER
+        yield source / self.name / OPTIMIZER_FILE
         yield self.kb.path
         if self.state["kb"]:
             yield (source / self.state["kb"]).resolve()

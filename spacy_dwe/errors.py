@@ -463,6 +463,7 @@ class Errors:
         "[DWE-E521] The KnowledgeBase has no path: pass --paths.kb, set it in the "
         "config, or set the variable DWE_KB"
     )
+    E522 = "[DWE-E522] [training.logger] progress_bar = {value!r}: use one of {choices}"
 
 
 class Warnings:
@@ -507,8 +508,32 @@ class Warnings:
         "are not taken over. `python -m spacy dwe kb encode` makes them"
     )
     W500 = (
-        "[DWE-W500] No document of a batch has an entity to train on, though there are "
-        "labels: with use_gold_ents = false, name the component that recognises "
-        "entities in [training] annotating_components"
+        "[DWE-W500] The documents of the first {n:,} labelled mentions have no "
+        "entities, so there is nothing to train on: with use_gold_ents = false, name "
+        "the component that recognises entities in [training] annotating_components"
+    )
+    W501 = (
+        "[DWE-W501] The optimizer's state of the earlier run is not used, and a fresh "
+        "one starts: {reason}"
+    )
+    W502 = (
+        "[DWE-W502] None of the {n:,} entities that the training data names is in the "
+        "KB {kb}. Ids of the data: {missing}; of the KB: {present}. Build the KB from "
+        "the entities of this data, or label with its ids"
+    )
+    W503 = (
+        "[DWE-W503] Only {found:,} of the {n:,} entities that the training data names "
+        "are in the KB {kb}: mentions of the others are learned as NIL. Missing are "
+        "{missing}"
+    )
+    W504 = (
+        "[DWE-W504] None of the first {n:,} training mentions has more than one "
+        "candidate in the KB {kb}, so there is little to learn: raise n_candidates "
+        "(now {n_candidates}), choose another generate_candidates, or see with "
+        "`python -m spacy dwe kb search` what a mention finds"
+    )
+    W505 = (
+        "[DWE-W505] Every labelled mention is NIL: the linker can only learn to link "
+        "nothing. Label mentions with ids of the KB {kb}, too"
     )
     W200 = "[DWE-W200] {path} holds no documents"

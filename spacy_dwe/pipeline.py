@@ -24,6 +24,9 @@ from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
 from .tokens import NIL
+from .training.checkpoint import OPTIMIZER_FILE, read_optimizer, write_optimizer
+from .training.clock import TrainingClock
+from .training.first_look import FirstLook, warn_of_golds
 from .training.labels import labelled_mentions
 from .training.negatives import Negatives
 from .training.prepared import PreparedMentions
@@ -214,6 +217,8 @@ class DweLinker(TrainablePipe):
         self.cache: FeatureCache | None = None
         self._nil_is_labelled = False
         self._negatives = Negatives()
+        self._first_look = FirstLook()
+        self.clock = TrainingClock()
 
     # Set-up
 
@@ -293,8 +298,8 @@ class DweLinker(TrainablePipe):
         if not golds:
             raise DweError(Errors.E505)
         self._nil_is_labelled = NIL in golds
-        only_golds = shim.cfg["negatives"] == "train_golds"
-        self._negatives = Negatives(sorted(golds - {NIL}) if only_golds else ())
+        self._negatives = Negatives()
+        self._learn_labels(golds)
         from .training.setup import network_spec
 
         layout = FeatureLayout.of(self.channels)
@@ -304,6 +309,8 @@ class DweLinker(TrainablePipe):
         sets = self._require_kb().vector_sets
         self._trained_sets = {name: sets[name].fingerprint for name in spec.heads}
         self._evidence = None
+        self._first_look = FirstLook(golds)
+        warn_of_golds(golds, self._require_kb())
 
     def _require_kb(self) -> "DweKnowledgeBase":
         kb = self.kb
@@ -521,11 +528,21 @@ class DweLinker(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "DweLinker.update")
+        with self.clock.running():
+            has_learned = self._learn(examples, losses)
+        if has_learned and sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def _learn(self, examples: Sequence[Example], losses: dict[str, float]) -> bool:
+        """Add up gradients and losses.
+        RETURNS (bool): whether there was anything to learn from."""
         mentions, gold_ids = labelled_mentions(
             examples, use_gold_ents=self.use_gold_ents
         )
+        self._first_look.at_documents(examples, self.use_gold_ents)
         if not mentions:
-            return losses
+            return False
         from .model.objective import LossSettings
         from .training.batching import with_targets
 
@@ -533,7 +550,9 @@ class DweLinker(TrainablePipe):
         # What users set on documents is lost where predicted ones are made from text.
         pairs = [(each.predicted, each.reference) for each in examples]
         places = [MentionPlace(pairs[m.doc], m.start, m.end) for m in mentions]
-        batch = self._collate(self._prepare_cached(mentions), places)
+        prepared = self._prepare_cached(mentions)
+        batch = self._collate(prepared, places)
+        self._look_at(prepared, gold_ids)
         gold_rows = self._require_kb().rows_of(gold_ids)
         batch = self._negatives.chosen_for(
             batch, gold_rows, self._require_kb(), shim.cfg["rare_word_negatives"]
@@ -547,13 +566,40 @@ class DweLinker(TrainablePipe):
         if not isfinite(values["total"]):
             raise DweError(Errors.E512)
         backprop(parts.total)
+        self.clock.count(len(mentions))
         losses[self.name] += values.pop("total")
         for part, value in values.items():
             key = f"{self.name}_{part}"
             losses[key] = losses.get(key, 0.0) + value
-        if sgd not in (None, False):
-            self.finish_update(sgd)
-        return losses
+        return True
+
+    @property
+    def loss_parts(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): parts of the loss that count, as `update` names
+        them behind the name of the component."""
+        from .model.objective import LossSettings
+
+        if not self.network_shim.network.spec.heads:
+            return ("linking",)
+        return ("linking", *LossSettings.of(self.network_shim.cfg).counted)
+
+    def _look_at(
+        self, prepared: Sequence["PreparedMention"], gold_ids: Sequence[str]
+    ) -> None:
+        """A run that continues another is not initialised, and learns here what the
+        labels of its data are."""
+        look = self._first_look
+        self._learn_labels(set(gold_ids))
+        is_over = look.at_mentions(
+            prepared, gold_ids, self._require_kb(), self.n_candidates
+        )
+        if is_over and look.golds is None:
+            self._nil_is_labelled = NIL in look.seen_golds
+
+    def _learn_labels(self, golds: set[str]) -> None:
+        self._nil_is_labelled |= NIL in golds
+        if self.network_shim.cfg["negatives"] == "train_golds":
+            self._negatives.add(golds - {NIL})
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Step the weights by the gradients so far.
@@ -561,7 +607,8 @@ class DweLinker(TrainablePipe):
         sgd (Optimizer): gives learning rate, betas, L2 and clipping.
         """
         shim = self.network_shim
-        shim.finish_update(sgd)
+        with self.clock.running():
+            shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
 
     def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
@@ -586,7 +633,9 @@ class DweLinker(TrainablePipe):
     # Serialisation
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save the weights and a reference to the KB, which is never copied.
+        """Save the weights and a reference to the KB, which is never copied. In a
+        pipeline's folder that is called model-last, the optimizer's state is saved
+        with them, so that a run can continue from there.
 
         path (str | Path): directory of the component.
         exclude (Iterable[str]): fields to leave out.
@@ -597,6 +646,7 @@ class DweLinker(TrainablePipe):
             {
                 "cfg": lambda p: srsly.write_json(p, self._state(p.parent.parent)),
                 "model.safetensors": lambda p: _write_bytes(p, shim.to_bytes()),
+                OPTIMIZER_FILE: lambda p: write_optimizer(p, shim.optimizer_bytes),
             },
             exclude,
         )
@@ -604,7 +654,8 @@ class DweLinker(TrainablePipe):
     def from_disk(
         self, path: str | Path, *, exclude: Iterable[str] = ()
     ) -> "DweLinker":
-        """Load the weights. The KB is opened when it is first needed.
+        """Load the weights, and the optimizer's state if there is one. The KB is opened
+        when it is first needed.
 
         path (str | Path): directory of the component.
         exclude (Iterable[str]): fields to leave out.
@@ -615,6 +666,9 @@ class DweLinker(TrainablePipe):
             {
                 "cfg": lambda p: self._set_state(srsly.read_json(p), p.parent.parent),
                 "model.safetensors": lambda p: self._load_weights(p.read_bytes()),
+                OPTIMIZER_FILE: lambda p: self.network_shim.resume_optimizer(
+                    read_optimizer(p)
+                ),
             },
             exclude,
         )
@@ -663,6 +717,7 @@ class DweLinker(TrainablePipe):
         self._trained_sets = state["trained_sets"]
         self._nil_is_labelled = state["nil_is_labelled"]
         self._negatives = Negatives(state.get("train_golds", ()))
+        self._first_look = FirstLook()
         if self._configured_kb != state["configured_kb"]:
             # The config was changed since, and so names the KB to use.
             return

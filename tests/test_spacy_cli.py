@@ -61,11 +61,12 @@ def models(folder, described_kb):
         "training.optimizer.learn_rate.warmup_steps": 5,
         "training.max_steps": 80,
         "training.eval_frequency": 20,
-        "training.logger.progress_bar": "false",
+        "training.logger.progress_bar": "null",
+        "training.logger.output_file": folder / "log.jsonl",
     }
     overrides = [part for k, v in settings.items() for part in (f"--{k}", v)]
     done = succeed("train", CONFIGS / "default.cfg", "-o", folder / "out", *overrides)
-    assert "NEL_TOP1" in done.stdout.upper()
+    (folder / "stdout").write_text(done.stdout)
     return folder / "out"
 
 

@@ -1,5 +1,6 @@
 """Registry glue: the linker's network as a thinc model, unbuilt until it is needed."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,12 @@ import srsly
 from thinc.api import Model, Optimizer
 from thinc.shims import Shim
 
-from ..errors import DweError, Errors
+from ..errors import DweError, Errors, Warnings
 from .modalities import PAPER, Modality, all_modalities
 
 if TYPE_CHECKING:
     from .network import LinkerNetwork
+    from .optimizer import TorchOptimizer
     from .spec import NetworkSpec
 
 HEADS = ("dwe", "plain", "linear")
@@ -143,6 +145,8 @@ class NetworkShim(Shim):
     """Holds the torch network for thinc; its bytes are safetensors, never pickle."""
 
     _model: "LinkerNetwork | None"
+    _resumed = b""
+    """State of the optimizer of an earlier run, until the first step takes it up."""
 
     @property
     def network(self) -> "LinkerNetwork":
@@ -184,13 +188,13 @@ class NetworkShim(Shim):
             spec, self.cfg["modalities"], precision=self.cfg["precision"]
         )
         self._model = network.to(device).eval()
-        self._optimizer = None
+        self._optimizer, self._resumed = None, b""
         return self._model
 
     def clear(self) -> None:
         """Forget the network."""
         self._model = None
-        self._optimizer = None
+        self._optimizer, self._resumed = None, b""
 
     def __call__(self, inputs: Any, is_train: bool) -> tuple[Any, Callable[..., Any]]:
         """inputs (tuple): (LinkingBatch, channels).
@@ -215,7 +219,30 @@ class NetworkShim(Shim):
             self._optimizer = TorchOptimizer(
                 self.network, combiner_rate=self.cfg["combiner_rate"]
             )
+            self._take_up(self._optimizer)
         self._optimizer.step(optimizer)
+
+    def optimizer_bytes(self) -> bytes:
+        """RETURNS (bytes): state of the optimizer as safetensors; empty before the
+        first step."""
+        return self._resumed if self._optimizer is None else self._optimizer.to_bytes()
+
+    def resume_optimizer(self, data: bytes) -> None:
+        """Let the next step go on from the optimizer of an earlier run. Where that was
+        of other weights, the step warns, and starts with a fresh one.
+
+        data (bytes): what `optimizer_bytes` gave.
+        """
+        self._optimizer, self._resumed = None, data
+
+    def _take_up(self, optimizer: "TorchOptimizer") -> None:
+        if not self._resumed:
+            return
+        try:
+            optimizer.from_bytes(self._resumed)
+        except ValueError as error:
+            warnings.warn(Warnings.W501.format(reason=error), stacklevel=5)
+        self._resumed = b""
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """The component moves the network by its own `device` setting."""

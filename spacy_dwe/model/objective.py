@@ -38,6 +38,17 @@ class LossSettings:
         """RETURNS (LossSettings): those among the arguments of the architecture."""
         return cls(**{field.name: settings[field.name] for field in fields(cls)})
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): parts of the objective that count, beside the
+        main one; see `LossParts`."""
+        weights = {
+            "contrast": self.info_nce_weight,
+            "a_align": self.a_align_weight,
+            "s_align": self.s_align_weight,
+        }
+        return tuple(part for part, weight in weights.items() if weight)
+
 
 @dataclass(frozen=True, slots=True)
 class LossParts:

@@ -1,10 +1,16 @@
 """A torch AdamW that obeys spaCy's `[training.optimizer]` block."""
 
+import srsly
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from thinc.api import Optimizer
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import DweError, Errors
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps for each weight."""
 
 
 class TorchOptimizer:
@@ -23,7 +29,8 @@ class TorchOptimizer:
     """
 
     def __init__(self, network: nn.Module, *, combiner_rate: float) -> None:
-        self.parameters = list(network.parameters())
+        self._named = dict(network.named_parameters())
+        self.parameters = list(self._named.values())
         groups = _parameter_groups(network, combiner_rate)
         # fused needs a device that has it; both the CPU and CUDA do.
         self.adam = torch.optim.AdamW(groups, lr=0.0, fused=True)
@@ -47,6 +54,52 @@ class TorchOptimizer:
             group["decoupled_weight_decay"] = decoupled
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): safetensors of the moments and numbers of steps, with the
+        shapes of the weights as metadata."""
+        state = {
+            f"{kind}/{name}": self.adam.state[parameter][kind].contiguous().cpu()
+            for name, parameter in self._named.items()
+            for kind in MOMENTS
+            if kind in self.adam.state.get(parameter, ())
+        }
+        return save(state, {"shapes": srsly.json_dumps(self._shapes())})
+
+    def from_bytes(self, data: bytes) -> "TorchOptimizer":
+        """Go on from the moments of another run.
+
+        data (bytes): what `to_bytes` gave.
+        RETURNS (TorchOptimizer): the optimizer.
+        RAISES (ValueError): they are of other weights, or damaged. Nothing is changed.
+        """
+        try:
+            tensors = load(data)
+            header = int.from_bytes(data[:8], "little")
+            metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
+            shapes = srsly.json_loads(metadata["shapes"])
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"it is damaged: {error}") from error
+        self._check_shapes(shapes)
+        state: dict[Tensor, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition("/")
+            parameter = self._named[name]
+            state.setdefault(parameter, {})[kind] = tensor.to(parameter.device)
+        self.adam.state.update(state)
+        return self
+
+    def _shapes(self) -> dict[str, list[int]]:
+        return {name: list(each.shape) for name, each in self._named.items()}
+
+    def _check_shapes(self, theirs: dict[str, list[int]]) -> None:
+        ours = self._shapes()
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                raise ValueError(
+                    f"{name} has the shape {theirs.get(name)} there, and "
+                    f"{ours.get(name)} here"
+                )
 
 
 def _parameter_groups(network: nn.Module, combiner_rate: float) -> list[dict]:

@@ -1,11 +1,9 @@
 """What training examples say of their mentions."""
 
-import warnings
 from collections.abc import Sequence
 
 from spacy.training import Example
 
-from ..errors import Warnings
 from ..mentions import Mention, mentions_in
 from ..tokens import has_images
 
@@ -25,7 +23,6 @@ def labelled_mentions(
     """
     mentions: list[Mention] = []
     gold_ids: list[str] = []
-    n_labelled = 0
     for index, example in enumerate(examples):
         gold = {
             (ent.start_char, ent.end_char): ent
@@ -40,8 +37,4 @@ def labelled_mentions(
         pictured = predicted if has_images(predicted) else example.reference
         mentions += mentions_in(predicted, index, spans, pictured)
         gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
-        n_labelled += len(gold)
-    recognised = use_gold_ents or any(len(e.predicted.ents) for e in examples)
-    if n_labelled and not recognised:
-        warnings.warn(Warnings.W500, stacklevel=2)
     return mentions, gold_ids

@@ -1,6 +1,6 @@
 """Which entities the contrastive loss pushes away, beside or among the candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -32,6 +32,13 @@ class Negatives:
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker process and a copy open the KB anew."""
         return type(self), (self.golds,)
+
+    def add(self, golds: Iterable[str]) -> None:
+        """golds (Iterable[str]): ids that may be negatives, too."""
+        new = sorted({*golds} - {*self.golds})
+        if new:
+            self.golds += new
+            self._kb = None
 
     def chosen_for(
         self,
