@@ -215,7 +215,7 @@ class DweLinker(TrainablePipe):
         self._evidence_settings: tuple[Any, ...] = ()
         self._trained_sets: dict[str, str] = {}
         self.cache: FeatureCache | None = None
-        self._nil_is_labelled = False
+        self.nil_is_labelled = False
         self._negatives = Negatives()
         self._first_look = FirstLook()
         self.clock = TrainingClock()
@@ -297,7 +297,7 @@ class DweLinker(TrainablePipe):
         } - {""}
         if not golds:
             raise DweError(Errors.E505)
-        self._nil_is_labelled = NIL in golds
+        self.nil_is_labelled = NIL in golds
         self._negatives = Negatives()
         self._learn_labels(golds)
         from .training.setup import network_spec
@@ -557,7 +557,7 @@ class DweLinker(TrainablePipe):
         batch = self._negatives.chosen_for(
             batch, gold_rows, self._require_kb(), shim.cfg["rare_word_negatives"]
         )
-        share = 0.0 if self._nil_is_labelled else shim.cfg["nil_dropout"]
+        share = 0.0 if self.nil_is_labelled else shim.cfg["nil_dropout"]
         batch, targets = with_targets(batch, gold_rows, share)
         output, backprop = self.model.begin_update((batch, self.channels))
         settings = LossSettings.of(shim.cfg)
@@ -594,10 +594,10 @@ class DweLinker(TrainablePipe):
             prepared, gold_ids, self._require_kb(), self.n_candidates
         )
         if is_over and look.golds is None:
-            self._nil_is_labelled = NIL in look.seen_golds
+            self.nil_is_labelled = NIL in look.seen_golds
 
     def _learn_labels(self, golds: set[str]) -> None:
-        self._nil_is_labelled |= NIL in golds
+        self.nil_is_labelled |= NIL in golds
         if self.network_shim.cfg["negatives"] == "train_golds":
             self._negatives.add(golds - {NIL})
 
@@ -709,13 +709,13 @@ class DweLinker(TrainablePipe):
             "kb": kb,
             "configured_kb": self._configured_kb,
             "trained_sets": self._trained_sets,
-            "nil_is_labelled": self._nil_is_labelled,
+            "nil_is_labelled": self.nil_is_labelled,
             "train_golds": self._negatives.golds,
         }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
         self._trained_sets = state["trained_sets"]
-        self._nil_is_labelled = state["nil_is_labelled"]
+        self.nil_is_labelled = state["nil_is_labelled"]
         self._negatives = Negatives(state.get("train_golds", ()))
         self._first_look = FirstLook()
         if self._configured_kb != state["configured_kb"]:

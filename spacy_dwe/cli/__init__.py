@@ -8,7 +8,7 @@ from .account import account_cli
 from .bundle import bundle_cli
 from .compare import compare_cli
 from .convert import convert_cli
-from .errors import clear_errors
+from .errors import clear_dwe_errors, clear_errors
 from .evaluate import evaluate_cli
 from .kb import kb_cli
 from .link import link_cli
@@ -44,12 +44,23 @@ for name, command, settings in (
 
 
 def setup_cli() -> None:
-    """Mount the commands on spaCy's. The entry point imports this module and calls
-    nothing, so it happens at import."""
+    """Mount the commands on spaCy's, and let those show our errors as ours do. The
+    entry point imports this module and calls nothing, so it happens at import: only
+    where the command line runs, not where spaCy's functions are called."""
     from spacy.cli._util import app
 
     if all(group.typer_instance is not dwe_cli for group in app.registered_groups):
+        _clear_errors_of(app)
         app.add_typer(dwe_cli)
+
+
+def _clear_errors_of(app: typer.Typer) -> None:
+    for command in app.registered_commands:
+        if command.callback is not None:
+            command.callback = clear_dwe_errors(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _clear_errors_of(group.typer_instance)
 
 
 setup_cli()

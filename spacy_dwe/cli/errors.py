@@ -49,6 +49,20 @@ def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def clear_dwe_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a command of spaCy's: our errors end it with one line on stderr, all
+    else is as it was."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except DweError as error:
+            _fail(str(error))
+
+    return run
+
+
 @contextmanager
 def warning_lines(
     on_warning: Callable[[str], None] | None = None, silent: bool = False

@@ -86,7 +86,11 @@ class LazyTextEncoder:
 
     def _encoder(self) -> Loaded:
         if self._loaded is None:
-            with self._lock:
+            import torch
+
+            # Weights are drawn before those of the file replace them. What a training
+            # run draws then must not hang on whether a cache spared it the loading.
+            with self._lock, torch.random.fork_rng(devices=()):
                 if self._loaded is None:
                     _single_threaded_after_fork()
                     self._loaded = self._load(self.spec, **self._options)

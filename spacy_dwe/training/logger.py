@@ -24,7 +24,8 @@ Setup = Callable[..., tuple[LogStep, Callable[[], None]]]
 FACTORY = "dwe_linker"
 PROGRESS_BARS = ("train", "eval")
 SPACING = 2
-SCORES = {"nel_top1": "TOP-1", "nel_mrr": "MRR", "nel_nil_f": "NIL F1"}
+NIL_SCORE = "nel_nil_f"
+SCORES = {"nel_top1": "TOP-1", "nel_mrr": "MRR", NIL_SCORE: "NIL F1"}
 """Scores that are shown wherever they were measured, whatever their weight."""
 PARTS = {
     "linking": "LINKING",
@@ -178,6 +179,10 @@ class _Evaluations:
     def _scores(self, measured: Mapping[str, float]) -> list[str]:
         """Those of linkers that say something, and those of others that spaCy shows."""
         own = [name for name in SCORES if self.linkers and name in measured]
+        knows_nil = any(linker.nil_is_labelled for linker in self.linkers.values())
+        if NIL_SCORE in own and not (knows_nil or measured[NIL_SCORE]):
+            # Measured because a mention was taken for NIL: there may be none at all.
+            own.remove(NIL_SCORE)
         return own + [
             name
             for name, weight in self.weights.items()
