@@ -74,9 +74,8 @@ def save_clip(folder, config, seed=0):
 
 
 def save_bert(folder, seed=0, **config):
-    import torch
     from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertTokenizerFast
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,'"
     words = ["georgia", "paris", "london", "rival", "is", "in", "the", "of", "capital"]
@@ -87,14 +86,47 @@ def save_bert(folder, seed=0, **config):
     BertTokenizerFast(
         tokenizer_object=tokenizer._tokenizer, model_max_length=64
     ).save_pretrained(folder)
+    return _save_bert_weights(folder, seed, vocab_size=len(vocabulary), **config)
+
+
+def save_multilingual_bert(folder, texts, seed=0):
+    """With a tokenizer that learned its pieces, of any script, from texts: one without
+    words, as XLM-RoBERTa's is."""
+    from tokenizers import SentencePieceUnigramTokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = SentencePieceUnigramTokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer.train_from_iterator(
+        texts,
+        vocab_size=400,
+        unk_token="<unk>",
+        special_tokens=special,
+        show_progress=False,
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer._tokenizer,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        cls_token="<s>",
+        sep_token="</s>",
+        model_max_length=64,
+    ).save_pretrained(folder)
+    return _save_bert_weights(folder, seed, vocab_size=tokenizer.get_vocab_size())
+
+
+def _save_bert_weights(folder, seed, **config):
+    import torch
+    from transformers import BertConfig, BertModel
+
     torch.manual_seed(seed)
     settings = {
-        "vocab_size": len(vocabulary),
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "intermediate_size": 64,
         "max_position_embeddings": 64,
+        **config,
     }
-    BertModel(BertConfig(**settings, **config)).save_pretrained(folder)
+    BertModel(BertConfig(**settings)).save_pretrained(folder)
     return folder

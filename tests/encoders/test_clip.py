@@ -277,3 +277,13 @@ def test_unknown_settings_are_named(clip_folder):
         encoder_from_spec({"@misc": "spacy-dwe.Nothing.v1"})
     with pytest.raises(DweError, match=r"E225.*colour"):
         encoder_from_spec({"@misc": "spacy-dwe.ClipEncoder.v1", "colour": "red"})
+
+
+def test_loading_leaves_random_numbers_alone(clip_folder):
+    """Else a training run would hang on whether a cache spared it the loading."""
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    encoder = clip_encoder(f"local-dir:{clip_folder('clip')}", device="cpu")
+    assert encoder.dim and encoder.is_loaded
+    assert torch.equal(torch.rand(3), expected)
