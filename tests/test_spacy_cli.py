@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy.cli import app
+from spacy.cli.train import train as train_function
 from spacy.tokens import DocBin
 from spacy.util import load_config
 from tiny_world import PLACES
 from typer.testing import CliRunner
 
 from spacy_dwe.cli.convert import convert
+from spacy_dwe.errors import DweError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CONTINUE = CONFIGS / "continue.cfg"
@@ -238,6 +240,12 @@ def test_a_path_that_was_not_given_is_asked_for(folder, described_kb, given, mis
     done = run("train", CONFIGS / "default.cfg", f"--paths.{given}", path)
     assert done.exit_code == 1
     assert missing in done.stderr and "Traceback" not in done.output
+
+
+def test_a_function_of_spacy_raises_the_error():
+    """One line is for the terminal; a program catches what was raised."""
+    with pytest.raises(DweError, match="E520"):
+        train_function(CONFIGS / "default.cfg")
 
 
 @pytest.mark.parametrize("workflow", ["all", "richpedia", "wikimel", "wikidiverse"])

@@ -90,29 +90,33 @@ def save_bert(folder, seed=0, **config):
 
 
 def save_multilingual_bert(folder, texts, seed=0):
-    """With a tokenizer that learned its pieces, of any script, from texts: one without
-    words, as XLM-RoBERTa's is."""
-    from tokenizers import SentencePieceUnigramTokenizer
+    """With a tokenizer for texts of any script, which needs no words to be told apart
+    by spaces, as XLM-RoBERTa's is: its pieces are their words and their letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = SentencePieceUnigramTokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>"]
-    tokenizer.train_from_iterator(
-        texts,
-        vocab_size=400,
-        unk_token="<unk>",
-        special_tokens=special,
-        show_progress=False,
+    words = sorted({f"▁{word}" for text in texts for word in text.split()})
+    letters = sorted(set("".join(texts)) | {"▁"} - set(words))
+    pieces = [*special, *words, *letters]
+    tokenizer = Tokenizer(
+        models.Unigram(
+            [(piece, -1.0) for piece in pieces], unk_id=special.index("<unk>")
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer._tokenizer,
+        tokenizer_object=tokenizer,
         unk_token="<unk>",
         pad_token="<pad>",
         cls_token="<s>",
         sep_token="</s>",
         model_max_length=64,
     ).save_pretrained(folder)
-    return _save_bert_weights(folder, seed, vocab_size=tokenizer.get_vocab_size())
+    return _save_bert_weights(folder, seed, vocab_size=len(pieces))
 
 
 def _save_bert_weights(folder, seed, **config):

