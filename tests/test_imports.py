@@ -44,8 +44,18 @@ except SystemExit as done:
 assert "spacy_dwe.cli" in sys.modules
 assert "spacy_dwe.pipeline" not in sys.modules
 """,
+        """
+import spacy
+from spacy_dwe.training.logger import console_logger
+nlp = spacy.blank("en")
+nlp.add_pipe("dwe_linker")
+nlp.config["training"] = {"max_steps": 1, "max_epochs": 0, "eval_frequency": 1}
+nlp.config["training"]["score_weights"] = {}
+log_step, finalize = console_logger("eval")(nlp)
+finalize()
+""",
     ],
-    ids=["add_pipe", "command line"],
+    ids=["add_pipe", "command line", "logger"],
 )
 def test_nothing_heavy_is_imported(code):
     assert not heavy_after(code)
