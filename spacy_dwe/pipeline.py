@@ -23,6 +23,7 @@ from .model.architectures import NetworkShim
 from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
+from .model.spec import VISION
 from .tokens import NIL
 from .training.checkpoint import OPTIMIZER_FILE, read_optimizer, write_optimizer
 from .training.clock import TrainingClock
@@ -579,9 +580,14 @@ class DweLinker(TrainablePipe):
         them behind the name of the component."""
         from .model.objective import LossSettings
 
-        if not self.network_shim.network.spec.heads:
+        spec = self.network_shim.network.spec
+        if not spec.heads:
             return ("linking",)
-        return ("linking", *LossSettings.of(self.network_shim.cfg).counted)
+        counted = LossSettings.of(self.network_shim.cfg).counted
+        if VISION not in spec.modality_widths:
+            # There is no picture to align anything with.
+            counted = tuple(part for part in counted if not part.endswith("_align"))
+        return ("linking", *counted)
 
     def _look_at(
         self, prepared: Sequence["PreparedMention"], gold_ids: Sequence[str]

@@ -110,9 +110,15 @@ def test_the_best_so_far_is_marked(nlp):
     assert [line["BEST"] for line in run.lines] == ["*", "", "*", "*"]
 
 
-def test_parts_without_weight_are_not_shown(described_kb, examples):
-    model = {**SMALL_MODEL, "a_align_weight": 0.0, "s_align_weight": 0.0}
-    nlp = linking_pipeline(described_kb, model=model)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": {**SMALL_MODEL, "a_align_weight": 0.0, "s_align_weight": 0.0}},
+        {"model": SMALL_MODEL, "use_images": False},
+    ],
+)
+def test_parts_that_cannot_count_are_not_shown(described_kb, examples, settings):
+    nlp = linking_pipeline(described_kb, **settings)
     nlp.initialize(lambda: examples(nlp))
     run = Run(nlp)
     run.evaluate(losses=update(nlp, examples(nlp), 1))
