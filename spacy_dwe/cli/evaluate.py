@@ -184,6 +184,7 @@ def evaluate(
     from ..evaluation.baselines.records import baseline_records
     from ..evaluation.end_to_end import evaluate_end_to_end
     from ..evaluation.evaluate import evaluate_docs, require_known
+    from ..evaluation.gold import gold_ids
     from ..evaluation.nif import require_rdflib
 
     wanted: dict[str, Any] = {"protocol": protocol, "candidates": candidates}
@@ -205,7 +206,7 @@ def evaluate(
                 nlp,
                 linker,
                 _noting(labelled_docs(nlp, data, image_root), texts),
-                seen=_golds(nlp, train) if train else None,
+                seen=gold_ids(nlp, train) if train else None,
                 keep=linker.n_candidates if trec else KEPT,
                 source=str(data),
                 progress=linked.update,
@@ -300,15 +301,3 @@ def _noting(docs: "Iterable[Doc]", texts: dict[str, str]) -> "Iterator[Doc]":
     for number, doc in enumerate(docs, start=1):
         texts[str(doc.user_data.get(DOCUMENT_ID, f"number {number}"))] = doc.text
         yield doc
-
-
-def _golds(nlp: Any, paths: Sequence[Path]) -> set[str]:
-    from ..datasets.documents import labelled_docs
-
-    return {
-        ent.kb_id_
-        for path in paths
-        for doc in labelled_docs(nlp, path)
-        for ent in doc.ents
-        if ent.kb_id_
-    }

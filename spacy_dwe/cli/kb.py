@@ -57,6 +57,14 @@ def build_cli(
     clip: ClipOption = None,
     clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
+    descriptions: Annotated[
+        str,
+        typer.Option(
+            "--descriptions",
+            help="How much of them to keep: full, first-sentence, title (the title "
+            "stands in their place) or none (entities get no vector of their text)",
+        ),
+    ] = "full",
     device: DeviceOption = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the KnowledgeBase at OUT")
@@ -83,6 +91,7 @@ def build_cli(
             text_encoder=text,
             clip=both,
             image_root=entities.parent if image_root is None else image_root,
+            descriptions=descriptions,
             overwrite=overwrite,
             total=count_lines(entities),
             show_progress=True,
@@ -98,6 +107,7 @@ def info_cli(
     """Show what a KnowledgeBase holds and which encoders made its vectors."""
     from wasabi import Printer, table
 
+    from ..kb.descriptions import META_KEY, kept_by
     from ..kb.knowledge_base import DweKnowledgeBase
 
     kb = DweKnowledgeBase(path)
@@ -106,6 +116,7 @@ def info_cli(
         return
     info = _info(kb)
     shown = {key: _cell(info[key]) for key in _SHOWN}
+    shown[META_KEY.replace("_", " ")] = kept_by(kb.meta)
     if removed := kb.n_rows - len(kb):
         shown["removed rows"] = f"{removed:,} (`kb rebuild` drops them)"
     Printer().table(shown)

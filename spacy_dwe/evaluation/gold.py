@@ -1,11 +1,17 @@
 """The labels of a document: what a mention should be linked to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spacy.tokens import Doc, Span
 
-from ..datasets.documents import LABEL
+from ..datasets.documents import LABEL, labelled_docs
 from ..tokens import DOCUMENT_ID, NIL
+
+if TYPE_CHECKING:
+    from spacy.language import Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,19 @@ class Gold:
     groups: tuple[str, ...] = ()
     label: str = field(default="", compare=False)
     pictured: bool = field(default=False, compare=False)
+
+
+def gold_ids(
+    nlp: "Language", paths: Iterable[Path], image_root: Path | None = None
+) -> set[str]:
+    """RETURNS (set[str]): labels of all mentions of files of documents."""
+    return {
+        ent.kb_id_
+        for path in paths
+        for doc in labelled_docs(nlp, path, image_root)
+        for ent in doc.ents
+        if ent.kb_id_
+    }
 
 
 def gold_mentions(reference: Doc, name: str) -> tuple[Doc, list[Gold]]:

@@ -197,6 +197,30 @@ def paired_values(
     return differences, ours.documents
 
 
+def ratio_terms(
+    outcomes: Sequence[Outcome], names: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What each mention adds to numerator and denominator of metrics.
+
+    names (Sequence[str]): of `INTERVALS`.
+    RETURNS (dict): by metric. Shape of each: (n_mentions,), float64
+    """
+    columns = _Columns.of(outcomes)
+    found = {name: INTERVALS[name](columns) for name in names}
+    return {
+        name: (top.astype(np.float64), bottom.astype(np.float64))
+        for name, (top, bottom) in found.items()
+    }
+
+
+def mention_keys(
+    outcomes: Sequence[Outcome],
+) -> list[tuple[str, int, int, str | None]]:
+    """RETURNS (list[tuple]): what makes two runs' mentions the same: document, offsets
+    and label."""
+    return [_key(outcome) for outcome in outcomes]
+
+
 def flip_rate(
     outcomes: Sequence[Outcome],
     targets: Sequence[str | None],

@@ -96,7 +96,7 @@ def compare_runs(
             p=p,
             p_holm=p_holm,
             detectable=detectable,
-            verdict=_verdict(difference, p_holm),
+            verdict=verdict_of(difference, p_holm),
         )
         for (
             left,
@@ -170,7 +170,8 @@ def _test(
     )
 
 
-def _verdict(difference: float, p: float) -> str:
+def verdict_of(difference: float, p: float) -> str:
+    """RETURNS (str): "better", "worse", or, if p is not below `ALPHA`, "not shown"."""
     if p >= ALPHA:
         return "not shown"
     return "better" if difference > 0 else "worse"

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DweError, Errors
+from .descriptions import FULL, META_KEY, with_descriptions
 from .entity import Entity
 from .generation import FOLDER as NAMES_FOLDER
 from .generation import GenerationWriter
@@ -44,6 +45,7 @@ def build_kb(
     text_encoder: "TextEncoder | None" = None,
     clip: "TextAndImageEncoder | None" = None,
     image_root: str | Path | None = None,
+    descriptions: str = FULL,
     overwrite: bool = False,
     total: int | None = None,
     show_progress: bool = False,
@@ -61,6 +63,8 @@ def build_kb(
         image@clip.
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the current one.
+    descriptions (str): how much of them is kept, see `descriptions.KINDS`. The KB
+        remembers it for entities that are added later.
     overwrite (bool): replace a KB that is there. Readers keep the old one until they
         open it again.
     total (int | None): how many entities there are, for the progress bar.
@@ -75,10 +79,11 @@ def build_kb(
         total = len(entities)
     root = Path(image_root or ".").expanduser().absolute()
     return build_from(
-        entities,
+        with_descriptions(entities, descriptions),
         Path(out).expanduser().absolute(),
         recipes=recipes_for(text_encoder, clip, root),
         image_root=root,
+        descriptions=descriptions,
         overwrite=overwrite,
         total=total,
         show_progress=show_progress,
@@ -91,6 +96,7 @@ def build_from(
     *,
     recipes: "Sequence[Recipe]",
     image_root: Path,
+    descriptions: str,
     overwrite: bool,
     total: int | None,
     show_progress: bool,
@@ -99,7 +105,9 @@ def build_from(
 ) -> DweKnowledgeBase:
     """Build a KB, see `build_kb`.
 
+    entities (Iterable[Entity]): with as much of their descriptions as is kept.
     recipes (Sequence[Recipe]): how its vectors are made.
+    descriptions (str): how much of them that is.
     take_over (bool): use vectors that the KB at `out` has.
     lock (bool): False if the caller holds the lock of the KB at `out`.
     """
@@ -123,7 +131,10 @@ def build_from(
                 delay=BAR_DELAY,
                 disable=not show_progress,
             ) as progress:
-                _write(entities, draft, out, image_root, generation, progress)
+                further = {"image_root": str(image_root)}
+                if descriptions != FULL:
+                    further[META_KEY] = descriptions
+                _write(entities, draft, out, further, generation, progress)
             if recipes:
                 donors = [*abandoned, *([out] if take_over and out.exists() else [])]
                 with Revision(draft, lock=False) as revision:
@@ -148,11 +159,14 @@ def _write(
     entities: Iterable[Entity],
     draft: Path,
     out: Path,
-    image_root: Path,
+    further: dict[str, Any],
     name: str,
     progress: Any,
 ) -> None:
-    """Write a KB without vectors."""
+    """Write a KB without vectors.
+
+    further (dict[str, Any]): more entries of its meta.
+    """
     database = new_database(name)
     with StoreWriter(draft / database, create=True) as store:
         generation = GenerationWriter(draft, name)
@@ -175,7 +189,7 @@ def _write(
             **(counts or {}),
             "counted_rows": store.n_rows,
             "counted_removed": 0,
-            "image_root": str(image_root),
+            **further,
             "vectors": {},
         }
         store.commit(Version(1, name, meta), file_records(draft, name, {}))

@@ -94,7 +94,10 @@ _KNOWN = {"id", "title", "description", "aliases", "prior", "images", "url"}
 
 
 def entity_text(entity: Entity) -> str:
-    """RETURNS (str): what text encoders read of an entity."""
+    """RETURNS (str): what text encoders read of an entity: title and description, or
+    the title alone where the description is no more than that."""
+    if entity.description == entity.title:
+        return entity.title
     return f"{entity.title}. {entity.description}"
 
 

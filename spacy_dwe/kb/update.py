@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..errors import DweError, Errors, Warnings
 from ..images import resolve
 from .build import build_from
+from .descriptions import kept_by, with_descriptions
 from .entity import Entity
 from .knowledge_base import DweKnowledgeBase
 from .lock import writer_lock
@@ -231,6 +232,7 @@ def rebuild_kb(
             folder,
             recipes=recipes,
             image_root=root,
+            descriptions=kept_by(meta),
             overwrite=True,
             total=meta["entities"],
             show_progress=show_progress,
@@ -284,6 +286,7 @@ def _add_all(
         total=total, unit=" entities", delay=BAR_DELAY, disable=not show_progress
     ) as progress:
         first_row = revision.store.n_rows
+        entities = with_descriptions(entities, kept_by(revision.last.meta))
         for batch in batches(entities, BATCH):
             _add(revision, changes, batch, on_conflict, first_row)
             progress.update(len(batch))

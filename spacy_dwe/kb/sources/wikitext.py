@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ...errors import DweError, Errors
+from ..sentences import SENTENCE_END
 
 _LONGEST_ANCHOR = 100
 """Characters. What is longer is no name."""
@@ -305,18 +306,12 @@ def _tidied(text: str) -> str:
     return _BEFORE_MARK.sub(r"\1", text).strip(" ,;")
 
 
-# A full stop after one or two letters is most often that of an abbreviation.
-_SENTENCE_END = re.compile(
-    r"""(?<=[\w)\]"”’»%]{3})[.!?…।]+["'”’»)\]]*(?=\s)|[。！？]+[”」』）]*"""
-)
-
-
 def cut(text: str, length: int) -> str:
     """RETURNS (str): at most so many characters, whole sentences if there is one."""
     if len(text) <= length:
         return text
     end = 0
-    for match in _SENTENCE_END.finditer(text, 0, length + 1):
+    for match in SENTENCE_END.finditer(text, 0, length + 1):
         if match.end() <= length:
             end = match.end()
     if end:
