@@ -403,8 +403,8 @@ class Errors:
     )
     E272 = "[DWE-E272] {path} has no variant {name!r}: there are {known}"
     E273 = (
-        "[DWE-E273] {n} of {total} runs failed: {names}. {folder}/VARIANT/SEED.log says "
-        "why; the same command does the rest"
+        "[DWE-E273] {n} of {total} runs failed: {names}. {folder}/VARIANT/SEED.log "
+        "says why; the same command does the rest"
     )
     E274 = (
         "[DWE-E274] Another study is writing to {path}: wait for it, or name another "

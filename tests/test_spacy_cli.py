@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+import srsly
 from spacy.cli import app
 from spacy.cli.train import train as train_function
 from spacy.tokens import DocBin
@@ -18,6 +19,7 @@ from spacy_dwe.errors import DweError
 CONFIGS = Path(__file__).parent.parent / "configs"
 CONTINUE = CONFIGS / "continue.cfg"
 SHIPPED = sorted(path.name for path in CONFIGS.glob("*.cfg") if path != CONTINUE)
+WORKFLOWS = sorted(srsly.read_yaml(CONFIGS.parent / "project.yml")["workflows"])
 
 
 def run(*arguments):
@@ -248,7 +250,7 @@ def test_a_function_of_spacy_raises_the_error():
         train_function(CONFIGS / "default.cfg")
 
 
-@pytest.mark.parametrize("workflow", ["all", "richpedia", "wikimel", "wikidiverse"])
+@pytest.mark.parametrize("workflow", WORKFLOWS)
 def test_every_workflow_of_the_project_can_be_read(workflow):
     """Variables may break what holds them: only a run interpolates them."""
     printed = succeed(

@@ -15,6 +15,7 @@ from .link import link_cli
 from .look import look_cli
 from .report import report_cli
 from .sample import sample_cli
+from .study import study_cli
 
 # What a command does not know itself are overrides of the config, as in spaCy.
 OVERRIDES: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -32,6 +33,7 @@ for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
     ("compare", compare_cli, {}),
+    ("study", study_cli, OVERRIDES),
     ("convert", convert_cli, {}),
     ("account", account_cli, {}),
     ("report", report_cli, {}),

@@ -2,7 +2,7 @@
 how well one network does.
 
 Runs of several seeds read the same documents. So a draw has seeds and documents, both
-drawn with replacement, and the drawn documents are the same for all drawn seeds: what is
+drawn with replacement, and the documents are the same for all of its seeds: what is
 hard in a document does not average out by training again. Two ways of training are
 compared within each draw.
 """

@@ -36,7 +36,7 @@ _VARIABLES = {
     SOFT: "--bar",
     ORANGE: "--contrast",
 }
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spacy-dwe",
     "font.family": "sans-serif",
@@ -197,7 +197,7 @@ def _axes(
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings: Any = {**matplotlib.rcParamsDefault, **_STYLE}
+    settings: Any = {**matplotlib.rcParamsDefault, **STYLE}
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         figure.patch.set_alpha(0)

@@ -135,7 +135,9 @@ def read_config(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
         config = load_config(path, overrides=dict(overrides), interpolate=True)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise DweError(Errors.E233.format(path=path, what="config", reason=reason)) from None
+        raise DweError(
+            Errors.E233.format(path=path, what="config", reason=reason)
+        ) from None
     return json.loads(json.dumps(config))
 
 

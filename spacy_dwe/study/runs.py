@@ -143,9 +143,7 @@ def _do(
         else:
             model = RunFolder(folder.out, variant.model, folder.seed).model
             if not model.exists():
-                raise DweError(
-                    Errors.E277.format(name=variant.model, seed=folder.seed)
-                )
+                raise DweError(Errors.E277.format(name=variant.model, seed=folder.seed))
             test_settings = variant.settings
         trained = time.monotonic()
         _evaluate(study, variant, model, test_settings, draft, folder.out, seen)
@@ -187,6 +185,7 @@ def _train(
         config = load_config(study.config, overrides=overrides, interpolate=False)
     setup_gpu(options.gpu_id, silent=True)
     checkpoints = draft / "checkpoints"
+    checkpoints.mkdir()
     with (draft / records.LOG).open("w", encoding="utf-8") as log:
         nlp = init_nlp(config, use_gpu=options.gpu_id)
         train(nlp, checkpoints, use_gpu=options.gpu_id, stdout=log, stderr=log)

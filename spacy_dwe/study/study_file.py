@@ -138,7 +138,9 @@ def read_study(path: str | Path, variables: Mapping[str, Any] | None = None) -> 
     unknown = sorted((variables or {}).keys() - own.keys())
     if unknown:
         known = ", ".join(own) or "none"
-        raise _wrong(path, f"it has no variable {unknown[0]}, its variables are {known}")
+        raise _wrong(
+            path, f"it has no variable {unknown[0]}, its variables are {known}"
+        )
     values = {**own, **(variables or {})}
     return _Reader(path)({key: _filled(data[key], values, path) for key in data})
 
@@ -228,7 +230,9 @@ class _Reader:
         for key in settings:
             if "." not in key:
                 self.fail(f"{name} sets {key!r}, which is no dotted name of a setting")
-        return Variant(name, str(data.get("question", "")), against, kb, settings, model)
+        return Variant(
+            name, str(data.get("question", "")), against, kb, settings, model
+        )
 
     def object(
         self, data: Mapping[str, Any], key: str, required: bool = False
