@@ -8,8 +8,8 @@ compared within each draw.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
+from math import hypot, sqrt
 
 import numpy as np
 
@@ -43,8 +43,6 @@ class Estimate:
     error (float): standard error, of seeds and documents together.
     seed_error (float | None): the part of it that is the seeds'; None with one seed.
     p (float | None): two-sided, of a difference.
-    detectable (float | None): smallest true difference that such data would show, at
-        5 %, four times out of five.
     """
 
     value: float
@@ -53,7 +51,20 @@ class Estimate:
     error: float
     seed_error: float | None
     p: float | None = None
-    detectable: float | None = None
+
+    @property
+    def freedom(self) -> float:
+        """RETURNS (float): degrees of freedom of the error, by Satterthwaite (1946):
+        few seeds say little about how seeds differ."""
+        if not self.seed_error:
+            return np.inf
+        return (len(self.by_seed) - 1) * (self.error / self.seed_error) ** 4
+
+    def detectable(self, alpha: float = 1 - LEVEL) -> float:
+        """RETURNS (float): smallest true difference that such data would show, at a
+        two-sided level of alpha, four times out of five."""
+        levels = t_quantiles([1 - alpha / 2, POWER], self.freedom)
+        return float(levels.sum() * self.error)
 
 
 def mean_over_seeds(
@@ -65,7 +76,7 @@ def mean_over_seeds(
     """
     if not (runs.bottoms.sum(axis=1) > 0).all():
         return None
-    return _estimate([(runs, 1)], draws, seed)[0]
+    return _estimate([(runs, 1)], draws, seed)
 
 
 def difference_over_seeds(
@@ -84,19 +95,9 @@ def difference_over_seeds(
     for runs in (left, right):
         if not (runs.bottoms.sum(axis=1) > 0).all():
             return None
-    estimate, freedom = _estimate([(left, 1), (right, -1)], draws, seed)
+    estimate = _estimate([(left, 1), (right, -1)], draws, seed)
     spread = estimate.seed_error or 0.0
-    p = _randomisation_p(left, right, spread, draws, seed)
-    levels = t_quantiles([1 - (1 - LEVEL) / 2, POWER], freedom)
-    return Estimate(
-        value=estimate.value,
-        interval=estimate.interval,
-        by_seed=estimate.by_seed,
-        error=estimate.error,
-        seed_error=estimate.seed_error,
-        p=p,
-        detectable=float(levels.sum() * estimate.error),
-    )
+    return replace(estimate, p=_randomisation_p(left, right, spread, draws, seed))
 
 
 def t_quantiles(levels: Sequence[float], freedom: float) -> np.ndarray:
@@ -109,19 +110,17 @@ def t_quantiles(levels: Sequence[float], freedom: float) -> np.ndarray:
     # With t = √f tan θ, the density is that of cos θ to the power of f - 1.
     freedom = min(freedom, 1e6)
     widest = min(np.pi / 2, 40 / sqrt(freedom))
-    angles = np.linspace(-widest, widest, 200_001)[1:-1]
+    angles = np.linspace(-widest, widest, 20_001)
     mass = np.cos(angles) ** (freedom - 1)
-    below = np.cumsum(mass) - mass / 2
-    return sqrt(freedom) * np.tan(np.interp(levels, below / mass.sum(), angles))
+    below = np.cumsum((mass[1:] + mass[:-1]) / 2, dtype=np.float64)
+    below = np.concatenate([[0.0], below]) / below[-1]
+    return sqrt(freedom) * np.tan(np.interp(levels, below, angles))
 
 
-def _estimate(
-    sides: Sequence[tuple[Ratios, int]], draws: int, seed: int
-) -> tuple[Estimate, float]:
-    """RETURNS (tuple): sum of the sides by their signs, and the degrees of freedom of
-    its error."""
+def _estimate(sides: Sequence[tuple[Ratios, int]], draws: int, seed: int) -> Estimate:
+    """RETURNS (Estimate): of the sum of the sides by their signs."""
     by_seed = np.sum([sign * runs.by_seed for runs, sign in sides], axis=0)
-    n_seeds, value = len(by_seed), float(by_seed.mean())
+    value = float(by_seed.mean())
     drawn = _document_draws(sides, draws, seed)
     over_documents = drawn.mean(axis=0)
     document_error = float(np.nanstd(over_documents))
@@ -129,18 +128,19 @@ def _estimate(
     deviations = over_documents - value
     if seed_error:
         deviations += _seed_draws(drawn, by_seed, seed_error, seed)
-    error, freedom = document_error, np.inf
-    if seed_error:
-        error = sqrt(document_error**2 + seed_error**2)
-        # Satterthwaite (1946): few seeds say little about how seeds differ.
-        freedom = (n_seeds - 1) * (error / seed_error) ** 4
-    tail = (1 - LEVEL) / 2
-    few = t_quantiles([1 - tail], freedom) / t_quantiles([1 - tail], np.inf)
-    low, high = value + few * np.nanquantile(deviations, [tail, 1 - tail])
     estimate = Estimate(
-        value, (float(low), float(high)), by_seed.tolist(), error, seed_error
+        value,
+        (value, value),
+        by_seed.tolist(),
+        error=hypot(document_error, seed_error or 0.0),
+        seed_error=seed_error,
     )
-    return estimate, freedom
+    tail = (1 - LEVEL) / 2
+    few, many = (
+        t_quantiles([1 - tail], freedom)[0] for freedom in (estimate.freedom, np.inf)
+    )
+    low, high = value + few / many * np.nanquantile(deviations, [tail, 1 - tail])
+    return replace(estimate, interval=(float(low), float(high)))
 
 
 def _document_draws(

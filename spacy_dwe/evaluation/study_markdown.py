@@ -43,7 +43,7 @@ def _notes(table: StudyTable, failed: Mapping[str, str]) -> Iterator[str]:
         f"{table.draws:,} draws of seeds and documents, paired in differences, the "
         "wider the fewer seeds there are. p by randomisation, Holm's correction over "
         f"all {len(table.differences):,} differences. Detectable is the smallest "
-        "difference that such data would show four times out of five. What is not "
+        "difference that this table would show four times out of five. What is not "
         "significant is not shown; that does not say that there is no difference."
     )
     if min(n_seeds, default=FEW_SEEDS) < FEW_SEEDS:
@@ -90,7 +90,7 @@ def _differences(cells: Sequence[Cell]) -> Iterator[str]:
 def difference_row(cell: Cell) -> list[str]:
     """RETURNS (list[str]): a difference under `HEADS`."""
     estimate = cell.estimate
-    assert estimate.p is not None and estimate.detectable is not None
+    assert estimate.p is not None and cell.detectable is not None
     assert cell.p_holm is not None and cell.verdict is not None
     return [
         cell.name,
@@ -102,7 +102,7 @@ def difference_row(cell: Cell) -> list[str]:
         _interval(cell, sign="+"),
         f"{estimate.p:.4f}",
         f"{cell.p_holm:.4f}",
-        f"{100 * estimate.detectable:.2f}",
+        f"{100 * cell.detectable:.2f}",
         cell.verdict,
     ]
 

@@ -52,7 +52,7 @@ def write_study_plot(path: Path, title: str, table: StudyTable) -> None:
             label.set_color(INK)
             label.set_fontweight("bold" if isinstance(line, str) else "normal")
         figure.legend(
-            handles=_legend(), loc="outside lower center", ncols=5, fontsize="small"
+            handles=_legend(), loc="outside lower center", ncols=6, fontsize="small"
         )
         with replacing(path) as draft:
             figure.savefig(
@@ -119,7 +119,7 @@ def _draw_cell(axis: Any, place: int, cell: Cell) -> None:
         markersize=6,
         zorder=3,
     )
-    detectable = 100 * (estimate.detectable or 0.0)
+    detectable = 100 * (cell.detectable or 0.0)
     if detectable and cell.verdict == "not shown":
         axis.plot(
             [-detectable, detectable],

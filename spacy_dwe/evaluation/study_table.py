@@ -11,7 +11,7 @@ from .bootstrap import DRAWS, document_index
 from .nested import Estimate, Ratios, difference_over_seeds, mean_over_seeds
 from .outcomes import Outcome
 from .ranking import NIL_F1, mention_keys, ratio_terms
-from .significance import holm, verdict_of
+from .significance import ALPHA, holm, verdict_of
 
 ALL, SEEN, UNSEEN = "all", "gold:seen", "gold:unseen"
 """Parts of the mentions beside the data's own groups: all of them, and those whose gold
@@ -46,6 +46,8 @@ class Cell:
     against (str | None): None for the metric itself.
     seeds (list[int]): those that count: both variants have them.
     p_holm (float | None): p corrected for all differences of the table (Holm, 1979).
+    detectable (float | None): smallest true difference that this table would show four
+        times out of five: at the level of Holm's first step.
     verdict (str | None): "better", "worse", or "not shown".
     """
 
@@ -59,12 +61,14 @@ class Cell:
     seeds: list[int]
     estimate: Estimate
     p_holm: float | None = None
+    detectable: float | None = None
     verdict: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): the fields, those of the estimate among them."""
         data = asdict(self)
-        return {**data, **data.pop("estimate")}
+        estimate = data.pop("estimate")
+        return {**data, **estimate, "interval": list(estimate["interval"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,11 @@ def _judged(differences: list[Cell]) -> list[Cell]:
     p_values = [cell.estimate.p for cell in differences]
     corrected = holm([p for p in p_values if p is not None])
     return [
-        replace(cell, p_holm=p, verdict=verdict_of(cell.estimate.value, p))
+        replace(
+            cell,
+            p_holm=p,
+            detectable=cell.estimate.detectable(ALPHA / len(differences)),
+            verdict=verdict_of(cell.estimate.value, p),
+        )
         for cell, p in zip(differences, corrected)
     ]
