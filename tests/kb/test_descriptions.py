@@ -34,8 +34,8 @@ KEPT = {
     [
         ("One here. Two there.", "One here."),
         (
-            "A. B. Smith (1960. So they say.) wrote it! Then more.",
-            "A. B. Smith (1960. So they say.) wrote it!",
+            "A. B. Smith (1960. So they say.) wrote that! Then more.",
+            "A. B. Smith (1960. So they say.) wrote that!",
         ),
         (
             "It measures 1.5 m. in the U.S. and more",
