@@ -121,7 +121,8 @@ def study_runs(
         _check_draws(table)
     record = _write(study, out, table, runs.failed, plot, numbers)
     _print(msg, table)
-    for name in ("study.json", "study.md", *(["study.png"] if plot else [])):
+    drawn = ["study.png"] if plot and table.differences else []
+    for name in ("study.json", "study.md", *drawn):
         msg.good(f"Wrote {out / name}")
     if runs.failed:
         raise _failed(runs, out)
@@ -197,9 +198,11 @@ def _write(
 
 
 def _print(msg: Any, table: "StudyTable") -> None:
+    """Differences over all mentions; those of parts are in the files."""
     from ..evaluation.study_markdown import HEADS, difference_row
+    from ..evaluation.study_table import ALL
 
-    rows = [difference_row(cell) for cell in table.differences]
+    rows = [difference_row(cell) for cell in table.differences if cell.part == ALL]
     if rows:
         aligns = tuple("llll" + "r" * 6 + "l")
         msg.table(rows, header=HEADS, divider=True, aligns=aligns)
