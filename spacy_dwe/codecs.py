@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .given_boxes import GivenBox
 from .images import ImageRef
 
 CODEC = "spacy-dwe"
@@ -39,7 +40,8 @@ class KBCandidate:
 def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
     """srsly's encoder hook: ImageRef and KBCandidate to plain data."""
     if isinstance(obj, ImageRef):
-        return {IMAGE_KEY: [obj.path, obj.data, obj.sha256]}
+        boxes = [[box.row for box in obj.boxes]] if obj.boxes else []
+        return {IMAGE_KEY: [obj.path, obj.data, obj.sha256, *boxes]}
     if isinstance(obj, KBCandidate):
         scores = {name: float(score) for name, score in obj.scores.items()}
         entity = [obj.id, obj.title, obj.description]
@@ -52,7 +54,9 @@ def decode_msgpack(obj: Any, chain: Chain = None) -> Any:
     """srsly's decoder hook: the inverse of `encode_msgpack`. Who reads such values can
     also ask the Doc for them: it has the extension attributes from then on."""
     if IMAGE_KEY in obj:
-        value: ImageRef | KBCandidate = ImageRef(*obj[IMAGE_KEY])
+        path, data, sha256, *boxes = obj[IMAGE_KEY]
+        given = tuple(GivenBox(*box) for rows in boxes for box in rows)
+        value: ImageRef | KBCandidate = ImageRef(path, data, sha256, given)
     elif CANDIDATE_KEY in obj:
         # Some files hold candidates that do not say how they were found.
         id, title, description, probability, scores, *found_by = obj[CANDIDATE_KEY]

@@ -239,6 +239,16 @@ class Errors:
     E434 = "[DWE-E434] {left} and {right} cannot be compared: {reason}"
     E435 = '[DWE-E435] NIF needs rdflib: pip install "spacy-dwe[evaluation]"'
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
+    E440 = (
+        "[DWE-E440] The linker {name} looks for no objects, faces or scenes: set "
+        '[components.{name}.visual] @misc = "spacy-dwe.VisualExtractor.v1" with a '
+        "block for each of them"
+    )
+    E441 = (
+        "[DWE-E441] Objects, faces and scenes are found by CLIP, and the KB {kb} has "
+        "no vectors of any: build it with `python -m spacy dwe kb build … --clip`, or "
+        "set visual = null"
+    )
     E460 = (
         "[DWE-E460] The evaluation has mentions of document {doc}, which is not among "
         "the documents given: pass those that were evaluated"
@@ -288,8 +298,8 @@ class Errors:
     E207 = "[DWE-E207] {path} is no face detector that OpenCV can load: {reason}"
     E208 = "[DWE-E208] torchvision has no detector {name!r}: use one of {known}"
     E209 = (
-        "[DWE-E209] {box!r} is no box on {name}: give a list of (left, top, right, "
-        "bottom) in pixels"
+        "[DWE-E209] {box!r} is no box on {name}: give a list of [left, top, right, "
+        'bottom] or [left, top, right, bottom, "label"], in pixels'
     )
     E210 = (
         "[DWE-E210] No weights named for the CLIP model {model!r}: pass pretrained "
@@ -495,6 +505,10 @@ class Errors:
 
 class Warnings:
     W001 = "[DWE-W001] {image} of {doc} cannot be read and is ignored: {reason}"
+    W150 = (
+        "[DWE-W150] {n} of {of} boxes on {image} of {doc} are left out: too small, "
+        "doubled, beside the picture, or more than max_regions"
+    )
     W201 = "[DWE-W201] {image} is left out: {reason}"
     W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
     W130 = "[DWE-W130] {path}, line {line} is left out: {reason}"

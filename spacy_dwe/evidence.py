@@ -4,25 +4,29 @@ Of the modules below the component only this one knows the KB, the encoders and 
 layout of features together; the network sees tensors alone.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from .errors import DweError, Errors, Warnings
-from .images import ImageRef, content_hash, decode, read_bytes
+from .errors import DweError, Errors
 from .mentions import Mention
 from .model.channels import FeatureLayout
 from .model.scoring import pair_cosines
+from .picture_evidence import (
+    NO_MASK,
+    NO_PICTURES,
+    NO_VECTORS,
+    PictureEvidence,
+    Pictures,
+)
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from .encoders.base import MentionFeatures
     from .encoders.cache import FeatureCache
     from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
+    from .encoders.visual import VisualExtractor
     from .kb.candidates import CandidateGenerator, Candidates
     from .kb.knowledge_base import DweKnowledgeBase
     from .kb.vectors import VectorSet
@@ -36,9 +40,6 @@ MAX_PAIRS = 1 << 17
 ranked."""
 
 TINY = 1e-6
-
-NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
-NO_MASK = np.zeros(0, dtype=bool)
 
 DESCRIPTIONS = "description@text"
 DESCRIPTIONS_IN_CLIP = "description@clip"
@@ -59,12 +60,8 @@ class PreparedMention:
     described (np.ndarray): candidates with a description. Shape: (n_candidates,), bool
     text (MentionFeatures | None): what the text encoder says, if it was asked.
     pictures (np.ndarray): unit vectors of its pictures. Shape: (n_pictures, dim)
-    objects (np.ndarray): unit vectors of image regions; none = the pictures are the
-        regions. Shape: (n_slots, dim)
-    faces (np.ndarray): unit vectors of the phrases that describe the regions' faces,
-        if anything looked for faces. Shape: (n_slots, dim)
-    face_mask (np.ndarray): regions with a face. Shape: (n_slots,), bool
-    scenes (np.ndarray): unit vectors of scene attributes. Shape: (n_attributes, dim)
+    objects, faces, face_mask, scenes (np.ndarray): what was found on them, see
+        `Pictures`.
     sentence (str): what it stands in; mentions of the same one are told by it.
     """
 
@@ -140,7 +137,10 @@ class Evidence:
     use_images (bool): False leaves all pictures unread.
     strict_images (bool): an unreadable picture is an error, not a warning.
     fetch_urls (bool): download pictures given by URL.
+    visual (VisualExtractor | None): what to look for on pictures; the dwe channel
+        reads it.
     device (str): torch device for what generators of candidates compute.
+    RAISES (DweError): there is something to look for, and no CLIP to do it with.
     """
 
     def __init__(
@@ -155,8 +155,11 @@ class Evidence:
         use_images: bool,
         strict_images: bool,
         fetch_urls: bool = False,
+        visual: "VisualExtractor | None" = None,
         device: str = "cpu",
     ) -> None:
+        if visual is not None and use_images and clip is None:
+            raise DweError(Errors.E441.format(kb=kb.path))
         self.kb = kb
         self.text_encoder = text_encoder
         self.clip = clip
@@ -171,6 +174,8 @@ class Evidence:
         needs = {*channels}
         self.reads_text = text_encoder is not None and bool({"text", "dwe"} & needs)
         self.reads_images = self.use_images and bool({"image", "dwe"} & needs)
+        self.visual = visual
+        self.uses_visual = visual is not None and "dwe" in self.channels
         self._checked: set[str] = set()
 
     def prepare(
@@ -248,7 +253,8 @@ class Evidence:
             elif channel == "text":
                 self._fill_text(texts, candidates, features, present, columns)
             elif channel == "image":
-                self._fill_image(pictures, candidates, features, present, columns)
+                vectors = [own.vectors for own in pictures]
+                self._fill_image(vectors, candidates, features, present, columns)
         features[~present] = 0.0
         described = self.kb.described(candidates.rows)
         bounds = zip(candidates.offsets, candidates.offsets[1:])
@@ -260,7 +266,11 @@ class Evidence:
                 present=present[first:last],
                 described=described[first:last],
                 text=None if texts is None else texts[index],
-                pictures=pictures[index],
+                pictures=pictures[index].vectors,
+                objects=pictures[index].objects,
+                faces=pictures[index].faces,
+                face_mask=pictures[index].face_mask,
+                scenes=pictures[index].scenes,
                 sentence=mentions[index].context,
             )
             for index, (first, last) in enumerate(bounds)
@@ -273,26 +283,24 @@ class Evidence:
         self._check(self.text_encoder, CLIP_SETS if in_clip else [DESCRIPTIONS])
         return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
 
-    def _pictures(self, mentions: Sequence[Mention]) -> list[np.ndarray]:
+    def _pictures(self, mentions: Sequence[Mention]) -> list[Pictures]:
         pictured = self.reads_images and any(mention.images for mention in mentions)
         if self.clip is None or not pictured:
-            return [np.zeros((0, 0), dtype=np.float32)] * len(mentions)
+            return [NO_PICTURES] * len(mentions)
         self._check(self.clip, CLIP_SETS)
-        loaded: dict[ImageRef, tuple[str, bytes] | None] = {}
-        for mention in mentions:
-            for ref in mention.images:
-                if ref not in loaded:
-                    loaded[ref] = self._read(ref, mention)
-        hashed = {item[0]: item[1] for item in loaded.values() if item is not None}
-        vectors = self._encode_pictures(self.clip, hashed, mentions, loaded)
-        out = []
-        for mention in mentions:
-            items = [loaded[ref] for ref in mention.images]
-            own = [vectors[item[0]] for item in items if item and item[0] in vectors]
-            out.append(
-                np.stack(own) if own else np.zeros((0, self.clip.dim), np.float32)
-            )
-        return out
+        return self.pictures(self.visual if self.uses_visual else None).of(mentions)
+
+    def pictures(self, visual: "VisualExtractor | None") -> PictureEvidence:
+        """RETURNS (PictureEvidence): reads pictures as the settings say, and looks for
+        what `visual` finds."""
+        assert self.clip is not None, "checked when made"
+        return PictureEvidence(
+            self.clip,
+            self.cache,
+            visual=visual,
+            strict=self.strict_images,
+            fetch_urls=self.fetch_urls,
+        )
 
     def _check(self, encoder: "LazyTextEncoder", names: Sequence[str]) -> None:
         """Refuse vectors of another encoder: their cosines would be noise."""
@@ -308,49 +316,6 @@ class Evidence:
                     )
                 )
             self._checked.add(name)
-
-    def _read(self, ref: ImageRef, mention: Mention) -> tuple[str, bytes] | None:
-        try:
-            data = read_bytes(ref, fetch_urls=self.fetch_urls)
-        except DweError as error:
-            self._unreadable(ref, mention, error)
-            return None
-        return ref.sha256 or content_hash(data), data
-
-    def _encode_pictures(
-        self,
-        clip: "LazyClipEncoder",
-        hashed: dict[str, bytes],
-        mentions: Sequence[Mention],
-        loaded: dict[ImageRef, tuple[str, bytes] | None],
-    ) -> dict[str, np.ndarray]:
-        """Encode each distinct picture once, leaving out what cannot be decoded."""
-        owners: dict[str, tuple[ImageRef, Mention]] = {}
-        for mention in mentions:
-            for ref in mention.images:
-                item = loaded[ref]
-                if item is not None:
-                    owners.setdefault(item[0], (ref, mention))
-
-        def open_picture(key: str) -> "Image | None":
-            ref, mention = owners[key]
-            try:
-                return decode(hashed[key], ref.name)
-            except DweError as error:
-                self._unreadable(ref, mention, error)
-                return None
-
-        return self.cache.pictures(clip, list(hashed), open_picture)
-
-    def _unreadable(self, ref: ImageRef, mention: Mention, error: DweError) -> None:
-        if self.strict_images:
-            raise DweError(
-                Errors.E504.format(doc=mention.doc_name, reason=error)
-            ) from None
-        warnings.warn(
-            Warnings.W001.format(image=ref.name, doc=mention.doc_name, reason=error),
-            stacklevel=2,
-        )
 
     def _fill_text(
         self,

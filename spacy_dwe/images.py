@@ -7,12 +7,13 @@ exist between `decode` and the encoder. Equal pictures have equal `content_hash`
 import hashlib
 import io
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DweError, Errors
+from .given_boxes import GivenBox, given_boxes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,11 +35,13 @@ class ImageRef:
     path (str | None): file path, or http(s) URL.
     data (bytes | None): the encoded picture; exactly one of path and data is set.
     sha256 (str | None): content hash; always known for data.
+    boxes (tuple[GivenBox, ...]): what to look at on it, if somebody said.
     """
 
     path: str | None = None
     data: bytes | None = None
     sha256: str | None = None
+    boxes: tuple[GivenBox, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
@@ -56,18 +59,29 @@ class ImageRef:
         return self.path is not None and self.path.lower().startswith(URL_SCHEMES)
 
 
-def image_refs(value: Any) -> tuple[ImageRef, ...]:
-    """References to one picture or to several. Nothing is opened or checked here.
+def image_refs(value: Any, owner: str = "") -> tuple[ImageRef, ...]:
+    """References to one picture or to several. Nothing is opened here.
 
-    value (Any): path (str or Path), URL, encoded bytes, PIL image, ImageRef, a list or
-        tuple of these; None means no picture.
+    value (Any): path (str or Path), URL, encoded bytes, PIL image, ImageRef, a mapping
+        of "path" or "data" to one of these and of "boxes" to a list as of
+        `given_boxes`; a list or tuple of these; None means no picture.
+    owner (str): what an error calls the document.
     RETURNS (tuple[ImageRef, ...]): the references, in order.
+    RAISES (DweError): one is none of these, or has a box that is none.
     """
     if value is None:
         return ()
     if isinstance(value, (list, tuple)):
-        return tuple(_image_ref(item) for item in value)
-    return (_image_ref(value),)
+        return tuple(_image_ref(item, owner) for item in value)
+    return (_image_ref(value, owner),)
+
+
+def image_entry(ref: ImageRef) -> str | dict[str, Any] | None:
+    """RETURNS (str | dict[str, Any] | None): a picture's entry in documents.jsonl, its
+    path or an object with path and boxes; None for encoded bytes."""
+    if ref.path is None or not ref.boxes:
+        return ref.path
+    return {"path": ref.path, "boxes": [box.row for box in ref.boxes]}
 
 
 def read_bytes(ref: ImageRef, *, fetch_urls: bool = False) -> bytes:
@@ -143,20 +157,29 @@ def load(ref: ImageRef, *, fetch_urls: bool = False) -> tuple[str, "Image"]:
     return ref.sha256 or content_hash(data), decode(data, ref.name)
 
 
-def resolve(paths: Iterable[str], root: str | Path | None) -> tuple[ImageRef, ...]:
+def resolve(
+    pictures: Iterable[str | ImageRef], root: str | Path | None
+) -> tuple[ImageRef, ...]:
     """References for the picture names of a file; relative ones start at `root`."""
     refs = []
-    for path in paths:
-        ref = ImageRef(path=path)
-        if root is not None and not ref.is_url:
-            ref = ImageRef(path=str(Path(root) / path))
+    for picture in pictures:
+        ref = ImageRef(path=picture) if isinstance(picture, str) else picture
+        if root is not None and ref.path is not None and not ref.is_url:
+            ref = replace(ref, path=str(Path(root) / ref.path))
         refs.append(ref)
     return tuple(refs)
 
 
-def _image_ref(value: Any) -> ImageRef:
+def _image_ref(value: Any, owner: str) -> ImageRef:
     if isinstance(value, ImageRef):
         return value
+    if isinstance(value, Mapping):
+        named = [value[key] for key in ("path", "data") if value.get(key) is not None]
+        if len(named) != 1 or isinstance(named[0], Mapping):
+            raise DweError(Errors.E200.format(value=f"an object {dict(value)!r:.60}"))
+        ref = _image_ref(named[0], owner)
+        name = f"{ref.name} of {owner}" if owner else ref.name
+        return replace(ref, boxes=given_boxes(value.get("boxes"), name))
     if isinstance(value, (str, os.PathLike)):
         path = os.fspath(value)
         if isinstance(path, bytes) or not path:

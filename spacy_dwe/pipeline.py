@@ -1,6 +1,6 @@
 """The `dwe_linker` component: doc.ents and doc._.images in, ent.kb_id_ out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import isfinite
 from pathlib import Path
@@ -24,7 +24,7 @@ from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
 from .model.spec import VISION
-from .tokens import NIL
+from .tokens import NIL, document_name
 from .training.checkpoint import OPTIMIZER_FILE, read_optimizer, write_optimizer
 from .training.clock import TrainingClock
 from .training.first_look import FirstLook, warn_of_golds
@@ -34,8 +34,11 @@ from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
+    from .encoders.findings import VisualEvidence
     from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
+    from .encoders.visual import VisualExtractor
     from .evidence import Evidence, PreparedMention
+    from .images import ImageRef
     from .kb.candidates import CandidateGenerator, Candidates
     from .kb.knowledge_base import DweKnowledgeBase
     from .model.network import LinkingBatch
@@ -63,6 +66,7 @@ device = "auto"
 feature_cache = null
 clip = null
 text_encoder = null
+visual = null
 generate_candidates = {"@misc": "spacy-dwe.NameCandidates.v1"}
 scorer = {"@scorers": "spacy-dwe.LinkerScorer.v1"}
 
@@ -104,6 +108,7 @@ def make_dwe_linker(
     feature_cache: str | None,
     clip: Any | None,
     text_encoder: Any | None,
+    visual: Any | None,
     generate_candidates: Callable,
     scorer: Callable | None,
 ) -> "DweLinker":
@@ -129,6 +134,8 @@ def make_dwe_linker(
         variable DWE_FEATURE_CACHE names, else memory alone.
     clip (ClipEncoder | None): None = the one the KB was built with.
     text_encoder (TextEncoder | None): None = the one the KB was built with.
+    visual (VisualExtractor | None): objects, faces and scenes to look for on pictures,
+        for the dwe channel; None = it reads pictures as a whole.
     generate_candidates (Callable): finds candidates, `CandidateGenerator`.
     scorer (Callable | None): scores examples.
     """
@@ -150,6 +157,7 @@ def make_dwe_linker(
         feature_cache=feature_cache,
         clip=clip,
         text_encoder=text_encoder,
+        visual=visual,
         generate_candidates=generate_candidates,
         scorer=scorer,
     )
@@ -182,6 +190,7 @@ class DweLinker(TrainablePipe):
         feature_cache: str | None = None,
         clip: "LazyClipEncoder | None" = None,
         text_encoder: "LazyTextEncoder | None" = None,
+        visual: "VisualExtractor | None" = None,
         generate_candidates: "CandidateGenerator",
         scorer: Callable | None = None,
     ) -> None:
@@ -204,6 +213,7 @@ class DweLinker(TrainablePipe):
         self.overwrite = overwrite
         self.device = device
         self.feature_cache = feature_cache
+        self.visual = visual
         self.generate_candidates = generate_candidates
         self.scorer = scorer
         self._clip = clip
@@ -347,6 +357,7 @@ class DweLinker(TrainablePipe):
             self.use_images,
             self.strict_images,
             self.fetch_urls,
+            self.visual,
             self.generate_candidates,
         )
         if self._evidence is None or self._evidence_settings != settings:
@@ -384,6 +395,7 @@ class DweLinker(TrainablePipe):
             use_images=self.use_images,
             strict_images=self.strict_images,
             fetch_urls=self.fetch_urls,
+            visual=self.visual,
             device=self._device(),
         )
 
@@ -441,6 +453,33 @@ class DweLinker(TrainablePipe):
                 for first in range(0, len(mentions), MENTIONS_AT_A_TIME)
             ]
         )
+
+    def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
+        """What is seen on the pictures of a document and of its entities.
+
+        doc (Doc): need not be linked.
+        RETURNS (list[dict[str, Any]]): for each picture that can be read its name as
+            `image`, its `size`, `regions` and `faces` with a box in pixels and words,
+            and `scenes` with a score; JSON.
+        RAISES (DweError): the linker looks for none of these.
+        """
+        spans = (ent._.images for ent in doc.ents)
+        refs = dict.fromkeys(chain(doc._.images, *spans))
+        seen = self.look(dict.fromkeys(refs, document_name(doc)))
+        return [{"image": ref.name, **found.words()} for ref, found in seen.items()]
+
+    def look(
+        self, pictures: "Mapping[ImageRef, str]"
+    ) -> "dict[ImageRef, VisualEvidence]":
+        """Objects, faces and scenes of pictures.
+
+        pictures (Mapping[ImageRef, str]): what messages call the document of each.
+        RETURNS (dict[ImageRef, VisualEvidence]): of those that can be read.
+        RAISES (DweError): the linker looks for none of these.
+        """
+        if self.visual is None or not self.use_images:
+            raise DweError(Errors.E440.format(name=self.name))
+        return self.evidence.pictures(self.visual).look(pictures)
 
     def _score(
         self,

@@ -1,6 +1,7 @@
 """What spaCy-dwe adds to Doc and Span, and how it survives serialisation.
 
-doc._.images         tuple[ImageRef, ...]; set it to paths, bytes or PIL images
+doc._.images         tuple[ImageRef, ...]; set it to paths, bytes, PIL images, or
+                     {"path": …, "boxes": […]}
 span._.images        the same for one mention: the document's, unless set; () is none
 span._.kb_candidates tuple[KBCandidate, ...], best first, written by the linker
 span._.link_groups   tuple[str, ...], groups an evaluation reports apart
@@ -89,7 +90,7 @@ def _doc_images(doc: Doc) -> tuple[ImageRef, ...]:
 
 
 def _set_doc_images(doc: Doc, value: Any) -> None:
-    doc.user_data[_key(IMAGES)] = image_refs(value)
+    doc.user_data[_key(IMAGES)] = image_refs(value, document_name(doc))
 
 
 def _span_images(span: Span) -> tuple[ImageRef, ...]:
@@ -101,7 +102,7 @@ def _set_span_images(span: Span, value: Any) -> None:
     if value is None:
         span.doc.user_data.pop(key, None)
     else:
-        span.doc.user_data[key] = image_refs(value)
+        span.doc.user_data[key] = image_refs(value, document_name(span.doc))
 
 
 def _candidates(span: Span) -> tuple[KBCandidate, ...]:

@@ -137,8 +137,9 @@ def look(
             leave_out(refs[key].name, error)
             return None
 
-    seen = FeatureCache().sights(extractor, encoder, list(refs), open_picture)
-    found = [(path, seen[key]) for path, key in hashes.items() if key in seen]
+    keys = [(key, ()) for key in refs]
+    seen = FeatureCache().sights(extractor, encoder, keys, open_picture)
+    found = [(path, seen[key, ()]) for path, key in hashes.items() if (key, ()) in seen]
     if not found:
         raise DweError(Errors.E215.format(n=len(paths)))
     return found

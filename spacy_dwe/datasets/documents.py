@@ -16,7 +16,8 @@ from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors
 from ..files import read_json_lines, require_file
-from ..images import ImageRef, resolve
+from ..given_boxes import given_boxes
+from ..images import ImageRef, image_entry, resolve
 from ..tokens import DOCUMENT_ID, NIL
 
 if TYPE_CHECKING:
@@ -240,8 +241,31 @@ def _document(source: Any, line: int, root: str | Path) -> Document:
             _mention(mention, f"mention {number}", text)
             for number, mention in enumerate(mentions, start=1)
         )
-    images = resolve(_strings(source, "images", ""), root)
+    images = resolve(_images(source, str(identifier)), root)
     return Document(str(identifier), text, images, mentions, source)
+
+
+def _images(source: Mapping[str, Any], identifier: str) -> Iterator[ImageRef]:
+    """YIELDS (ImageRef): the pictures of a document, as their file names them."""
+    entries = source.get("images")
+    if entries is None:
+        return
+    if not isinstance(entries, list):
+        raise _Mistake(f'"images" is a list of strings, not {_shown(entries)}')
+    for entry in entries:
+        path, boxes = entry, None
+        if isinstance(entry, dict):
+            path, boxes = entry.get("path"), entry.get("boxes")
+        if not (path and isinstance(path, str)):
+            raise _Mistake(
+                '"images" is a list of strings, or of objects with "path" and "boxes": '
+                f"{_shown(entry)} is neither"
+            )
+        try:
+            given = given_boxes(boxes, f"{path} of document {identifier}")
+        except DweError as error:
+            raise _Mistake(error) from None
+        yield ImageRef(path=path, boxes=given)
 
 
 def _mention(source: Any, name: str, text: str) -> MentionRecord:
@@ -353,10 +377,11 @@ def _object_of(doc: Doc, number: int) -> dict[str, Any]:
     identifier = str(doc.user_data.get(DOCUMENT_ID, number))
     images = []
     for ref in doc._.images:
-        if ref.path is None:
+        entry = image_entry(ref)
+        if entry is None:
             name = f"Document {identifier}"
             raise DweError(Errors.E234.format(doc=name, what="JSONL"))
-        images.append(ref.path)
+        images.append(entry)
     mentions = []
     for ent in doc.ents:
         mention: dict[str, Any] = {"start": ent.start_char, "end": ent.end_char}

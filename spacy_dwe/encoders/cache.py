@@ -7,24 +7,27 @@ one in memory, and one on disk needs no more than `get` and `put`.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from PIL.Image import Image
 
+from ..given_boxes import GivenBox
 from .base import ImageEncoder, MentionFeatures, MentionText, TextEncoder
 from .findings import VisualEvidence
 
 if TYPE_CHECKING:
     from .base import PictureReader
-    from .boxes import Box
     from .visual import VisualExtractor
 
 Feature = np.ndarray | MentionFeatures | VisualEvidence
 FeatureKey = tuple[str, str, Hashable]
 """Kind ("text", "mention", "picture", "sight"), fingerprint of the encoder and, for
 what was seen on a picture, of the extractor; content."""
+
+Sight = tuple[str, tuple[GivenBox, ...]]
+"""What is looked at: content hash of a picture, and boxes that came with it."""
 
 Content = TypeVar("Content", bound=Hashable)
 AnyFeature = TypeVar("AnyFeature", np.ndarray, MentionFeatures, VisualEvidence)
@@ -145,33 +148,25 @@ class FeatureCache:
         self,
         extractor: "VisualExtractor",
         encoder: "PictureReader",
-        hashes: Sequence[str],
+        sights: Sequence[Sight],
         open_picture: Callable[[str], Image | None],
-        boxes: "Mapping[str, tuple[Box, ...]] | None" = None,
-    ) -> dict[str, VisualEvidence]:
+    ) -> dict[Sight, VisualEvidence]:
         """What is on pictures, which are decoded and looked at only if it is not known.
 
         extractor (VisualExtractor): looks at them.
         encoder (PictureReader): CLIP.
-        hashes, open_picture: as of `pictures`.
-        boxes (Mapping | None): the caller's boxes of pictures, by hash.
-        RETURNS (dict[str, VisualEvidence]): by hash, without the pictures that cannot
-            be decoded.
+        sights (Sequence[Sight]): what to look at.
+        open_picture (Callable): as of `pictures`.
+        RETURNS (dict[Sight, VisualEvidence]): without the pictures that cannot be
+            decoded.
         """
-        boxes = boxes or {}
         prints = f"{encoder.fingerprint} {extractor.fingerprint}"
-        contents = {key: (key, boxes.get(key, ())) for key in dict.fromkeys(hashes)}
-        found = self._known("sight", prints, list(contents.values()))
-        missing = [key for key in contents if contents[key] not in found]
-        for keys, pictures in _opened(missing, open_picture):
-            given = [boxes.get(key, ()) for key in keys]
-            seen = extractor(encoder, pictures, given)
-            self._add("sight", prints, [contents[key] for key in keys], seen, found)
-        return {
-            key: _sight(found[content])
-            for key, content in contents.items()
-            if content in found
-        }
+        found = self._known("sight", prints, sights)
+        missing = [sight for sight in dict.fromkeys(sights) if sight not in found]
+        for some, pictures in _opened(missing, lambda sight: open_picture(sight[0])):
+            seen = extractor(encoder, pictures, [boxes for _, boxes in some])
+            self._add("sight", prints, some, seen, found)
+        return {sight: _evidence(feature) for sight, feature in found.items()}
 
     def _known(
         self, kind: str, fingerprint: str, contents: Sequence[Content]
@@ -197,12 +192,12 @@ class FeatureCache:
 
 
 def _opened(
-    hashes: Sequence[str], open_picture: Callable[[str], Image | None]
-) -> Iterator[tuple[list[str], list[Image]]]:
-    """YIELDS (tuple[list[str], list[Image]]): hashes and decoded pictures, some at a
-    time, without those that cannot be decoded."""
-    for start in range(0, len(hashes), PICTURES_AT_A_TIME):
-        some = hashes[start : start + PICTURES_AT_A_TIME]
+    contents: Sequence[Content], open_picture: Callable[[Content], Image | None]
+) -> Iterator[tuple[list[Content], list[Image]]]:
+    """YIELDS (tuple[list[Content], list[Image]]): contents and decoded pictures, some
+    at a time, without those that cannot be decoded."""
+    for start in range(0, len(contents), PICTURES_AT_A_TIME):
+        some = contents[start : start + PICTURES_AT_A_TIME]
         opened = {
             key: picture for key in some if (picture := open_picture(key)) is not None
         }
@@ -228,7 +223,7 @@ def _mention(feature: Feature) -> MentionFeatures:
     return feature
 
 
-def _sight(feature: Feature) -> VisualEvidence:
+def _evidence(feature: Feature) -> VisualEvidence:
     assert isinstance(feature, VisualEvidence)
     return feature
 

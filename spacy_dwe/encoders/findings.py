@@ -14,7 +14,8 @@ class Region:
 
     box (Box): in pixels of the upright picture.
     score (float): how sure the finder is, from 0 to 1; 1 for a box that was given.
-    words (str): the entry of the bank of objects that is nearest; empty without bank.
+    words (str): the label that came with the box, else the nearest entry of the bank
+        of objects; empty where there is neither.
     similarity (float): cosine of region and words.
     vector (np.ndarray): unit image vector in CLIP's space. Shape: (dim,), float32
     source (str): "patches" (the vector is the mean of the patches in the box), or
@@ -76,7 +77,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """A picture as the network takes it. S slots, K scene attributes; either may be 0.
+    """A picture as the network takes it: S ≥ 1 slots, K ≥ 0 scene attributes.
 
     objects (np.ndarray): image vectors. Shape: (S, dim), float32
     faces (np.ndarray): text vectors of facial phrases, zeros where the mask is False.
@@ -108,18 +109,21 @@ class VisualEvidence:
     def slots(self) -> Slots:
         """Pair faces with regions: a face goes to the smallest region that holds its
         centre, the one with the higher score first; a face without a region, or whose
-        region has a face, opens a slot with its own crop."""
+        region has a face, opens a slot with its own crop. A picture on which no region
+        was found is one region as a whole."""
         dim = len(self.pooled)
-        objects = [region.vector for region in self.regions]
+        whole = Box(0, 0, *self.size)
+        parts = [(r.box, r.vector) for r in self.regions] or [(whole, self.pooled)]
+        objects = [vector for _, vector in parts]
         paired: dict[int, np.ndarray] = {}
         for face in sorted(self.faces, key=lambda face: -face.score):
             around = [
                 i
-                for i, region in enumerate(self.regions)
-                if i not in paired and region.box.holds(face.box.centre)
+                for i, (box, _) in enumerate(parts)
+                if i not in paired and box.holds(face.box.centre)
             ]
             if around:
-                slot = min(around, key=lambda i: self.regions[i].box.area)
+                slot = min(around, key=lambda i: parts[i][0].area)
             else:
                 slot = len(objects)
                 objects.append(face.crop)

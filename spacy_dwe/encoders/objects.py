@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import DweError, Errors
+from ..given_boxes import GivenBox
 from .banks import OBJECTS, bank_vectors, read_bank
 from .boxes import Box, kept
 from .findings import Region
@@ -42,12 +42,12 @@ class ObjectFinder(Protocol):
         encoder: "PictureReader",
         images: "Sequence[Image]",
         batch: "PictureBatch",
-        given: Sequence[Sequence[Box]],
+        given: Sequence[Sequence[GivenBox]],
     ) -> list[list[Region]]:
         """
         images (Sequence[Image]): decoded RGB pictures.
         batch (PictureBatch): what the encoder said of them.
-        given (Sequence[Sequence[Box]]): the caller's boxes of each.
+        given (Sequence[Sequence[GivenBox]]): the caller's boxes of each.
         """
         ...
 
@@ -123,7 +123,7 @@ class PatchRegions:
         encoder: "PictureReader",
         images: "Sequence[Image]",
         batch: "PictureBatch",
-        given: Sequence[Sequence[Box]],
+        given: Sequence[Sequence[GivenBox]],
     ) -> list[list[Region]]:
         from .patch_regions import best_boxes
 
@@ -166,7 +166,7 @@ class GivenRegions:
         encoder: "PictureReader",
         images: "Sequence[Image]",
         batch: "PictureBatch",
-        given: Sequence[Sequence[Box]],
+        given: Sequence[Sequence[GivenBox]],
     ) -> list[list[Region]]:
         nothing: list[list[Region]] = [[] for _ in images]
         regions = _given_instead(encoder, images, given, self.limits, nothing)
@@ -216,7 +216,7 @@ class DetectorRegions:
         encoder: "PictureReader",
         images: "Sequence[Image]",
         batch: "PictureBatch",
-        given: Sequence[Sequence[Box]],
+        given: Sequence[Sequence[GivenBox]],
     ) -> list[list[Region]]:
         from .detector import detect, load_detector
 
@@ -237,28 +237,6 @@ class DetectorRegions:
         regions = _cropped(encoder, images, found, "detector")
         regions = _given_instead(encoder, images, given, self.limits, regions)
         return _named(encoder, self.bank, regions)
-
-
-def checked_boxes(boxes: Any, name: str) -> tuple[Box, ...]:
-    """Boxes that came with a picture: (left, top, right, bottom) in pixels of the
-    upright picture.
-
-    name (str): what an error calls the picture.
-    RAISES (DweError): with the box that is none.
-    """
-    if not isinstance(boxes, Sequence) or isinstance(boxes, (str, bytes)):
-        raise DweError(Errors.E209.format(name=name, box=boxes))
-    found = []
-    for box in boxes:
-        try:
-            left, top, right, bottom = (float(x) for x in box)
-        except (TypeError, ValueError):
-            raise DweError(Errors.E209.format(name=name, box=box)) from None
-        finite = np.isfinite([left, top, right, bottom]).all()
-        if not (finite and left < right and top < bottom):
-            raise DweError(Errors.E209.format(name=name, box=box))
-        found.append(Box(left, top, right, bottom))
-    return tuple(found)
 
 
 def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
@@ -300,7 +278,7 @@ def crop(image: "Image", box: Box) -> "Image":
 def _given_instead(
     encoder: "PictureReader",
     images: "Sequence[Image]",
-    given: Sequence[Sequence[Box]],
+    given: Sequence[Sequence[GivenBox]],
     limits: Limits,
     found: list[list[Region]],
 ) -> list[list[Region]]:
@@ -308,12 +286,30 @@ def _given_instead(
     was found on the others."""
     if not any(given):
         return found
-    chosen = [
-        [(box, 1.0) for _, box in limits.keep(boxes, image.size)]
-        for image, boxes in zip(images, given, strict=True)
-    ]
-    by_hand = _cropped(encoder, images, chosen, "given")
+    chosen: list[list[tuple[Box, float]]] = []
+    labels: list[str] = []
+    for image, boxes in zip(images, given, strict=True):
+        kept_boxes = limits.keep([Box(*box[:4]) for box in boxes], image.size)
+        chosen.append([(box, 1.0) for _, box in kept_boxes])
+        labels += [boxes[position].label for position, _ in kept_boxes]
+    by_hand = _labelled(encoder, _cropped(encoder, images, chosen, "given"), labels)
     return [own if boxes else rest for own, boxes, rest in zip(by_hand, given, found)]
+
+
+def _labelled(
+    encoder: "PictureReader", regions: list[list[Region]], labels: Sequence[str]
+) -> list[list[Region]]:
+    """labels (Sequence[str]): of all regions in order, empty where nobody said."""
+    if not any(labels):
+        return regions
+    vectors, rows = encoder.encode_texts(labels), iter(range(len(labels)))
+    return [
+        [
+            _saying(r, labels[i], vectors[i]) if labels[i] else r
+            for r, i in zip(own, rows)
+        ]
+        for own in regions
+    ]
 
 
 def _cropped(
@@ -333,31 +329,25 @@ def _cropped(
 def _named(
     encoder: "PictureReader", path: Path | None, regions: list[list[Region]]
 ) -> list[list[Region]]:
-    """Give each region the nearest words of a bank."""
+    """Give each region without a label the nearest words of a bank."""
     if path is None or not any(regions):
         return regions
     bank = read_bank(path)
     texts = bank_vectors(encoder, bank)
     vectors = np.stack([region.vector for own in regions for region in own])
-    cosines = vectors @ texts.T
-    rows = iter(cosines)
-    named: list[list[Region]] = []
-    for own in regions:
-        named.append([])
-        for region in own:
-            row = next(rows)
-            best = int(row.argmax())
-            named[-1].append(
-                Region(
-                    region.box,
-                    region.score,
-                    bank.entries[best].words,
-                    float(row[best]),
-                    region.vector,
-                    region.source,
-                )
-            )
-    return named
+    nearest = iter((vectors @ texts.T).argmax(axis=1).tolist())
+    return [
+        [
+            r if r.words else _saying(r, bank.entries[i].words, texts[i])
+            for r, i in zip(own, nearest)
+        ]
+        for own in regions
+    ]
+
+
+def _saying(region: Region, words: str, vector: np.ndarray) -> Region:
+    """vector (np.ndarray): of the words. Shape: (dim,)"""
+    return replace(region, words=words, similarity=float(region.vector @ vector))
 
 
 def _detector_regions(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .boxes import Box
+from ..given_boxes import GivenBox
 from .cache import FeatureCache
 from .findings import VisualEvidence
 
@@ -49,7 +49,7 @@ class VisualExtractor:
         self,
         encoder: "PictureReader",
         images: "Sequence[Image]",
-        boxes: Sequence[Sequence[Box]] | None = None,
+        boxes: Sequence[Sequence[GivenBox]] | None = None,
     ) -> list[VisualEvidence]:
         """
         encoder (PictureReader): CLIP.
@@ -60,7 +60,7 @@ class VisualExtractor:
         found: list[VisualEvidence] = []
         for start in range(0, len(images), encoder.batch_size):
             some = images[start : start + encoder.batch_size]
-            given: Sequence[Sequence[Box]] = [()] * len(some)
+            given: Sequence[Sequence[GivenBox]] = [()] * len(some)
             if boxes is not None:
                 given = boxes[start : start + len(some)]
             found += self._batch(encoder, some, given)
@@ -70,7 +70,7 @@ class VisualExtractor:
         self,
         encoder: "PictureReader",
         images: "Sequence[Image]",
-        given: Sequence[Sequence[Box]],
+        given: Sequence[Sequence[GivenBox]],
     ) -> list[VisualEvidence]:
         batch = encoder.encode_pictures(images)
         regions: Sequence[Sequence[Any]] = [()] * len(images)

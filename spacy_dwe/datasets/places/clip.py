@@ -30,11 +30,13 @@ from .captions import among_prose, random_caption, random_name
 from .data import Place, read_places
 from .flags import FlagSpec, caption, describe, draw
 from .made_up import random_flag
-from .pairs import pairs
+from .pairs import all_pairs, pairs
 from .photograph import shoot
 
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = "open_clip_config.json"
+BANK = "pairs.json"
+"""Adjective-noun pairs of flags, as a bank of scene attributes."""
 
 CANVAS = 96, 64
 """Width and height at which drawings wait to be photographed."""
@@ -88,7 +90,8 @@ def train_tiny_clip(
 
     places_jsonl (Path): the sample's places; made-up flags keep away from the flags of
         the unseen ones.
-    out (Path): becomes a folder for open_clip's `local-dir:` scheme.
+    out (Path): becomes a folder for open_clip's `local-dir:` scheme, with a bank of
+        words for flags beside the model.
     config (Path): JSON with `model_cfg` and `preprocess_cfg` as open_clip has them,
         and `training`, a `Recipe`.
     steps (int): the length of training; time follows from it, never the reverse, so
@@ -98,7 +101,7 @@ def train_tiny_clip(
     settings = _settings(config)
     recipe = _recipe(settings.pop("training", {}), config)
     target = resolve_device(device)
-    for name in (WEIGHTS, CONFIG):
+    for name in (WEIGHTS, CONFIG, BANK):
         require_writable(out / name)
     places = read_places(places_jsonl).rows
     own = [_drawing(place.flag, place) for place in places if not place.unseen]
@@ -156,16 +159,14 @@ def _drawing(spec: FlagSpec, place: Place | None = None) -> Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Photographs and tokens of their texts, row by row of the same flag, and all
-    adjective-noun pairs of these flags.
+    """Photographs and tokens of their texts, row by row of the same flag.
 
-    shown (Tensor): each flag's pairs, of equal weight and 1 together.
-        Shape: (batch, n_pairs)
+    shown (Tensor): each flag's adjective-noun pairs among all there are, of equal
+        weight and 1 together. Shape: (batch, n_pairs)
     """
 
     pictures: Tensor
     tokens: Tensor
-    pair_tokens: Tensor
     shown: Tensor
 
 
@@ -199,6 +200,9 @@ class Batches:
         self.std = torch.tensor(preprocess["std"], device=device).view(3, 1, 1)
         length = model_cfg["text_cfg"]["context_length"]
         self.tokenize = open_clip.SimpleTokenizer(context_length=length)
+        words = all_pairs()
+        self.columns = {pair: column for column, pair in enumerate(words)}
+        self.pair_tokens = self.tokenize(words).to(device)
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
@@ -214,18 +218,15 @@ class Batches:
         return Batch(
             self._photographs(drawings),
             self.tokenize(texts).to(self.device),
-            *self._pairs(drawings),
+            self._shown(drawings),
         )
 
-    def _pairs(self, drawings: Sequence[Drawing]) -> tuple[Tensor, Tensor]:
-        """RETURNS (tuple[Tensor, Tensor]): `pair_tokens` and `shown` of a batch."""
-        words = sorted({pair for drawing in drawings for pair in drawing.pairs})
-        columns = {pair: column for column, pair in enumerate(words)}
-        shown = torch.zeros(len(drawings), len(words))
+    def _shown(self, drawings: Sequence[Drawing]) -> Tensor:
+        shown = torch.zeros(len(drawings), len(self.columns))
         for row, drawing in enumerate(drawings):
             for pair in drawing.pairs:
-                shown[row, columns[pair]] = 1 / len(drawing.pairs)
-        return self.tokenize(words).to(self.device), shown.to(self.device)
+                shown[row, self.columns[pair]] = 1 / len(drawing.pairs)
+        return shown.to(self.device)
 
     def _photographs(self, drawings: Sequence[Drawing]) -> Tensor:
         pixels = torch.stack([drawing.pixels for drawing in drawings]).to(self.device)
@@ -282,7 +283,7 @@ def _fit(model: open_clip.CLIP, batches: Batches, recipe: Recipe, steps: int) ->
     smooth: float | None = None
     progress = tqdm.trange(steps, desc="Training the tiny CLIP", unit="step")
     for _, batch in zip(progress, batches):
-        loss = _loss(model, batch, recipe)
+        loss = _loss(model, batch, batches.pair_tokens, recipe)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -304,13 +305,17 @@ def _rate(step: int, warmup: int, steps: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
 
 
-def _loss(model: open_clip.CLIP, batch: Batch, recipe: Recipe) -> Tensor:
-    """Contrast of photographs with texts of their flags, and with single pairs."""
+def _loss(
+    model: open_clip.CLIP, batch: Batch, pair_tokens: Tensor, recipe: Recipe
+) -> Tensor:
+    """Contrast of photographs with texts of their flags, and with single pairs, the
+    shown ones against all others: most of these differ in the noun or the colour
+    alone, which a batch's own pairs seldom do."""
     image = F.normalize(model.encode_image(batch.pictures), dim=-1)
     same = torch.eye(len(image), device=image.device)
     loss = _contrast(model, image, batch.tokens, same)
     if recipe.pairs:
-        pairs_loss = _contrast(model, image, batch.pair_tokens, batch.shown)
+        pairs_loss = _contrast(model, image, pair_tokens, batch.shown)
         loss = loss + recipe.pairs * pairs_loss
     return loss
 
@@ -323,12 +328,16 @@ def _contrast(
     image (Tensor): unit vectors. Shape: (batch, embed_dim)
     tokens (Tensor): of texts. Shape: (n_texts, context_length)
     shown (Tensor): how much of each text is on each picture; a text of several
-        pictures has all of them as its positives. Shape: (batch, n_texts)
+        pictures has all of them as its positives, a text of none is a negative alone.
+        Shape: (batch, n_texts)
     """
     text = F.normalize(_encode_texts(model, tokens), dim=-1)
     logits = model.logit_scale.exp() * image @ text.T
-    by_text = shown.T / shown.sum(dim=0)[:, None]
-    return (F.cross_entropy(logits, shown) + F.cross_entropy(logits.T, by_text)) / 2
+    total = shown.sum(dim=0)
+    found = total > 0
+    by_text = (shown[:, found] / total[found]).T
+    by_picture = F.cross_entropy(logits, shown)
+    return (by_picture + F.cross_entropy(logits.T[found], by_text)) / 2
 
 
 def _encode_texts(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
@@ -359,4 +368,5 @@ def _save(model: open_clip.CLIP, settings: dict[str, Any], out: Path) -> None:
     weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     with replacing(out / WEIGHTS) as temporary:
         save_file(weights, temporary)
+    write_json(out / BANK, {"groups": {"pair": all_pairs()}})
     write_json(out / CONFIG, settings)
