@@ -5,10 +5,12 @@ import pytest
 from PIL import Image
 
 from spacy_dwe.errors import DweError
+from spacy_dwe.given_boxes import GivenBox
 from spacy_dwe.images import (
     ImageRef,
     content_hash,
     decode,
+    image_entry,
     image_refs,
     load,
     read_bytes,
@@ -43,7 +45,40 @@ def test_a_reference_is_made_from_anything_that_names_a_picture(tmp_path):
     assert image_refs(from_pixels) == (from_pixels,)
 
 
-@pytest.mark.parametrize("value", [7, "", {"path": "x"}, [3.5], np.zeros((2, 2, 3))])
+def test_boxes_come_with_a_picture_of_any_kind():
+    rows = [[1, 2, 30, 40], (5.5, 0, 9, 9, "a  crown")]
+    boxes = (GivenBox(1, 2, 30, 40), GivenBox(5.5, 0, 9, 9, "a crown"))
+    data = encoded(left_red_right_blue())
+    refs = image_refs([{"path": "a.jpg", "boxes": rows}, {"data": data, "boxes": rows}])
+    assert refs == (ImageRef("a.jpg", boxes=boxes), ImageRef(data=data, boxes=boxes))
+    assert image_refs({"path": "a.jpg"}) == image_refs("a.jpg")
+    entry = image_entry(refs[0])
+    assert entry == {
+        "path": "a.jpg",
+        "boxes": [[1, 2, 30, 40], [5.5, 0, 9, 9, "a crown"]],
+    }
+    assert image_refs(entry) == refs[:1]
+    assert image_entry(ImageRef("a.jpg")) == "a.jpg"
+    assert image_entry(refs[1]) is None, "bytes cannot stand in a line of JSON"
+    (moved,) = resolve(refs[:1], "flags")
+    assert (moved.path, moved.boxes) == ("flags/a.jpg", boxes)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        *(3, "box", [None], ["1234"], [(1, 2, 3)], [(5, 0, 5, 9)], [(0, 9, 9, 0)]),
+        *([(0, 0, float("nan"), 9)], [(0, 0, 9, 9, 7)], [(0, 0, 9, 9, "a", "b")]),
+    ],
+)
+def test_what_is_no_box_is_named_with_its_picture_and_document(boxes):
+    with pytest.raises(DweError, match=r"E209.* is no box on a\.jpg of document d7: "):
+        image_refs({"path": "a.jpg", "boxes": boxes}, owner="document d7")
+
+
+@pytest.mark.parametrize(
+    "value", [7, "", {"boxes": []}, {"path": {}}, [3.5], np.zeros((2, 2, 3))]
+)
 def test_anything_else_is_refused(value):
     with pytest.raises(DweError, match="E200"):
         image_refs(value)

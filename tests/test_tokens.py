@@ -8,6 +8,8 @@ from PIL import Image
 from spacy.tokens import Doc, DocBin, Span
 
 import spacy_dwe.tokens
+from spacy_dwe.errors import DweError
+from spacy_dwe.given_boxes import GivenBox
 from spacy_dwe.images import ImageRef
 from spacy_dwe.tokens import (
     KBCandidate,
@@ -32,7 +34,8 @@ def nlp():
 def make_doc(nlp):
     doc = nlp.make_doc("Washington crossed the Delaware.")
     doc.ents = [Span(doc, 0, 1, "PERSON"), Span(doc, 3, 4, "LOC")]
-    doc._.images = ["painting.jpg", b"encoded picture"]
+    boxes = [[0, 0, 10, 20], [5, 5, 9, 9, "boat"]]
+    doc._.images = [{"path": "painting.jpg", "boxes": boxes}, b"encoded picture"]
     doc.ents[1]._.images = ()
     doc.ents[0]._.kb_candidates = [GEORGE, STATE]
     doc.ents[0]._.link_groups = ["undecidable"]
@@ -41,7 +44,8 @@ def make_doc(nlp):
 
 def assert_same(doc):
     picture, data = doc._.images
-    assert picture == ImageRef(path="painting.jpg")
+    boxes = GivenBox(0, 0, 10, 20), GivenBox(5, 5, 9, 9, "boat")
+    assert picture == ImageRef(path="painting.jpg", boxes=boxes)
     assert data.data == b"encoded picture" and data.sha256
     first, second = doc.ents
     assert first._.images == doc._.images
@@ -65,6 +69,16 @@ def test_values_are_tuples_so_append_fails_loudly(nlp):
         doc._.images.append("more.jpg")
     with pytest.raises(AttributeError):
         doc.ents[0]._.kb_candidates.append(STATE)
+
+
+def test_a_bad_box_is_told_with_picture_and_document(nlp):
+    doc = nlp.make_doc("Georgia won.")
+    bad = {"path": "flag.png", "boxes": [[0, 0, 0, 9]]}
+    with pytest.raises(DweError, match=r'E209.*flag\.png of document "Georgia won'):
+        doc._.images = bad
+    with pytest.raises(DweError, match=r'E209.*flag\.png of document "Georgia won'):
+        doc[0:1]._.images = [bad]
+    assert doc._.images == ()
 
 
 def test_a_mention_has_the_pictures_of_its_document_unless_set(nlp):

@@ -13,6 +13,7 @@ from spacy_dwe.datasets.documents import (
     read_documents,
 )
 from spacy_dwe.errors import DweError
+from spacy_dwe.given_boxes import GivenBox
 from spacy_dwe.images import ImageRef
 
 LINE = {
@@ -64,6 +65,19 @@ def test_pictures_start_at_the_image_root(tmp_path):
     assert document.images[0].path == "photos/flags/a.png"
 
 
+def test_boxes_come_and_go_with_their_picture(tmp_path, nlp):
+    entry = {"path": "flags/a.png", "boxes": [[0, 0, 9, 9.5], [1, 1, 5, 5, "crown"]]}
+    line = {**LINE, "images": ["b.png", entry]}
+    path = write(tmp_path / "docs.jsonl", line)
+    (document,) = read_documents(path, image_root="photos")
+    boxes = GivenBox(0, 0, 9, 9.5), GivenBox(1, 1, 5, 5, "crown")
+    plain, boxed = document.images
+    assert plain == ImageRef("photos/b.png")
+    assert boxed == ImageRef("photos/flags/a.png", boxes=boxes)
+    (again,) = document_objects(make_docs(nlp, document))
+    assert again["images"] == ["photos/b.png", {**entry, "path": boxed.path}]
+
+
 def test_a_byte_order_mark_is_no_mistake(tmp_path):
     path = tmp_path / "docs.jsonl"
     path.write_text("\ufeff" + json.dumps(LINE), encoding="utf-8")
@@ -79,6 +93,11 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
         ({"id": ["d1"]}, '"id" is a string'),
         ({"images": "a.png"}, '"images" is a list of strings'),
         ({"images": [3]}, '"images" is a list of strings'),
+        ({"images": [{"boxes": []}]}, '"images" is a list of strings, or of objects'),
+        (
+            {"images": [{"path": "a.png", "boxes": [[0, 0, 9]]}]},
+            "[0, 0, 9] is no box on a.png of document d2",
+        ),
         ({"mentions": {}}, '"mentions" is a list'),
         ({"mentions": ["Georgia"]}, 'mention 1 is an object, not "Georgia"'),
         ({"mentions": [{"start": 0}]}, 'mention 1: "end" is a whole number'),

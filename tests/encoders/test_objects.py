@@ -6,7 +6,6 @@ from tiny_models import clip_config, save_clip
 from spacy_dwe.encoders.banks import bank_vectors, read_bank
 from spacy_dwe.encoders.boxes import Box, kept, overlap
 from spacy_dwe.encoders.clip import ClipEncoder
-from spacy_dwe.encoders.objects import checked_boxes
 from spacy_dwe.encoders.visual_registry import (
     detector_regions,
     given_regions,
@@ -14,6 +13,7 @@ from spacy_dwe.encoders.visual_registry import (
     visual_extractor,
 )
 from spacy_dwe.errors import DweError
+from spacy_dwe.given_boxes import GivenBox
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "head_width": 64}
 
@@ -106,7 +106,8 @@ def test_a_region_has_the_nearest_words_of_the_bank(encoder, tmp_path):
 @pytest.mark.parametrize("make", [given_regions, patch_regions])
 def test_boxes_that_come_with_a_picture_are_its_regions(encoder, make):
     image = with_square(SQUARE)
-    boxes = [(SQUARE, Box(-20, -20, 50, 50), Box(5, 5, 7, 7)), ()]
+    outside, small = GivenBox(-20, -20, 50, 50), GivenBox(5, 5, 7, 7)
+    boxes = [(GivenBox(*SQUARE), outside, small), ()]
     given, free = regions(encoder, make(), [image, image], boxes)
     assert [region.box for region in given] == [SQUARE, (0, 0, 50, 50)]
     assert all(region.source == "given" for region in given)
@@ -115,13 +116,15 @@ def test_boxes_that_come_with_a_picture_are_its_regions(encoder, make):
     assert all(region.source == "patches" for region in free)
 
 
-@pytest.mark.parametrize(
-    "boxes", [3, "box", [(1, 2, 3)], [(5, 0, 5, 9)], [(0, 0, float("nan"), 9)], [None]]
-)
-def test_what_is_no_box_is_named(boxes):
-    with pytest.raises(DweError, match=r"E209.*a\.jpg"):
-        checked_boxes(boxes, "a.jpg")
-    assert checked_boxes([[0, 1, 2, 3]], "a.jpg") == (Box(0, 1, 2, 3),)
+def test_a_label_that_comes_with_a_box_is_its_words(encoder):
+    """The box beside it, without a label, has the nearest words of the bank."""
+    boxes = [(GivenBox(*SQUARE, "a red square"), GivenBox(0, 0, 30, 30))]
+    (found,) = regions(encoder, given_regions(), [with_square(SQUARE)], boxes)
+    labelled, free = found
+    assert labelled.words == "a red square"
+    (text,) = encoder.encode_texts(["a red square"])
+    assert labelled.similarity == pytest.approx(float(labelled.vector @ text), abs=1e-5)
+    assert free.words and free.words != "a red square"
 
 
 def test_a_detector_of_torchvision_by_its_weights_file(encoder, tmp_path):

@@ -15,6 +15,7 @@ from spacy_dwe.encoders.visual_registry import (
     scene_attributes,
     visual_extractor,
 )
+from spacy_dwe.given_boxes import GivenBox
 from spacy_dwe.images import decode
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -77,8 +78,9 @@ def test_each_part_is_off_unless_it_is_asked_for(clip):
     (nothing,) = visual_extractor()(clip("clip"), [Image.fromarray(NOISE)])
     assert (nothing.regions, nothing.faces, nothing.scenes) == ((), (), ())
     slots = nothing.slots()
-    assert slots.objects.shape == slots.faces.shape == slots.scenes.shape == (0, 16)
-    assert slots.face_mask.shape == (0,)
+    np.testing.assert_array_equal(slots.objects, [nothing.pooled], "one region, whole")
+    assert slots.scenes.shape == (0, 16)
+    assert slots.face_mask.tolist() == [False]
 
 
 def test_scenes_are_ranked_and_those_below_the_margin_left_out(clip, tmp_path):
@@ -105,17 +107,18 @@ def test_what_was_seen_is_kept_by_content_settings_and_boxes(clip, extractor):
         opened.append(key)
         return None if key == "broken" else Image.fromarray(NOISE)
 
-    def see(extractor, boxes=None):
-        keys = ["a", "broken", "a"]
-        return cache.sights(extractor, encoder, keys, open_picture, boxes)
+    def see(extractor, *sights):
+        return cache.sights(extractor, encoder, sights, open_picture)
 
-    first = see(extractor)
-    assert set(first) == {"a"} and opened == ["a", "broken"]
-    assert see(extractor)["a"] is first["a"] and opened == ["a", "broken", "broken"]
-    given = see(extractor, {"a": (Box(0, 0, 40, 40),)})["a"]
-    assert [region.source for region in given.regions] == ["given"]
-    assert see(visual_extractor())["a"].regions == ()
-    assert cache.store.n_bytes > first["a"].nbytes
+    plain, broken, boxed = ("a", ()), ("broken", ()), ("a", (GivenBox(0, 0, 40, 40),))
+    first = see(extractor, plain, broken, plain)
+    assert set(first) == {plain} and opened == ["a", "broken"]
+    assert see(extractor, plain)[plain] is first[plain] and opened == ["a", "broken"]
+    both = see(extractor, plain, boxed)
+    assert both[plain] is first[plain]
+    assert [region.source for region in both[boxed].regions] == ["given"]
+    assert see(visual_extractor(), plain)[plain].regions == ()
+    assert cache.store.n_bytes > first[plain].nbytes
 
 
 def region(box, value):
@@ -124,6 +127,13 @@ def region(box, value):
 
 def face(box, value, score=1.0):
     return Face(Box(*box), score, "man", (), unit(value), unit(value + 8))
+
+
+def test_a_picture_without_regions_is_one_whose_face_is_the_best():
+    sure, other = face((20, 20, 40, 40), 4), face((50, 50, 70, 70), 5, score=0.5)
+    slots = VisualEvidence((100, 100), unit(0), (), (other, sure)).slots()
+    np.testing.assert_array_equal(slots.objects, [unit(0), other.crop])
+    np.testing.assert_array_equal(slots.faces, [sure.vector, other.vector])
 
 
 def unit(value):
