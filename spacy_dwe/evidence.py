@@ -13,7 +13,6 @@ import numpy as np
 from .errors import DweError, Errors
 from .mentions import Mention
 from .model.channels import FeatureLayout
-from .model.scoring import pair_cosines
 from .picture_evidence import (
     NO_MASK,
     NO_PICTURES,
@@ -21,6 +20,7 @@ from .picture_evidence import (
     PictureEvidence,
     Pictures,
 )
+from .vector_features import picture_feature, text_feature
 
 if TYPE_CHECKING:
     from .encoders.base import MentionFeatures
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from .encoders.visual import VisualExtractor
     from .kb.candidates import CandidateGenerator, Candidates
     from .kb.knowledge_base import DweKnowledgeBase
-    from .kb.vectors import VectorSet
-
-CLIP_CROSS_MEAN, CLIP_CROSS_STD = 0.2, 0.04
-"""Cosine of a picture and another entity's description in CLIP ViT-B/32's space, for
-a KB that has no pictures to measure it on."""
 
 MAX_PAIRS = 1 << 17
 """Mention-candidate pairs worked on at a time: bounds memory when all of a large KB is
@@ -250,11 +245,18 @@ class Evidence:
                 contexts = [m.context for m in mentions]
                 values, there = self.kb.fact_features(contexts, candidates)
                 features[:, columns], present[:, columns] = values, there
-            elif channel == "text":
-                self._fill_text(texts, candidates, features, present, columns)
+            elif channel == "text" and texts and self.text_set is not None:
+                queries = [text.pooled for text in texts]
+                vectors = self.kb.vector_sets[self.text_set]
+                values, there = text_feature(vectors, candidates, queries)
+                features[:, columns[0]], present[:, columns[0]] = values, there
             elif channel == "image":
-                vectors = [own.vectors for own in pictures]
-                self._fill_image(vectors, candidates, features, present, columns)
+                queries = [own.vectors for own in pictures]
+                for column, name in zip(columns, (DESCRIPTIONS_IN_CLIP, PICTURES)):
+                    if name in self.kb.vector_sets:
+                        vectors = self.kb.vector_sets[name]
+                        values, there = picture_feature(vectors, candidates, queries)
+                        features[:, column], present[:, column] = values, there
         features[~present] = 0.0
         described = self.kb.described(candidates.rows)
         bounds = zip(candidates.offsets, candidates.offsets[1:])
@@ -317,59 +319,6 @@ class Evidence:
                 )
             self._checked.add(name)
 
-    def _fill_text(
-        self,
-        texts: "list[MentionFeatures] | None",
-        candidates: "Candidates",
-        features: np.ndarray,
-        present: np.ndarray,
-        columns: list[int],
-    ) -> None:
-        if not texts or self.text_set is None:
-            return
-        vectors = self.kb.vector_sets[self.text_set]
-        queries = np.stack([text.pooled for text in texts])
-        cosines, there = _cosines(
-            vectors, candidates.rows, queries, candidates.mentions
-        )
-        features[:, columns[0]] = (cosines - vectors.mean) / vectors.std
-        present[:, columns[0]] = there
-
-    def _fill_image(
-        self,
-        pictures: list[np.ndarray],
-        candidates: "Candidates",
-        features: np.ndarray,
-        present: np.ndarray,
-        columns: list[int],
-    ) -> None:
-        counts = np.array([len(p) for p in pictures])
-        if not counts.sum():
-            return
-        queries = np.concatenate([p for p in pictures if len(p)])
-        owners = candidates.mentions
-        first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        for column, name in zip(columns, (DESCRIPTIONS_IN_CLIP, PICTURES)):
-            vectors = self.kb.vector_sets.get(name)
-            if vectors is None:
-                continue
-            mean, std = _picture_scale(vectors)
-            best = np.full(len(owners), -np.inf, dtype=np.float32)
-            there = np.zeros(len(owners), dtype=bool)
-            for nth in range(counts.max()):
-                # The nth picture of each mention that has as many.
-                pairs = np.flatnonzero(counts[owners] > nth)
-                cosines, found = _cosines(
-                    vectors,
-                    candidates.rows[pairs],
-                    queries,
-                    first[owners[pairs]] + nth,
-                )
-                best[pairs] = np.maximum(best[pairs], cosines)
-                there[pairs] |= found
-            features[:, column] = np.where(there, (best - mean) / std, 0.0)
-            present[:, column] = there
-
 
 class _MentionBatch:
     """What generators of candidates see of mentions: a `MentionBatch`."""
@@ -382,27 +331,6 @@ class _MentionBatch:
 
     def vectors(self, name: str) -> np.ndarray | None:
         return self._evidence.vectors(self._mentions, name)
-
-
-def _picture_scale(vectors: "VectorSet") -> tuple[float, float]:
-    if vectors.field == "image":
-        return vectors.mean, vectors.std
-    if vectors.cross_mean is None or vectors.cross_std is None:
-        return CLIP_CROSS_MEAN, CLIP_CROSS_STD
-    return vectors.cross_mean, vectors.cross_std
-
-
-def _cosines(
-    vectors: "VectorSet", rows: np.ndarray, queries: np.ndarray, owners: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """RETURNS (tuple): cosine of each pair, and whether the entity has a vector."""
-    positions = vectors.index[rows]
-    present = positions >= 0
-    cosines = np.zeros(len(rows), dtype=np.float32)
-    cosines[present] = pair_cosines(
-        vectors.array, positions[present], queries, owners[present]
-    )
-    return cosines, present
 
 
 def _chunks(lengths: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:

@@ -454,6 +454,11 @@ class DweLinker(TrainablePipe):
             ]
         )
 
+    @property
+    def looks(self) -> bool:
+        """RETURNS (bool): whether the linker looks for objects, faces or scenes."""
+        return self.visual is not None and self.use_images
+
     def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
         """What is seen on the pictures of a document and of its entities.
 
@@ -477,7 +482,7 @@ class DweLinker(TrainablePipe):
         RETURNS (dict[ImageRef, VisualEvidence]): of those that can be read.
         RAISES (DweError): the linker looks for none of these.
         """
-        if self.visual is None or not self.use_images:
+        if not self.looks:
             raise DweError(Errors.E440.format(name=self.name))
         return self.evidence.pictures(self.visual).look(pictures)
 

@@ -107,6 +107,7 @@ def write_report(
     from ..datasets.documents import documents_by_id
     from ..evaluation.evaluation_report import build_evaluation_report
 
+    saw_pictures = evaluation.metrics["inputs"] != "text"
     report = build_evaluation_report(
         evaluation,
         linker.kb,
@@ -114,6 +115,7 @@ def write_report(
         title=f"{data.parent.name}/{data.name}" if data.parent.name else data.name,
         baselines=baselines,
         image_root=image_root or data.parent,
+        look=linker.look if linker.looks and saw_pictures else None,
     )
     return list(report.write(folder))
 

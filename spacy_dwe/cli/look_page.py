@@ -7,25 +7,13 @@ from typing import TYPE_CHECKING
 
 from ..about import __version__
 from ..evaluation import report
+from ..evaluation.seen_views import Frame, frames
 from ..images import ImageRef
 
 if TYPE_CHECKING:
-    from ..encoders.boxes import Box
     from ..encoders.findings import VisualEvidence
 
 PICTURE_SIZE = (900, 700)
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A box to draw, in percent of the picture's sides."""
-
-    kind: str
-    label: str
-    left: float
-    top: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +43,5 @@ def look_page(seen: "Sequence[tuple[Path, VisualEvidence]]", model: str) -> str:
 
 
 def _sheet(path: Path, evidence: "VisualEvidence") -> Sheet:
-    frames = [
-        _frame("region", str(i), region.box, evidence.size)
-        for i, region in enumerate(evidence.regions, 1)
-    ]
-    frames += [
-        _frame("face", face.phrase, face.box, evidence.size) for face in evidence.faces
-    ]
     picture = report.data_uri(ImageRef(path=str(path)), PICTURE_SIZE)
-    return Sheet(path.name, picture, evidence, frames)
-
-
-def _frame(kind: str, label: str, box: "Box", size: tuple[int, int]) -> Frame:
-    across, down = 100 / size[0], 100 / size[1]
-    return Frame(
-        kind,
-        label,
-        box.left * across,
-        box.top * down,
-        box.width * across,
-        box.height * down,
-    )
+    return Sheet(path.name, picture, evidence, frames(evidence))

@@ -110,9 +110,10 @@ def report(
             seed=seed,
             progress=advance,
         )
-    linked_to = loaded["dwe"][1].kb
-    assert linked_to is not None
-    page = render(build_report(results, linked_to, image_root or corpus))
+    linker = loaded["dwe"][1]
+    assert linker.kb is not None
+    look = linker.look if linker.looks else None
+    page = render(build_report(results, linker.kb, image_root or corpus, look))
     by_row = {name: result.evaluation.metrics for name, result in results.items()}
     for name, measured in by_row.items():
         write_json(metrics / f"{name}.json", measured)

@@ -18,7 +18,7 @@ from .evaluation_tables import (
     tags_table,
     votes_table,
 )
-from .examples import Examples
+from .examples import Examples, Look
 from .miss_views import CauseView, cause_views
 from .plots import causes_plot, hits_plot, reliability_plot
 from .report import Headline, Table, lay_out
@@ -93,6 +93,7 @@ def build_evaluation_report(
     lead: str = "",
     baselines: Sequence[Baseline] = (),
     image_root: str | Path = "",
+    look: Look | None = None,
     n_examples: int = N_EXAMPLES,
 ) -> EvaluationReport:
     """Analyse the misses of an evaluation and lay out its page.
@@ -103,6 +104,7 @@ def build_evaluation_report(
     title, lead (str): what the page is of.
     baselines (Sequence[Baseline]): rows of comparison, in order.
     image_root (str | Path): where relative pictures of entities start.
+    look (Look | None): shows what the linker saw on pictures.
     n_examples (int): misses shown of each cause.
     RETURNS (EvaluationReport): page and analysis.
     """
@@ -120,7 +122,7 @@ def build_evaluation_report(
         n_misses=len(analysis.misses),
     )
     if analysis.misses:
-        examples = Examples(kb, Path(image_root))
+        examples = Examples(kb, Path(image_root), look)
         view.causes_plot = _causes_plot(analysis)
         view.causes = cause_views(
             analysis, evaluation, documents, examples, n_examples=n_examples

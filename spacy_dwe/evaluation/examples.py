@@ -1,6 +1,6 @@
 """Linked mentions as a reader sees them: sentence, picture, link, runners-up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,9 +16,11 @@ from .report import (
     data_uri,
     text_around,
 )
+from .seen_views import SeenView, seen_view
 
 if TYPE_CHECKING:
     from ..datasets.documents import Document
+    from ..encoders.findings import VisualEvidence
     from ..kb.entity import Entity
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..model.scoring import ScoredMention
@@ -29,6 +31,10 @@ SHOWN_NIL = 0.01
 """NIL is listed from this probability on, or if it won."""
 FULL_HEAT, STRONGEST = 3.0, 60
 """Lead in the logit that gets the strongest colour, and its strength in percent."""
+
+
+Look = Callable[[Mapping[ImageRef, str]], "Mapping[ImageRef, VisualEvidence]"]
+"""What is seen on pictures, given what messages call the document of each."""
 
 
 class Linked(Protocol):
@@ -46,11 +52,15 @@ class Examples:
 
     kb (DweKnowledgeBase): the KB that was linked to.
     image_root (Path): where relative pictures of entities start.
+    look (Look | None): shows what the linker saw, see `DweLinker.look`.
     """
 
-    def __init__(self, kb: "DweKnowledgeBase", image_root: Path) -> None:
+    def __init__(
+        self, kb: "DweKnowledgeBase", image_root: Path, look: Look | None = None
+    ) -> None:
         self.kb = kb
         self.image_root = image_root
+        self._look = look
         self._pictures: dict[tuple[ImageRef, tuple[int, int]], str | None] = {}
 
     def view(
@@ -91,6 +101,7 @@ class Examples:
             verdict=verdict,
             note="" if swapped_to is None else f"picture of {self.name(swapped_to)}",
             candidates=self._candidates(scored, outcome.predicted, shown),
+            seen=self._seen(document),
         )
 
     def entity_picture(self, entity: "Entity") -> str | None:
@@ -144,6 +155,14 @@ class Examples:
             return views
         place = int((mention.probabilities[at] >= mention.nil_probability).sum())
         return [*views[:place], nil, *views[place:]]
+
+    def _seen(self, document: "Document") -> SeenView | None:
+        """RETURNS (SeenView | None): of the picture that is shown."""
+        if self._look is None or self._picture(document.images, PICTURE_SIZE) is None:
+            return None
+        ref = document.images[0]
+        found = self._look({ref: f"document {document.id}"})
+        return seen_view(found[ref]) if ref in found else None
 
     def _picture(self, refs: Sequence[ImageRef], size: tuple[int, int]) -> str | None:
         if not refs:

@@ -10,6 +10,7 @@ from typing import Any
 from ..about import __version__
 from ..errors import DweError
 from ..images import ImageRef, load
+from .seen_views import SeenView
 
 PICTURE_SIZE = (324, 228)
 THUMBNAIL_SIZE = (90, 60)
@@ -106,7 +107,10 @@ class CandidateView:
 @dataclass(frozen=True, slots=True)
 class ExampleView:
     """A mention in its text with its picture, link and candidates; pictures are data
-    URIs."""
+    URIs.
+
+    seen (SeenView | None): what was seen on its picture, if somebody looked.
+    """
 
     before: str
     mention: str
@@ -117,6 +121,7 @@ class ExampleView:
     verdict: str
     note: str
     candidates: list[CandidateView]
+    seen: SeenView | None = None
 
 
 @dataclass(frozen=True, slots=True)

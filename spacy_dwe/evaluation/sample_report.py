@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .examples import Examples
+from .examples import Examples, Look
 from .report import (
     Bar,
     Cell,
@@ -52,15 +52,21 @@ N_EXAMPLES = 6
 Results = Mapping[str, RowResult]
 
 
-def build_report(results: Results, kb: "DweKnowledgeBase", image_root: Path) -> Report:
+def build_report(
+    results: Results,
+    kb: "DweKnowledgeBase",
+    image_root: Path,
+    look: Look | None = None,
+) -> Report:
     """What the page shows of the sample.
 
     results (Mapping[str, RowResult]): by row name, see `run_rows`.
     kb (DweKnowledgeBase): the KB that was linked to.
     image_root (Path): where relative pictures of entities start.
+    look (Look | None): shows what the linker saw on pictures.
     """
     groups = ordered_groups(results[DWE].evaluation.metrics)
-    examples = Examples(kb, image_root)
+    examples = Examples(kb, image_root, look)
     names: set[str] = set()
     return Report(
         title="Places linked by their pictures",
