@@ -83,8 +83,9 @@ class PatchReader:
             "AttentionPoolLatent"
         ):
             return
-        self._source, self._read = trunk.attn_pool, _by_latent_pool(visual)
         self.grid = int(grid[0]), int(grid[1])
+        n_patches = self.grid[0] * self.grid[1]
+        self._source, self._read = trunk.attn_pool, _by_latent_pool(visual, n_patches)
 
 
 def _projected(tower: Any, states: Tensor) -> Tensor:
@@ -134,12 +135,13 @@ def _by_pooler(tower: Any) -> Reader:
     return read
 
 
-def _by_latent_pool(visual: TimmModel) -> Reader:
+def _by_latent_pool(visual: TimmModel, n_patches: int) -> Reader:
     trunk: Any = visual.trunk
     pool = trunk.attn_pool
 
     def read(states: Tensor) -> Tensor:
-        patches = states[:, trunk.num_prefix_tokens :]
+        # Some pools see the class token in front of the patches, others do not.
+        patches = states[:, -n_patches:]
         value = pool.proj(pool.kv(patches)[..., patches.shape[-1] :])
         if pool.mlp is not None:
             value = value + pool.mlp(pool.norm(value))

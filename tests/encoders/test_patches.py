@@ -7,6 +7,7 @@ from PIL import Image
 from tiny_models import clip_config, save_clip
 
 from spacy_dwe.encoders.clip import ClipEncoder
+from spacy_dwe.encoders.visual_registry import patch_regions, visual_extractor
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "head_width": 64}
 
@@ -88,3 +89,54 @@ def test_the_view_is_what_the_tower_sees(tmp_path, mode, size, view):
     encoder = saved(tmp_path / "clip", preprocess=f'{{"resize_mode": "{mode}"}}')
     (found,) = encoder.encode_pictures([Image.new("RGB", size)]).views
     assert found == view
+
+
+TIMM = {
+    "timm_model_name": "test_vit",
+    "timm_model_pretrained": False,
+    "timm_proj": "none",
+    "image_size": 160,
+}
+
+
+@pytest.fixture(scope="module")
+def siglip(tmp_path_factory):
+    """As SigLIP has it: a ViT of timm that pools by attention."""
+    config = clip_config("siglip")
+    config |= {"embed_dim": 64, "vision_cfg": {**TIMM, "timm_pool": "map"}}
+    return ClipEncoder(
+        {"model": f"local-dir:{save_clip(tmp_path_factory.mktemp('s') / 'c', config)}"},
+        device="cpu",
+    )
+
+
+def test_a_tower_of_timm_has_patches_too(siglip):
+    images = pictures(2, (160, 160))
+    batch = siglip.encode_pictures(images)
+    np.testing.assert_allclose(batch.pooled, siglip.encode_images(images), atol=1e-5)
+    assert batch.patches.shape == (2, 10, 10, 64)
+    lengths = batch.patches.norm(dim=-1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+
+
+def test_a_patch_of_timm_is_what_the_pool_says_of_it_alone(siglip):
+    """Where all tokens are one token, the pool has nothing to choose from."""
+    trunk = siglip._model.visual.trunk
+    token = torch.randn(1, 1, trunk.embed_dim)
+    with torch.inference_mode():
+        states = token.expand(1, 1 + 100, -1)
+        pooled = siglip._model.visual.head(trunk.forward_head(trunk.norm(states)))
+        patches = siglip._patches._read(trunk.norm(states))
+    torch.testing.assert_close(patches[0, 0], pooled[0], atol=1e-5, rtol=0)
+
+
+def test_a_tower_of_timm_that_pools_otherwise_is_asked_about_crops(tmp_path):
+    config = clip_config("siglip")
+    config |= {"embed_dim": 64, "vision_cfg": {**TIMM, "timm_pool": "avg"}}
+    folder = save_clip(tmp_path / "clip", config)
+    encoder = ClipEncoder({"model": f"local-dir:{folder}"}, device="cpu")
+    assert not encoder.has_patches
+    image = Image.new("RGB", (160, 160), "white")
+    image.paste((200, 0, 0), (40, 40, 110, 110))
+    (seen,) = visual_extractor(patch_regions(min_score=0.0))(encoder, [image])
+    assert seen.regions
