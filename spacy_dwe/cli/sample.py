@@ -69,6 +69,14 @@ def clip_cli(
     steps: Annotated[
         int, typer.Option("--steps", min=1, help="Length of the training")
     ] = 200,
+    pairs: Annotated[
+        float | None,
+        typer.Option(
+            "--pairs",
+            min=0.0,
+            help='Weight of pairs such as "red cross" [default: the config\'s]',
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu, cuda, …")
@@ -82,5 +90,13 @@ def clip_cli(
 
     from ..datasets.places.clip import train_tiny_clip
 
-    train_tiny_clip(places, out, config=config, steps=steps, seed=seed, device=device)
+    train_tiny_clip(
+        places,
+        out,
+        config=config,
+        steps=steps,
+        pairs=pairs,
+        seed=seed,
+        device=device,
+    )
     msg.good(f"Use it as local-dir:{out}")

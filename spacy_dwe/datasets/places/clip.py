@@ -10,7 +10,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from .captions import among_prose, random_caption, random_name
 from .data import Place, read_places
 from .flags import FlagSpec, caption, describe, draw
 from .made_up import random_flag
-from .pairs import all_pairs, pairs
+from .pairs import all_pairs
+from .pairs import pairs as pairs_of
 from .photograph import shoot
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -83,6 +84,7 @@ def train_tiny_clip(
     *,
     config: Path,
     steps: int = 200,
+    pairs: float | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> None:
@@ -96,10 +98,13 @@ def train_tiny_clip(
         and `training`, a `Recipe`.
     steps (int): the length of training; time follows from it, never the reverse, so
         that a seed gives the same weights.
+    pairs (float | None): weight of adjective-noun pairs, instead of the recipe's.
     RAISES (DweError): a file cannot be read or written, told before the work.
     """
     settings = _settings(config)
     recipe = _recipe(settings.pop("training", {}), config)
+    if pairs is not None:
+        recipe = replace(recipe, pairs=pairs)
     target = resolve_device(device)
     for name in (WEIGHTS, CONFIG, BANK):
         require_writable(out / name)
@@ -152,7 +157,7 @@ def _drawing(spec: FlagSpec, place: Place | None = None) -> Drawing:
         torch.from_numpy(pixels).permute(2, 0, 1),
         ratio,
         describe(spec),
-        pairs(spec),
+        pairs_of(spec),
         place,
     )
 
