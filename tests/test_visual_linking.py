@@ -9,6 +9,8 @@ from PIL import Image
 from spacy.tokens import DocBin
 from tiny_world import NAMES, SMALL_MODEL, linking_pipeline, train
 
+from spacy_dwe.cli.evaluate import evaluate
+from spacy_dwe.cli.link import link
 from spacy_dwe.encoders.visual_registry import (
     patch_regions,
     visual_extractor,
@@ -269,6 +271,32 @@ def test_boxes_beside_the_picture_are_told(seeing, document, framed):
         UserWarning, match=r"W150.* 1 of 2 boxes on .* of document \"Geo"
     ):
         linker_of(seeing).image_evidence(doc)
+
+
+def test_commands_take_such_a_pipeline(seeing, framed, tmp_path):
+    """`link` keeps boxes in its output, and the page of `evaluate` shows regions."""
+    seeing.to_disk(tmp_path / "pipeline")
+    picture = {"path": framed("red"), "boxes": [[10, 10, 40, 36, "a red square"]]}
+    mention = {"start": 0, "end": 7, "kb_id": "Georgia-blue"}
+    other = {**mention, "kb_id": "Georgia-red"}
+    documents = [
+        {
+            "id": "d1",
+            "text": "Georgia won.",
+            "images": [picture],
+            "mentions": [mention],
+        },
+        {"id": "d2", "text": "Georgia won.", "images": [picture], "mentions": [other]},
+    ]
+    data = tmp_path / "documents.jsonl"
+    data.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    link(tmp_path / "pipeline", data, tmp_path / "links.jsonl")
+    lines = (tmp_path / "links.jsonl").read_text().splitlines()
+    assert [json.loads(line)["images"] for line in lines] == [[picture], [picture]]
+    evaluate(str(tmp_path / "pipeline"), data, report=tmp_path / "report", draws=0)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.count('<rect class="region"') == 1, "one of the two is a miss"
+    assert "a red square" in page
 
 
 def test_a_linker_that_looks_for_nothing_says_so(trained, document, framed):

@@ -1,10 +1,13 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from spacy_dwe.datasets.documents import Document
+from spacy_dwe.encoders.boxes import Box
+from spacy_dwe.encoders.findings import Face, Region, Scene, VisualEvidence
 from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.evaluation.examples import Examples
 from spacy_dwe.evaluation.report import Report, Section, interval, percent, render
@@ -34,6 +37,34 @@ def test_the_page_needs_no_other_file_and_no_script(page):
     assert not re.search(r"(?:src|href)=\"(?!data:)", page)
     assert "url(" not in page
     assert 'src="data:image/jpeg;base64,' in page
+
+
+def test_what_was_seen_is_drawn_on_the_picture(linker, result, tmp_path):
+    Image.new("RGB", (200, 100), "red").save(tmp_path / "flag.png")
+    vector = np.ones(4, dtype=np.float32) / 2
+    seen = VisualEvidence(
+        (200, 100),
+        vector,
+        (Region(Box(20, 10, 120, 60), 0.5, "a <b>", 0.2, vector, "patches"),),
+        (Face(Box(0, 0, 50, 50), 9.0, "old man", (), vector, vector),),
+        (Scene("red field", "pair", 3.25, 0.3, vector),),
+    )
+    asked = []
+
+    def look(pictures):
+        asked.append(pictures)
+        return dict.fromkeys(pictures, seen)
+
+    view = Examples(linker.kb, tmp_path, look).view(result, 0)
+    assert asked == [{image_refs(tmp_path / "flag.png")[0]: "document 1"}]
+    report = Report("Title", "Lead", "KB", sections=[Section("Linked", "", [view])])
+    page = render(report)
+    frame = 'x="10.0%" y="10.0%" width="50.0%" height="50.0%"'
+    assert f'<rect class="region" {frame}/>' in page
+    assert page.count('<rect class="face"') == page.count(">old man</text>") == 1
+    for words in ("a &lt;b&gt;", "old man", "red field"):
+        assert f"<b>{words}</b>" in page
+    assert "3.2" in page and not re.search(r"<(script|link)\b", page)
 
 
 def test_text_of_documents_is_escaped(page):

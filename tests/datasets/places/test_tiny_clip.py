@@ -8,7 +8,9 @@ import torch
 
 from spacy_dwe.datasets.places.clip import train_tiny_clip
 from spacy_dwe.datasets.places.flags import caption, draw
+from spacy_dwe.datasets.places.pairs import all_pairs
 from spacy_dwe.datasets.places.photograph import photograph
+from spacy_dwe.encoders.banks import read_bank
 from spacy_dwe.errors import DweError
 
 PLACES = {
@@ -87,6 +89,21 @@ def test_open_clip_loads_it_and_it_reads_colours(trained):
         text = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
     right = (image @ text.T).argmax(dim=-1) == torch.arange(len(specs)).repeat(8)
     assert right.float().mean() > 0.6
+
+
+def test_its_words_for_flags_lie_beside_it(trained):
+    bank = read_bank(trained / "pairs.json")
+    assert [entry.words for entry in bank.entries] == all_pairs()
+
+
+def test_pairs_are_learned_where_they_are_asked_for(places, config, tmp_path):
+    options = {"config": config, "steps": 2, "seed": 4, "device": "cpu"}
+    weights = []
+    for weight in (0.0, 2.0):
+        out = tmp_path / str(weight)
+        train_tiny_clip(places, out, pairs=weight, **options)
+        weights.append((out / "open_clip_model.safetensors").read_bytes())
+    assert weights[0] != weights[1]
 
 
 def test_same_seed_same_weights(places, config, tmp_path):
