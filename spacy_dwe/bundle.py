@@ -163,6 +163,7 @@ def _add_kb(
     result.named.update(_names_of(used))
     reference = target.relative_to(draft).as_posix()
     for linker in users:
+        _warn_of_files(config["components"][linker.name], linker.name, result.path)
         _forget_kb(config, linker.name)
         state = {**linker.state, "kb": reference, "configured_kb": None}
         write_json(draft / linker.name / _STATE, state)
@@ -239,6 +240,19 @@ def _warn_of_left_out(
                 Warnings.W143.format(path=path, out=out, name=name, setting=setting),
                 stacklevel=4,
             )
+
+
+def _warn_of_files(block: Mapping[str, Any], name: str, out: Path) -> None:
+    """Banks of words and detectors are not carried."""
+    visual = block.get("visual")
+    for finder in visual.values() if isinstance(visual, Mapping) else ():
+        if not isinstance(finder, Mapping):
+            continue
+        for setting in ("bank", "detector", "weights"):
+            value = finder.get(setting)
+            if isinstance(value, str) and Path(value).expanduser().is_file():
+                message = Warnings.W151.format(path=value, out=out, name=name)
+                warnings.warn(message, stacklevel=4)
 
 
 # What comes in

@@ -509,6 +509,10 @@ class Warnings:
         "[DWE-W150] {n} of {of} boxes on {image} of {doc} are left out: too small, "
         "doubled, beside the picture, or more than max_regions"
     )
+    W151 = (
+        "[DWE-W151] {path} is left out: wherever {out} is used, it must lie there, or "
+        "be named in [components.{name}.visual]"
+    )
     W201 = "[DWE-W201] {image} is left out: {reason}"
     W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
     W130 = "[DWE-W130] {path}, line {line} is left out: {reason}"

@@ -223,6 +223,18 @@ def test_encoders_can_be_left_out(away, links, tmp_path):
     assert_same(links(spacy.load(result.path)), expected)
 
 
+def test_a_bank_of_words_is_not_carried(away, tmp_path):
+    bank = tmp_path / "scenes.json"
+    bank.write_text('{"groups": {"pair": ["red sun", "blue sky"]}}')
+    scenes = {"@misc": "spacy-dwe.SceneAttributes.v1", "bank": str(bank)}
+    visual = {"@misc": "spacy-dwe.VisualExtractor.v1", "scenes": scenes}
+    pipeline = saved(linking_pipeline(away / "my.kb", visual=visual), away / "pipeline")
+    with pytest.warns(UserWarning, match=r"W151.*scenes\.json is left out.*\.visual"):
+        result = bundle(pipeline, tmp_path / "out")
+    again = spacy.load(result.path).get_pipe("dwe_linker")
+    assert again.visual.scenes.bank == bank
+
+
 def test_an_encoder_of_the_config_is_carried_too(away, links, tmp_path):
     """It makes the same vectors as the KB's, from another folder."""
     shutil.copytree(away / "bert", away / "copy of bert")

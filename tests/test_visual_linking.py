@@ -244,6 +244,16 @@ def test_image_evidence_says_what_is_seen(seeing, document, framed):
     assert all(scene["score"] >= 0.5 and scene["words"] for scene in red["scenes"])
 
 
+@pytest.mark.parametrize("part", ["objects", "scenes"])
+def test_a_config_names_only_what_it_wants(described_kb, document, framed, part):
+    visual = {"@misc": VISUAL["@misc"], part: VISUAL[part]}
+    nlp = linking_pipeline(described_kb, visual=visual)
+    doc = document("Georgia won.", framed("red"), vocab=nlp.vocab)
+    (seen,) = linker_of(unremembering(nlp)).image_evidence(doc)
+    found = {"objects": seen["regions"], "scenes": seen["scenes"]}
+    assert found.pop(part) and not any(found.values())
+
+
 def test_image_evidence_needs_no_training(described_kb, document, framed):
     nlp = linking_pipeline(described_kb, visual=VISUAL)
     doc = document("Georgia won.", framed("red"), vocab=nlp.vocab)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ MIN_SIDE = 8
 """Pixels; what is smaller shows nothing."""
 
 
+@runtime_checkable
 class ObjectFinder(Protocol):
     """Finds regions on pictures, best first, at most a bounded number of each. On a
     picture that comes with boxes, these are its regions."""
