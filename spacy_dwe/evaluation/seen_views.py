@@ -1,6 +1,8 @@
 """What a linker saw on a picture, as pages show it: frames to draw, and words."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,11 +10,15 @@ if TYPE_CHECKING:
     from ..encoders.findings import VisualEvidence
 
 
+LABEL_WIDTH = 14
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A box to draw, in percent of the picture's sides.
 
     kind (str): "region" or "face".
+    shift (int): pixels to the right for a label whose corner others have, too.
     """
 
     kind: str
@@ -21,6 +27,7 @@ class Frame:
     top: float
     width: float
     height: float
+    shift: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,16 @@ def frames(evidence: "VisualEvidence") -> list[Frame]:
         for n, region in enumerate(evidence.regions, 1)
     ]
     drawn += [_frame("face", f.phrase, f.box, evidence.size) for f in evidence.faces]
-    return drawn
+    return list(_apart(drawn))
+
+
+def _apart(drawn: list[Frame]) -> Iterator[Frame]:
+    """YIELDS (Frame): the same, with no label on another's."""
+    n_at: Counter[tuple[float, float]] = Counter()
+    for frame in drawn:
+        corner = frame.left, frame.top
+        yield replace(frame, shift=LABEL_WIDTH * n_at[corner])
+        n_at[corner] += 1
 
 
 def _frame(kind: str, label: str, box: "Box", size: tuple[int, int]) -> Frame:

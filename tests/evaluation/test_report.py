@@ -45,7 +45,10 @@ def test_what_was_seen_is_drawn_on_the_picture(linker, result, tmp_path):
     seen = VisualEvidence(
         (200, 100),
         vector,
-        (Region(Box(20, 10, 120, 60), 0.5, "a <b>", 0.2, vector, "patches"),),
+        (
+            Region(Box(20, 10, 120, 60), 0.5, "a <b>", 0.2, vector, "patches"),
+            Region(Box(20, 10, 60, 90), 0.4, "", 0.0, vector, "patches"),
+        ),
         (Face(Box(0, 0, 50, 50), 9.0, "old man", (), vector, vector),),
         (Scene("red field", "pair", 3.25, 0.3, vector),),
     )
@@ -61,6 +64,7 @@ def test_what_was_seen_is_drawn_on_the_picture(linker, result, tmp_path):
     page = render(report)
     frame = 'x="10.0%" y="10.0%" width="50.0%" height="50.0%"'
     assert f'<rect class="region" {frame}/>' in page
+    assert ' dx="4" dy="14">1<' in page and ' dx="18" dy="14">2<' in page
     assert page.count('<rect class="face"') == page.count(">old man</text>") == 1
     for words in ("a &lt;b&gt;", "old man", "red field"):
         assert f"<b>{words}</b>" in page
