@@ -278,7 +278,8 @@ class Errors:
 
     E200 = (
         "[DWE-E200] {value} is no picture: pass a path, a URL, the bytes of an image "
-        "file, a PIL image, or a list of these"
+        'file, a PIL image, an object with "path" (or "data") and "boxes", or a list '
+        "of these"
     )
     E201 = "[DWE-E201] An ImageRef holds either a path or data, never both or neither"
     E202 = "[DWE-E202] {name} cannot be decoded: {reason}"
