@@ -322,6 +322,8 @@ class DweLinker(TrainablePipe):
         self._evidence = None
         self._first_look = FirstLook(golds)
         warn_of_golds(golds, self._require_kb())
+        if shim.cfg["fit_combiner"]:
+            self._fit_combiner(get_examples)
 
     def _require_kb(self) -> "DweKnowledgeBase":
         kb = self.kb
@@ -602,8 +604,7 @@ class DweLinker(TrainablePipe):
         batch = self._negatives.chosen_for(
             batch, gold_rows, self._require_kb(), shim.cfg["rare_word_negatives"]
         )
-        share = 0.0 if self.nil_is_labelled else shim.cfg["nil_dropout"]
-        batch, targets = with_targets(batch, gold_rows, share)
+        batch, targets = with_targets(batch, gold_rows, self._nil_share())
         output, backprop = self.model.begin_update((batch, self.channels))
         settings = LossSettings.of(shim.cfg)
         parts = shim.network.loss(output, batch, targets, settings)
@@ -660,6 +661,24 @@ class DweLinker(TrainablePipe):
         with self.clock.running():
             shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
+
+    def _fit_combiner(self, get_examples: Callable[[], Iterable[Example]]) -> None:
+        """Fit the weights of all features but dwe's to the training mentions."""
+        from .training.fitting import feature_blocks, fit_features
+        from .training.labels import some_labelled_mentions
+
+        mentions, gold_ids = some_labelled_mentions(get_examples)
+        blocks = feature_blocks(
+            mentions,
+            self._require_kb().rows_of(gold_ids),
+            self._prepare_cached,
+            self._nil_share(),
+        )
+        fit_features(self.network_shim.network, blocks)
+
+    def _nil_share(self) -> float:
+        """Share of golds to take away to teach NIL."""
+        return 0.0 if self.nil_is_labelled else self.network_shim.cfg["nil_dropout"]
 
     def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
         evidence = self.evidence

@@ -34,6 +34,7 @@ def build_dwe(
     channel_dropout: float = 0.15,
     nil_dropout: float = 0.1,
     info_nce_weight: float = 1.0,
+    fit_combiner: bool = True,
     combiner_rate: float = 20.0,
     head: str = "dwe",
     gate: bool = True,
@@ -64,6 +65,8 @@ def build_dwe(
     nil_dropout (float): share of training mentions whose gold is taken out of their
         candidates to teach NIL; used only where no mention is labelled NIL.
     info_nce_weight (float): weight of `loss` on the dwe cosine beside the main loss.
+    fit_combiner (bool): start from weights of the features that fit all training
+        mentions, found by L-BFGS, instead of the untrained ones.
     combiner_rate (float): learning rate of the combiner, as a multiple.
     head (str): "dwe", the network of the paper's figure; "plain", what the authors'
         released code computes; "linear", no network, but a residual linear map of the
@@ -121,6 +124,7 @@ def build_dwe(
         "channel_dropout": channel_dropout,
         "nil_dropout": nil_dropout,
         "info_nce_weight": info_nce_weight,
+        "fit_combiner": fit_combiner,
         "combiner_rate": combiner_rate,
         "head": head,
         "gate": gate,

@@ -6,7 +6,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from tiny_world import example
 
-from spacy_dwe.training.labels import labelled_mentions
+from spacy_dwe.training.labels import labelled_mentions, some_labelled_mentions
 
 
 @pytest.fixture
@@ -42,3 +42,13 @@ def test_pictures_come_from_either_document(nlp):
         doc[0:1]._.images = "red.png"
         (mention,), _ = labelled_mentions([made], use_gold_ents=True)
         assert [ref.path for ref in mention.images] == ["red.png"]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(100, 12), (4, 4), (1, 1)])
+def test_some_mentions_are_taken_from_all_parts_of_a_corpus(nlp, most, expected):
+    texts = [f"Georgia won {number}." for number in range(12)]
+    made = [example(nlp, text, ("Georgia", "Georgia-red")) for text in texts]
+    mentions, golds = some_labelled_mentions(lambda: made, most)
+    assert len(mentions) == len(golds) == expected
+    places = [texts.index(mention.context) for mention in mentions]
+    assert places == [12 // expected * nth for nth in range(expected)]

@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...model.combiner import CombinedScores, Combiner
-from ...model.losses import linking_loss
-from ...training.batching import with_targets
+from ...training.fitting import BLOCK, Block, fit, fitting_blocks, fitting_loss
 from .prepared import LabelledMentions
 
 if TYPE_CHECKING:
@@ -19,9 +17,6 @@ L2 = (1e-5, 1e-4, 1e-3)
 """Tried; what fits the development data best is taken."""
 NIL_SHARE = 0.1
 """Share of lists whose gold is taken away to teach NIL where no label is NIL."""
-ITERATIONS = 60
-BLOCK = 512
-"""Mentions whose gradient is computed at a time: bounds memory."""
 
 Score = Callable[["LinkingBatch", np.ndarray], CombinedScores]
 
@@ -58,58 +53,16 @@ def fit_combiner(
     fitted = []
     for strength in L2:
         combiner = Combiner(train.layout)
-        _fit(combiner, train_blocks, strength)
+        fit(combiner, train_blocks, strength)
         with torch.inference_mode():
-            loss = sum(float(_loss(combiner, *block)) for block in dev_blocks)
+            loss = sum(float(fitting_loss(combiner, *block)) for block in dev_blocks)
         fitted.append((loss, strength, combiner))
     _, strength, combiner = min(fitted, key=lambda item: item[0])
     return combiner, strength
 
 
-Block = tuple["LinkingBatch", Tensor]
-
-
 def _blocks(mentions: LabelledMentions, nil_share: float, seed: int) -> list[Block]:
-    blocks = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for first in range(0, len(mentions), BLOCK):
-            which = np.arange(first, min(first + BLOCK, len(mentions)))
-            batch = mentions.batch(which)
-            blocks.append(with_targets(batch, mentions.rows[which], nil_share))
-    return blocks
-
-
-def _fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
-    n = sum(len(targets) for _, targets in blocks)
-    start = [parameter.detach().clone() for parameter in combiner.parameters()]
-    optimiser = torch.optim.LBFGS(
-        combiner.parameters(),
-        max_iter=ITERATIONS,
-        line_search_fn="strong_wolfe",
-        tolerance_change=1e-7,
-    )
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        total = torch.zeros(())
-        for batch, targets in blocks:
-            loss = _loss(combiner, batch, targets) / n
-            loss.backward()
-            total = total + loss.detach()
-        # Towards the untrained weights: a feature that no data shows keeps its own.
-        pull = sum(
-            ((parameter - own) ** 2).sum()
-            for parameter, own in zip(combiner.parameters(), start)
-        )
-        penalty = strength * torch.as_tensor(pull)
-        penalty.backward()
-        return total + penalty.detach()
-
-    optimiser.step(closure)
-
-
-def _loss(combiner: Combiner, batch: "LinkingBatch", targets: Tensor) -> Tensor:
-    """Summed over the mentions of a block."""
-    scores = combiner(batch.features, batch.present, batch.candidates, batch.described)
-    return linking_loss(scores.log_probabilities(), targets) * len(targets)
+    positions = np.arange(len(mentions))
+    parts = [positions[first : first + BLOCK] for first in positions[::BLOCK]]
+    batches = ((mentions.batch(which), mentions.rows[which]) for which in parts)
+    return fitting_blocks(batches, nil_share, seed)

@@ -1,0 +1,133 @@
+"""Weights of the combiner fitted to all training mentions at once.
+
+A softmax regression over features of candidates is convex but for NIL, so that L-BFGS
+finds in seconds what thousands of stochastic steps do not.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.channels import FeatureLayout
+from ..model.combiner import Combiner
+from ..model.losses import linking_loss
+from .batching import collate, with_targets
+
+if TYPE_CHECKING:
+    from ..evidence import PreparedMention
+    from ..mentions import Mention
+    from ..model.network import LinkerNetwork, LinkingBatch
+
+BLOCK = 512
+"""Mentions whose gradient is computed at a time: bounds memory."""
+PRIOR_DEVIATION = 2.0
+"""How far from its untrained value a weight is expected to be, in logits a unit of the
+feature. It counts against few mentions and hardly against many."""
+ITERATIONS = 60
+
+Block = tuple["LinkingBatch", Tensor]
+"""Features of some mentions, and the position of each gold."""
+
+
+def fitting_blocks(
+    batches: "Iterable[tuple[LinkingBatch, np.ndarray]]", nil_share: float, seed: int
+) -> list[Block]:
+    """Where the golds are.
+
+    batches (Iterable): features of mentions, and the KB row of each gold, -1 = NIL.
+    nil_share (float): share of mentions whose gold is taken away to teach NIL.
+    seed (int): draws them.
+    RETURNS (list[Block]): what `fit` reads.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return [with_targets(batch, rows, nil_share) for batch, rows in batches]
+
+
+def feature_blocks(
+    mentions: "Sequence[Mention]",
+    gold_rows: np.ndarray,
+    prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
+    nil_share: float,
+    seed: int = 0,
+) -> list[Block]:
+    """Blocks of mentions that are prepared as they are needed.
+
+    mentions (Sequence[Mention]): mentions.
+    gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (len(mentions),)
+    prepare (Callable): finds and describes candidates.
+    nil_share, seed: as in `fitting_blocks`.
+    RETURNS (list[Block]): on the CPU, features without those of dwe.
+    """
+
+    def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":
+        own = prepare(mentions[first : first + BLOCK])
+        batch = collate(own, heads={}, image_dim=0, pooled=True, device="cpu")
+        return batch, gold_rows[first : first + BLOCK]
+
+    firsts = range(0, len(mentions), BLOCK)
+    return fitting_blocks(map(features, firsts), nil_share, seed)
+
+
+def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
+    """Fit weights of all features and of NIL by cross-entropy over the candidates and
+    NIL. A gold that was not found makes a NIL row.
+
+    combiner (Combiner): changed in place; its weights are where the penalty pulls to,
+        so that a feature that no data shows keeps its own.
+    blocks (Sequence[Block]): at least one mention.
+    strength (float): of L2, beside the mean loss of a mention.
+    """
+    n = sum(len(targets) for _, targets in blocks)
+    parameters = list(combiner.parameters())
+    start = [parameter.detach().clone() for parameter in parameters]
+    optimiser = torch.optim.LBFGS(
+        parameters,
+        max_iter=ITERATIONS,
+        line_search_fn="strong_wolfe",
+        tolerance_change=1e-7,
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        total = torch.zeros(())
+        for block in blocks:
+            loss = fitting_loss(combiner, *block) / n
+            loss.backward()
+            total = total + loss.detach()
+        distances = [((p - own) ** 2).sum() for p, own in zip(parameters, start)]
+        penalty = strength * torch.stack(distances).sum()
+        penalty.backward()
+        return total + penalty.detach()
+
+    optimiser.step(closure)
+    optimiser.zero_grad()
+
+
+def fitting_loss(combiner: Combiner, batch: "LinkingBatch", targets: Tensor) -> Tensor:
+    """RETURNS (Tensor): cross-entropy, summed over the mentions of a block."""
+    scores = combiner(batch.features, batch.present, batch.candidates, batch.described)
+    return linking_loss(scores.log_probabilities(), targets) * len(targets)
+
+
+def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
+    """Fit the weights of all features but the network's own, which keep theirs.
+
+    network (LinkerNetwork): its combiner is changed in place.
+    blocks (Sequence[Block]): features without those of dwe, on the CPU.
+    """
+    n = sum(len(targets) for _, targets in blocks)
+    if not n:
+        return
+    names = [name for name in network.layout.names if name[0] != "dwe"]
+    fitted = Combiner(FeatureLayout(tuple(names)))
+    fit(fitted, blocks, strength=1 / (2 * PRIOR_DEVIATION**2 * n))
+    whole = network.combiner
+    columns = [network.layout.names.index(name) for name in names]
+    with torch.no_grad():
+        whole.weight[columns] = fitted.weight.to(whole.weight.device)
+        whole.bias[columns] = fitted.bias.to(whole.bias.device)
+        whole.nil.copy_(fitted.nil)

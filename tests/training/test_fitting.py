@@ -1,0 +1,108 @@
+"""Weights of the combiner that fit all mentions at once."""
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_dwe.model.channels import FeatureLayout
+from spacy_dwe.model.combiner import Combiner
+from spacy_dwe.model.network import LinkerNetwork, LinkingBatch
+from spacy_dwe.model.spec import NetworkSpec, QueryHead
+from spacy_dwe.training.fitting import (
+    fit,
+    fit_features,
+    fitting_blocks,
+    fitting_loss,
+)
+
+LAYOUT = FeatureLayout.of(["name", "text"])
+N_MENTIONS, N_CANDIDATES = 200, 5
+
+
+@pytest.fixture
+def told_by_text() -> tuple[LinkingBatch, np.ndarray]:
+    """Mentions whose gold has the highest text feature, whatever the names say."""
+    rng = np.random.default_rng(0)
+    shape = (N_MENTIONS, N_CANDIDATES, len(LAYOUT))
+    features = torch.from_numpy(rng.normal(size=shape).astype(np.float32))
+    rows = torch.arange(N_CANDIDATES).repeat(N_MENTIONS, 1)
+    batch = LinkingBatch(
+        features=features,
+        present=torch.ones(shape, dtype=torch.bool),
+        candidates=torch.ones(shape[:2], dtype=torch.bool),
+        described=torch.ones(shape[:2], dtype=torch.bool),
+        rows=rows,
+        inputs=None,
+        entities={},
+    )
+    column = LAYOUT.columns("text")[0]
+    return batch, features[:, :, column].argmax(dim=1).numpy()
+
+
+def top1(combiner, batch, gold_rows):
+    scores = combiner(batch.features, batch.present, batch.candidates, batch.described)
+    best = scores.logits.argmax(dim=1).numpy()
+    return float((best == gold_rows).mean())
+
+
+def test_fitted_weights_rank_by_what_tells_the_golds(told_by_text):
+    combiner = Combiner(LAYOUT)
+    blocks = fitting_blocks([told_by_text], nil_share=0.0, seed=0)
+    before = top1(combiner, *told_by_text)
+    fit(combiner, blocks, strength=1e-4)
+    assert before < 0.6
+    assert top1(combiner, *told_by_text) > 0.95
+
+
+def test_the_fit_is_where_the_gradient_ends(told_by_text):
+    """Of the mean loss and the pull towards the untrained weights together."""
+    strength = 0.05
+    blocks = fitting_blocks([told_by_text], nil_share=0.1, seed=0)
+    start = [parameter.detach() for parameter in Combiner(LAYOUT).parameters()]
+
+    def steepest(combiner):
+        own = [*combiner.parameters()]
+        loss = sum(fitting_loss(combiner, *block) for block in blocks) / N_MENTIONS
+        pull = sum(((p - before) ** 2).sum() for p, before in zip(own, start))
+        gradients = torch.autograd.grad(loss + strength * pull, own)
+        return max(gradient.abs().max() for gradient in gradients)
+
+    fitted = Combiner(LAYOUT)
+    fit(fitted, blocks, strength)
+    assert steepest(fitted) < 0.02 * steepest(Combiner(LAYOUT))
+
+
+def test_a_strong_prior_keeps_the_untrained_weights(told_by_text):
+    combiner = Combiner(LAYOUT)
+    fit(combiner, fitting_blocks([told_by_text], nil_share=0.0, seed=0), strength=1e4)
+    assert torch.allclose(combiner.weight, Combiner(LAYOUT).weight, atol=1e-3)
+
+
+def test_blocks_do_not_depend_on_other_random_numbers(told_by_text):
+    torch.manual_seed(1)
+    first = fitting_blocks([told_by_text], nil_share=0.5, seed=0)
+    torch.manual_seed(2)
+    second = fitting_blocks([told_by_text], nil_share=0.5, seed=0)
+    assert torch.equal(first[0][1], second[0][1])
+
+
+def test_the_weight_of_the_network_stays(told_by_text):
+    spec = NetworkSpec(
+        ("name", "text", "dwe"),
+        {"description@text": QueryHead(4, True, False, False)},
+        text_width=4,
+        image_dim=0,
+        width=8,
+        n_heads=2,
+        ffn_width=8,
+        dropout=0.0,
+        decoder=False,
+        dwe_trained=False,
+    )
+    network = LinkerNetwork(spec)
+    column = network.layout.columns("dwe")
+    before = network.combiner.weight.detach().clone()
+    fit_features(network, fitting_blocks([told_by_text], nil_share=0.0, seed=0))
+    changed = network.combiner.weight != before
+    assert changed.any()
+    assert not changed[column].any()
