@@ -502,6 +502,14 @@ class Errors:
         "config, or set the variable DWE_KB"
     )
     E522 = "[DWE-E522] [training.logger] progress_bar = {value!r}: use one of {choices}"
+    E540 = (
+        "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "
+        "calibrate the pipeline before it is packaged"
+    )
+    E541 = (
+        "[DWE-E541] The weights of {pipeline} were never trained: there is nothing to "
+        "calibrate"
+    )
 
 
 class Warnings:

@@ -6,6 +6,7 @@ import typer
 
 from .account import account_cli
 from .bundle import bundle_cli
+from .calibrate import calibrate_cli
 from .compare import compare_cli
 from .convert import convert_cli
 from .errors import clear_dwe_errors, clear_errors
@@ -32,6 +33,7 @@ dwe_cli.add_typer(sample_cli)
 for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
+    ("calibrate", calibrate_cli, {}),
     ("compare", compare_cli, {}),
     ("study", study_cli, OVERRIDES),
     ("convert", convert_cli, {}),

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from .channels import UNTRAINED_NIL, FeatureLayout
 
 NIL_FEATURES = tuple(UNTRAINED_NIL)
+NIL_LOGITS = ("best", "margin")
+"""Features of NIL that are logits of candidates themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,17 @@ class Combiner(nn.Module):
         logits = by_column.sum(dim=-1).masked_fill(~candidates, -torch.inf)
         nil = self._nil(features, present, logits, described)
         return CombinedScores(logits, nil, by_column)
+
+    def divide_logits(self, temperature: float) -> None:
+        """Divide every logit, NIL's as well, by a temperature. No order changes.
+
+        temperature (float): above 0.
+        """
+        own = [name not in NIL_LOGITS for name in UNTRAINED_NIL]
+        with torch.no_grad():
+            self.weight /= temperature
+            self.bias /= temperature
+            self.nil[own] /= temperature
 
     def _nil(
         self, features: Tensor, present: Tensor, logits: Tensor, described: Tensor
