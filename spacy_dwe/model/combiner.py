@@ -74,9 +74,9 @@ class Combiner(nn.Module):
         """
         own = [name not in NIL_LOGITS for name in UNTRAINED_NIL]
         with torch.no_grad():
-            self.weight /= temperature
-            self.bias /= temperature
-            self.nil[own] /= temperature
+            self.weight.div_(temperature)
+            self.bias.div_(temperature)
+            self.nil[own] = self.nil[own] / temperature
 
     def _nil(
         self, features: Tensor, present: Tensor, logits: Tensor, described: Tensor
