@@ -18,7 +18,7 @@ from .offsets import MentionText, fits, place_mentions
 from .pictures import PictureFolders
 from .published_files import not_published
 from .samples import PublishedDataset, Sample
-from .splits import HELD_OUT, hold_out
+from .splits import HELD_OUT, golds_are_apart, hold_out
 from .wikidiverse import WIKIDIVERSE, read_wikidiverse
 
 DESCRIPTIONS = ("long", "brief", "none")
@@ -90,8 +90,9 @@ def convert_dataset(
     if options.hold_out:
         if "train" not in dataset.splits:
             raise DweError(Errors.E261.format(path=src))
+        apart = golds_are_apart(dataset.splits)
         train, held_out = hold_out(
-            dataset.splits["train"], options.hold_out, options.seed
+            dataset.splits["train"], options.hold_out, options.seed, apart=apart
         )
         dataset.splits["train"] = train
         dataset.splits = {"train": train, HELD_OUT: held_out, **dataset.splits}
@@ -99,6 +100,7 @@ def convert_dataset(
             "fraction": options.hold_out,
             "seed": options.seed,
             "samples": len(held_out),
+            "golds_apart": apart,
         }
     with published(out) as draft:
         pictures = _pictures(src, options)

@@ -12,6 +12,9 @@ from .samples import SPLITS, UNSPLIT, LeftOut, PublishedDataset, Sample
 
 HELD_OUT = "held-out"
 
+APART = 0.05
+"""Share of the mentions of dev and test whose gold is in train, up to which golds are
+taken to have been parted on purpose."""
 ENOUGH = 0.95
 """Share of the samples asked for with which less is no surprise."""
 
@@ -57,20 +60,37 @@ def split_samples(
         dataset.splits[UNSPLIT] = rest
 
 
+def golds_are_apart(splits: Mapping[str, Sequence[Sample]]) -> bool:
+    """Whether the published dev and test ask for entities that train does not show.
+
+    splits (Mapping[str, Sequence[Sample]]): as published.
+    RETURNS (bool): True as well where there is nothing but train.
+    """
+    golds = {
+        split: [m.kb_id for each in samples for m in each.mentions if m.kb_id]
+        for split, samples in splits.items()
+    }
+    shown = set(golds.pop("train", ()))
+    asked = [kb_id for split in golds if split != UNSPLIT for kb_id in golds[split]]
+    return sum(kb_id in shown for kb_id in asked) <= APART * len(asked)
+
+
 def hold_out(
-    train: Sequence[Sample], fraction: float, seed: int
+    train: Sequence[Sample], fraction: float, seed: int, *, apart: bool = True
 ) -> tuple[list[Sample], list[Sample]]:
     """Part train in two, so that the second can choose among checkpoints: samples with
-    the same sentence or a common gold stay together. The same seed gives the same.
+    the same sentence stay together, so that none is in both, and, as in dev and test of
+    some datasets, samples with a common gold. The same seed gives the same.
 
     train (Sequence[Sample]): the split.
     fraction (float): share of samples to hold out, at most. Where common golds tie most
         samples together there may be fewer, which is a warning.
     seed (int): of the choice.
+    apart (bool): keep samples with a common gold together; see `golds_are_apart`.
     RETURNS (tuple[list[Sample], list[Sample]]): what stays, and what is held out, in
         the order of `train`.
     """
-    groups = list(_tied(train).values())
+    groups = list(_tied(train, apart).values())
     random.Random(seed).shuffle(groups)
     room = round(fraction * len(train))
     chosen: set[int] = set()
@@ -83,7 +103,7 @@ def hold_out(
     return kept, [train[i] for i in sorted(chosen)]
 
 
-def _tied(train: Sequence[Sample]) -> dict[int, list[int]]:
+def _tied(train: Sequence[Sample], by_golds: bool) -> dict[int, list[int]]:
     """Samples by the first that each is tied to, directly or through others."""
     parents = list(range(len(train)))
 
@@ -96,7 +116,9 @@ def _tied(train: Sequence[Sample]) -> dict[int, list[int]]:
     first_with: dict[Hashable, int] = {}
     for i, sample in enumerate(train):
         golds = {m.kb_id for m in sample.mentions if m.kb_id is not None}
-        keys: list[Hashable] = [words_of(sample.sentence), *golds]
+        keys: list[Hashable] = [words_of(sample.sentence)]
+        if by_golds:
+            keys += golds
         for key in keys:
             a, b = root(first_with.setdefault(key, i)), root(i)
             parents[max(a, b)] = min(a, b)

@@ -254,6 +254,25 @@ def test_held_out_samples_share_neither_sentence_nor_gold_with_train(tmp_path, o
     assert parts[0] == parts[1] != parts[2]
 
 
+def test_held_out_golds_are_in_train_where_those_of_test_are(tmp_path, out):
+    src = richpedia(tmp_path / "src")
+    people = {f"Q{n}": f"Person {n}" for n in range(100, 104)}
+    rows = [
+        record(f"{n}", f"Row {n // 2}", "Row", people[qid], qid)
+        for n, qid in enumerate([*people] * 10)
+    ]
+    write(src / "train.json", {str(n): row for n, row in enumerate(rows)})
+    write(src / "test.json", {"t": record("t", "One", "One", "Person 100", "Q100")})
+    options = ConversionOptions(hold_out=0.4)
+    counts = convert_dataset("richpedia", src, out, options)
+    kept, held = lines(out / "train.jsonl"), lines(out / "held-out.jsonl")
+    assert counts["conversion"]["hold_out"]["golds_apart"] is False
+    assert (len(kept), len(held)) == (24, 16)
+    golds = [{d["mentions"][0]["kb_id"] for d in own} for own in (kept, held)]
+    assert golds[0] & golds[1]
+    assert not {d["text"] for d in kept} & {d["text"] for d in held}
+
+
 def test_fewer_than_asked_for_are_held_out_where_golds_tie_samples(tmp_path, out):
     src = richpedia(tmp_path / "src")
     train = [record(n, f"Row {n}", "Row", "Ada Berg", "Q1") for n in range(20)]
