@@ -67,10 +67,13 @@ def run_study(
     only (Sequence[str]): variants, with those that they need; none = all.
     on_message (Callable[[str], None]): told what begins, and what failed.
     RETURNS (StudyRuns): what came of it.
-    RAISES (DweError): the study cannot begin: settings are wrong, or another process
-        writes to the same folder.
+    RAISES (DweError): the study cannot begin: settings are wrong, the KB of a variant
+        is missing, or another process writes to the same folder.
     """
     variants = study.selected(only)
+    for kb in {study.kbs[variant.kb] for variant in variants}:
+        if not kb.exists():
+            raise DweError(Errors.E001.format(path=kb))
     seeds = study.seeds if seeds is None else seeds
     planned = [
         (variant, RunFolder(out, variant.name, seed))

@@ -251,8 +251,6 @@ class _Reader:
     def folder(self, value: Any) -> Path:
         if not isinstance(value, str) or not value:
             self.fail(f"{value!r} is no path of a KnowledgeBase")
-        if not Path(value).exists():
-            raise DweError(Errors.E001.format(path=value))
         return Path(value)
 
     def check_keys(self, data: Mapping[str, Any], kind: str, name: str) -> None:

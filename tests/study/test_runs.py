@@ -248,6 +248,18 @@ def test_what_only_the_study_may_say_is_refused(study, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_only_the_kb_of_a_variant_that_is_run_must_be_there(study, tmp_path):
+    record = json.loads(study.read_text())
+    kbs = {"here": record["kb"], "gone": str(tmp_path / "no.kb")}
+    variants = [{"name": "base"}, {"name": "other", "against": "base", "kb": "gone"}]
+    path = changed(study, tmp_path, kb=kbs, variants=variants)
+    with pytest.raises(DweError, match=r"E001.*no\.kb"):
+        study_runs(path, tmp_path / "out", seeds=[0], plot=False)
+    assert not (tmp_path / "out").exists()
+    study_runs(path, tmp_path / "out", only=["base"], plot=False)
+    assert (tmp_path / "out" / "study.md").exists()
+
+
 def test_two_studies_in_one_folder_are_one_too_many(study, tmp_path):
     with (
         study_module._locked(tmp_path),

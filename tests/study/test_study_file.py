@@ -68,7 +68,6 @@ def test_what_a_variant_needs_is_run_before_it(write):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kb": {"a": "no.kb", "b": "b.kb"}}, "E001.*no.kb"),
         ({"config": "no.cfg"}, "E001.*no.cfg"),
         ({"seed": [1]}, "E270.*the key 'seed', known are config"),
         ({"data": {"train": "train.jsonl"}}, 'E270.*"dev" is no path'),
