@@ -254,7 +254,7 @@ def test_only_the_kb_of_a_variant_that_is_run_must_be_there(study, tmp_path):
     variants = [{"name": "base"}, {"name": "other", "against": "base", "kb": "gone"}]
     path = changed(study, tmp_path, kb=kbs, variants=variants)
     with pytest.raises(DweError, match=r"E001.*no\.kb"):
-        study_runs(path, tmp_path / "out", seeds=[0], plot=False)
+        study_runs(path, tmp_path / "out", plot=False)
     assert not (tmp_path / "out").exists()
     study_runs(path, tmp_path / "out", only=["base"], plot=False)
     assert (tmp_path / "out" / "study.md").exists()
