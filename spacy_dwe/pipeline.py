@@ -17,7 +17,7 @@ from thinc.api import Model, Optimizer
 
 from .errors import DweError, Errors
 from .factory import make_dwe_linker
-from .kb.loaders import kb_path, reference_to
+from .kb.reference import KBReference
 from .linking import annotate, rank_candidates
 from .mentions import Mention, mentions_of
 from .model.architectures import NetworkShim
@@ -109,9 +109,7 @@ class DweLinker(TrainablePipe):
         self.scorer = scorer
         self._clip = clip
         self._text_encoder = text_encoder
-        self._kb: DweKnowledgeBase | None = None
-        self._kb_path: Path | None = _absolute(kb) if kb else None
-        self._configured_kb = kb
+        self._kb = KBReference(kb)
         self._encoders: Encoders | None = None
         self._evidence: Evidence | None = None
         self._evidence_settings: tuple[Any, ...] = ()
@@ -145,9 +143,7 @@ class DweLinker(TrainablePipe):
         """RETURNS (DweKnowledgeBase | None): the KB, opened when first asked for.
         RAISES (DweError): the KB that the pipeline refers to cannot be opened.
         """
-        if self._kb is None and self._kb_path is not None:
-            self.load_kb(self._kb_path)
-        return self._kb
+        return self._kb.opened(self.vocab)
 
     def load_kb(self, path: str | Path) -> None:
         """Use the KnowledgeBase at a path.
@@ -170,8 +166,7 @@ class DweLinker(TrainablePipe):
             self._set_kb(kb)
 
     def _set_kb(self, kb: "DweKnowledgeBase") -> None:
-        self._kb = kb
-        self._kb_path = Path(kb.path)
+        self._kb.use(kb)
         self._encoders = None
         self._evidence = None
 
@@ -411,7 +406,7 @@ class DweLinker(TrainablePipe):
         ]
         if missing:
             raise DweError(
-                Errors.E511.format(kb=self._kb_path, sets=", ".join(missing))
+                Errors.E511.format(kb=self._kb.path, sets=", ".join(missing))
             )
         return collate(
             prepared,
@@ -660,14 +655,8 @@ class DweLinker(TrainablePipe):
         return self
 
     def _state(self, pipeline: Path | None) -> dict[str, Any]:
-        kb = None
-        if self._kb_path is not None and pipeline is not None:
-            kb = reference_to(self._kb_path, pipeline)
-        elif self._kb_path is not None:
-            kb = str(self._kb_path.resolve())
         return {
-            "kb": kb,
-            "configured_kb": self._configured_kb,
+            **self._kb.state(pipeline),
             "trained_sets": self._trained_sets,
             "nil_is_labelled": self.nil_is_labelled,
             "train_golds": self._negatives.golds,
@@ -678,26 +667,14 @@ class DweLinker(TrainablePipe):
         self.nil_is_labelled = state["nil_is_labelled"]
         self._negatives = Negatives(state.get("train_golds", ()))
         self._first_look = FirstLook()
-        if self._configured_kb != state["configured_kb"]:
-            # The config was changed since, and so names the KB to use.
-            return
-        here = kb_path("")
-        if not here and state["kb"] is None:
-            return
-        self._kb = None
-        self._encoders = None
-        self._evidence = None
-        self._kb_path = _absolute(here or (pipeline or Path()) / state["kb"])
+        if self._kb.set_state(state, pipeline):
+            self._encoders = None
+            self._evidence = None
 
     def _load_weights(self, data: bytes) -> None:
         device = self._device() if data else "cpu"
         self.network_shim.from_bytes(data, device=device)
         self._evidence = None
-
-
-def _absolute(path: str | Path) -> Path:
-    """The KB is opened later, when the current folder may be another."""
-    return Path(path).expanduser().absolute()
 
 
 def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:
