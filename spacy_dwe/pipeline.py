@@ -16,6 +16,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from .errors import DweError, Errors
+from .evidence_source import EvidenceSettings, EvidenceSource
 from .factory import make_dwe_linker
 from .kb.reference import KBReference
 from .linking import annotate, rank_candidates
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from .kb.candidates import CandidateGenerator, Candidates
     from .kb.knowledge_base import DweKnowledgeBase
     from .model.network import LinkingBatch
-
-    Encoders = tuple[LazyTextEncoder | None, LazyClipEncoder | None]
 
 __all__ = ["DweLinker", "make_dwe_linker"]
 
@@ -107,12 +106,8 @@ class DweLinker(TrainablePipe):
         self.visual = visual
         self.generate_candidates = generate_candidates
         self.scorer = scorer
-        self._clip = clip
-        self._text_encoder = text_encoder
+        self._evidence_source = EvidenceSource(text_encoder=text_encoder, clip=clip)
         self._kb = KBReference(kb)
-        self._encoders: Encoders | None = None
-        self._evidence: Evidence | None = None
-        self._evidence_settings: tuple[Any, ...] = ()
         self._trained_sets: dict[str, str] = {}
         self.cache: FeatureCache | None = None
         self.nil_is_labelled = False
@@ -167,8 +162,7 @@ class DweLinker(TrainablePipe):
 
     def _set_kb(self, kb: "DweKnowledgeBase") -> None:
         self._kb.use(kb)
-        self._encoders = None
-        self._evidence = None
+        self._evidence_source.forget_kb()
 
     def initialize(
         self,
@@ -200,12 +194,12 @@ class DweLinker(TrainablePipe):
         from .training.setup import network_spec
 
         layout = FeatureLayout.of(self.channels)
-        evidence = self._build_evidence(layout, self.channels)
+        evidence = self._make_evidence(layout, self.channels)
         spec = network_spec(evidence, self.channels, shim.cfg)
         shim.build(spec, self._device())
         sets = self._require_kb().vector_sets
         self._trained_sets = {name: sets[name].fingerprint for name in spec.heads}
-        self._evidence = None
+        self._evidence_source.forget_evidence()
         self._first_look = FirstLook(golds)
         warn_of_golds(golds, self._require_kb())
         if shim.cfg["fit_combiner"]:
@@ -239,52 +233,42 @@ class DweLinker(TrainablePipe):
     @property
     def evidence(self) -> "Evidence":
         """RETURNS (Evidence): what gathers features for the network in use."""
-        settings = (
-            self._channels,
-            self.n_candidates,
-            self.use_images,
-            self.strict_images,
-            self.fetch_urls,
-            self.visual,
-            self.generate_candidates,
-        )
-        if self._evidence is None or self._evidence_settings != settings:
+        settings = self._evidence_settings()
+        evidence = self._evidence_source.kept(settings)
+        if evidence is None:
             layout = self._network_layout()
             channels = [c for c in self.channels if c in layout.channels]
-            self._evidence = self._build_evidence(layout, channels)
-            self._evidence_settings = settings
+            evidence = self._make_evidence(layout, channels)
+            self._evidence_source.keep(evidence, settings)
             self._prepared.clear()
-        return self._evidence
+        return evidence
 
-    def _build_evidence(
+    def _make_evidence(
         self, layout: FeatureLayout, channels: Sequence[str]
     ) -> "Evidence":
         from .encoders.disk_store import feature_cache
-        from .evidence import Evidence, encoders_for
 
         kb = self._require_kb()
         if self.cache is None:
             self.cache = feature_cache(self.feature_cache)
-        if self._encoders is None:
-            self._encoders = encoders_for(
-                kb,
-                text_encoder=self._text_encoder,
-                clip=self._clip,
-                device=self._device(),
-            )
-        text_encoder, clip = self._encoders
-        return Evidence(
+        return self._evidence_source.make(
             kb,
-            text_encoder=text_encoder,
-            clip=clip,
-            cache=self.cache,
+            self._evidence_settings(),
             layout=layout,
             channels=channels,
+            cache=self.cache,
+            device=self._device(),
+        )
+
+    def _evidence_settings(self) -> EvidenceSettings:
+        return EvidenceSettings(
+            channels=self._channels,
+            n_candidates=self.n_candidates,
             use_images=self.use_images,
             strict_images=self.strict_images,
             fetch_urls=self.fetch_urls,
             visual=self.visual,
-            device=self._device(),
+            generate_candidates=self.generate_candidates,
         )
 
     # Linking
@@ -668,13 +652,12 @@ class DweLinker(TrainablePipe):
         self._negatives = Negatives(state.get("train_golds", ()))
         self._first_look = FirstLook()
         if self._kb.set_state(state, pipeline):
-            self._encoders = None
-            self._evidence = None
+            self._evidence_source.forget_kb()
 
     def _load_weights(self, data: bytes) -> None:
         device = self._device() if data else "cpu"
         self.network_shim.from_bytes(data, device=device)
-        self._evidence = None
+        self._evidence_source.forget_evidence()
 
 
 def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:
