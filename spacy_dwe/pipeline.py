@@ -6,8 +6,6 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import srsly
-from spacy import util
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -26,8 +24,8 @@ from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
 from .model.spec import VISION
+from .serialisation import read_bytes, read_folder, write_bytes, write_folder
 from .tokens import NIL, document_name
-from .training.checkpoint import OPTIMIZER_FILE, read_optimizer, write_optimizer
 from .training.clock import TrainingClock
 from .training.first_look import FirstLook, warn_of_golds
 from .training.labels import labelled_mentions
@@ -579,16 +577,7 @@ class DweLinker(TrainablePipe):
         path (str | Path): directory of the component.
         exclude (Iterable[str]): fields to leave out.
         """
-        shim = self.network_shim
-        util.to_disk(
-            path,
-            {
-                "cfg": lambda p: srsly.write_json(p, self._state(p.parent.parent)),
-                "model.safetensors": lambda p: _write_bytes(p, shim.to_bytes()),
-                OPTIMIZER_FILE: lambda p: write_optimizer(p, shim.optimizer_bytes),
-            },
-            exclude,
-        )
+        write_folder(path, self.network_shim, self._state, exclude)
 
     def from_disk(
         self, path: str | Path, *, exclude: Iterable[str] = ()
@@ -600,42 +589,20 @@ class DweLinker(TrainablePipe):
         exclude (Iterable[str]): fields to leave out.
         RETURNS (DweLinker): the component.
         """
-        util.from_disk(
-            path,
-            {
-                "cfg": lambda p: self._set_state(srsly.read_json(p), p.parent.parent),
-                "model.safetensors": lambda p: self._load_weights(p.read_bytes()),
-                OPTIMIZER_FILE: lambda p: self.network_shim.resume_optimizer(
-                    read_optimizer(p)
-                ),
-            },
-            exclude,
+        read_folder(
+            path, self.network_shim, self._set_state, self._load_weights, exclude
         )
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): the weights and the path of the KB."""
-        shim = self.network_shim
-        return util.to_bytes(
-            {
-                "cfg": lambda: srsly.json_dumps(self._state(None)),
-                "model.safetensors": shim.to_bytes,
-            },
-            exclude,
-        )
+        return write_bytes(self.network_shim, self._state, exclude)
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "DweLinker":
         """data (bytes): what `to_bytes` gave.
         RETURNS (DweLinker): the component.
         """
-        util.from_bytes(
-            data,
-            {
-                "cfg": lambda b: self._set_state(srsly.json_loads(b), None),
-                "model.safetensors": self._load_weights,
-            },
-            exclude,
-        )
+        read_bytes(data, self._set_state, self._load_weights, exclude)
         return self
 
     def _state(self, pipeline: Path | None) -> dict[str, Any]:
@@ -663,7 +630,3 @@ class DweLinker(TrainablePipe):
 def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:
     if not is_valid:
         raise DweError(Errors.E514.format(name=name, value=value, expected=expected))
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
