@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +18,16 @@ from .factory import make_dwe_linker
 from .kb.reference import KBReference
 from .linking import annotate, rank_candidates
 from .mentions import Mention, mentions_of
-from .model.architectures import NetworkShim
+from .model.architectures import NetworkShim, shim_of
 from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
-from .model.spec import VISION
 from .serialisation import read_bytes, read_folder, write_bytes, write_folder
-from .tokens import NIL, document_name
+from .tokens import document_name
 from .training.clock import TrainingClock
 from .training.first_look import FirstLook, warn_of_golds
 from .training.labels import labelled_mentions
-from .training.negatives import Negatives
-from .training.prepared import PreparedMentions
+from .training.state import TrainingState
 
 if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
@@ -46,9 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["DweLinker", "make_dwe_linker"]
 
 MENTIONS_AT_A_TIME = 256
-
-PREPARED_BYTES = 1 << 30
-"""Memory for the prepared mentions of a training run; the oldest make way."""
 
 
 class DweLinker(TrainablePipe):
@@ -89,7 +83,6 @@ class DweLinker(TrainablePipe):
         self.model = model
         self.name = name
         self.cfg: dict[str, Any] = {}
-        self._prepared = PreparedMentions(PREPARED_BYTES)
         self.channels = list(channels)
         self.n_candidates = n_candidates
         self.top_k = top_k
@@ -108,9 +101,7 @@ class DweLinker(TrainablePipe):
         self._kb = KBReference(kb)
         self._trained_sets: dict[str, str] = {}
         self.cache: FeatureCache | None = None
-        self.nil_is_labelled = False
-        self._negatives = Negatives()
-        self._first_look = FirstLook()
+        self._training = TrainingState()
         self.clock = TrainingClock()
 
     # Set-up
@@ -118,9 +109,7 @@ class DweLinker(TrainablePipe):
     @property
     def network_shim(self) -> NetworkShim:
         """RETURNS (NetworkShim): holds the torch network of the component's model."""
-        shim = self.model.shims[0]
-        assert isinstance(shim, NetworkShim)
-        return shim
+        return shim_of(self.model)
 
     @property
     def channels(self) -> list[str]:
@@ -186,9 +175,7 @@ class DweLinker(TrainablePipe):
         } - {""}
         if not golds:
             raise DweError(Errors.E505)
-        self.nil_is_labelled = NIL in golds
-        self._negatives = Negatives()
-        self._learn_labels(golds)
+        self._training.set_labels(golds, shim.cfg)
         from .training.setup import network_spec
 
         layout = FeatureLayout.of(self.channels)
@@ -198,10 +185,18 @@ class DweLinker(TrainablePipe):
         sets = self._require_kb().vector_sets
         self._trained_sets = {name: sets[name].fingerprint for name in spec.heads}
         self._evidence_source.forget_evidence()
-        self._first_look = FirstLook(golds)
+        self._training.first_look = FirstLook(golds)
         warn_of_golds(golds, self._require_kb())
         if shim.cfg["fit_combiner"]:
-            self._fit_combiner(get_examples)
+            from .training.fitting import fit_to_examples
+
+            fit_to_examples(
+                shim.network,
+                get_examples,
+                self._require_kb(),
+                self._prepare,
+                self._training.nil_share(shim.cfg),
+            )
 
     def _require_kb(self) -> "DweKnowledgeBase":
         kb = self.kb
@@ -238,7 +233,7 @@ class DweLinker(TrainablePipe):
             channels = [c for c in self.channels if c in layout.channels]
             evidence = self._make_evidence(layout, channels)
             self._evidence_source.keep(evidence, settings)
-            self._prepared.clear()
+            self._training.prepared.clear()
         return evidence
 
     def _make_evidence(
@@ -455,31 +450,24 @@ class DweLinker(TrainablePipe):
         mentions, gold_ids = labelled_mentions(
             examples, use_gold_ents=self.use_gold_ents
         )
-        self._first_look.at_documents(examples, self.use_gold_ents)
+        self._training.first_look.at_documents(examples, self.use_gold_ents)
         if not mentions:
             return False
-        from .model.objective import LossSettings
-        from .training.batching import with_targets
+        from .training.gradients import add_gradients
 
-        shim = self.network_shim
         # What users set on documents is lost where predicted ones are made from text.
         pairs = [(each.predicted, each.reference) for each in examples]
         places = [MentionPlace(pairs[m.doc], m.start, m.end) for m in mentions]
-        prepared = self._prepare_cached(mentions)
-        batch = self._collate(prepared, places)
-        self._look_at(prepared, gold_ids)
-        gold_rows = self._require_kb().rows_of(gold_ids)
-        batch = self._negatives.chosen_for(
-            batch, gold_rows, self._require_kb(), shim.cfg["rare_word_negatives"]
+        prepared = self._prepare(mentions)
+        batch, targets = self._training.with_targets(
+            self._collate(prepared, places),
+            prepared,
+            gold_ids,
+            kb=self._require_kb(),
+            n_candidates=self.n_candidates,
+            settings=self.network_shim.cfg,
         )
-        batch, targets = with_targets(batch, gold_rows, self._nil_share())
-        output, backprop = self.model.begin_update((batch, self.channels))
-        settings = LossSettings.of(shim.cfg)
-        parts = shim.network.loss(output, batch, targets, settings)
-        values = parts.values()
-        if not isfinite(values["total"]):
-            raise DweError(Errors.E512)
-        backprop(parts.total)
+        values = add_gradients(self.model, batch, targets, self.channels)
         self.clock.count(len(mentions))
         losses[self.name] += values.pop("total")
         for part, value in values.items():
@@ -491,34 +479,9 @@ class DweLinker(TrainablePipe):
     def loss_parts(self) -> tuple[str, ...]:
         """RETURNS (tuple[str, ...]): parts of the loss that count, as `update` names
         them behind the name of the component."""
-        from .model.objective import LossSettings
+        from .training.gradients import loss_parts
 
-        spec = self.network_shim.network.spec
-        if not spec.heads:
-            return ("linking",)
-        counted = LossSettings.of(self.network_shim.cfg).counted
-        if VISION not in spec.modality_widths:
-            # There is no picture to align anything with.
-            counted = tuple(part for part in counted if not part.endswith("_align"))
-        return ("linking", *counted)
-
-    def _look_at(
-        self, prepared: Sequence["PreparedMention"], gold_ids: Sequence[str]
-    ) -> None:
-        """A run that continues another is not initialised, and learns here what the
-        labels of its data are."""
-        look = self._first_look
-        self._learn_labels(set(gold_ids))
-        is_over = look.at_mentions(
-            prepared, gold_ids, self._require_kb(), self.n_candidates
-        )
-        if is_over and look.golds is None:
-            self.nil_is_labelled = NIL in look.seen_golds
-
-    def _learn_labels(self, golds: set[str]) -> None:
-        self.nil_is_labelled |= NIL in golds
-        if self.network_shim.cfg["negatives"] == "train_golds":
-            self._negatives.add(golds - {NIL})
+        return loss_parts(self.network_shim)
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Step the weights by the gradients so far.
@@ -530,32 +493,20 @@ class DweLinker(TrainablePipe):
             shim.finish_update(sgd)
         shim.network.dwe_trained = bool(shim.network.spec.heads)
 
-    def _fit_combiner(self, get_examples: Callable[[], Iterable[Example]]) -> None:
-        """Fit the weights of all features but dwe's to the training mentions."""
-        from .training.fitting import feature_blocks, fit_features
-        from .training.labels import some_labelled_mentions
-
-        mentions, gold_ids = some_labelled_mentions(get_examples)
-        blocks = feature_blocks(
-            mentions,
-            self._require_kb().rows_of(gold_ids),
-            self._prepare_cached,
-            self._nil_share(),
+    def _prepare(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
+        return self._training.prepare(
+            mentions, self.evidence, self.generate_candidates, self.n_candidates
         )
-        fit_features(self.network_shim.network, blocks)
 
-    def _nil_share(self) -> float:
-        """Share of golds to take away to teach NIL."""
-        return 0.0 if self.nil_is_labelled else self.network_shim.cfg["nil_dropout"]
+    @property
+    def nil_is_labelled(self) -> bool:
+        """RETURNS (bool): whether training data has mentions labelled NIL; otherwise
+        golds are taken away to teach it."""
+        return self._training.nil_is_labelled
 
-    def _prepare_cached(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
-        evidence = self.evidence
-        return self._prepared.get(
-            mentions,
-            lambda new: chain.from_iterable(
-                evidence.prepare(new, self.generate_candidates, self.n_candidates)
-            ),
-        )
+    @nil_is_labelled.setter
+    def nil_is_labelled(self, is_labelled: bool) -> None:
+        self._training.nil_is_labelled = is_labelled
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score examples with the registered scorer.
@@ -609,15 +560,12 @@ class DweLinker(TrainablePipe):
         return {
             **self._kb.state(pipeline),
             "trained_sets": self._trained_sets,
-            "nil_is_labelled": self.nil_is_labelled,
-            "train_golds": self._negatives.golds,
+            **self._training.state(),
         }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
         self._trained_sets = state["trained_sets"]
-        self.nil_is_labelled = state["nil_is_labelled"]
-        self._negatives = Negatives(state.get("train_golds", ()))
-        self._first_look = FirstLook()
+        self._training.set_state(state)
         if self._kb.set_state(state, pipeline):
             self._evidence_source.forget_kb()
 

@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.util import fix_random_seed
 from thinc.api import Adam
@@ -144,8 +145,9 @@ class TestLabels:
         nlp.to_disk(tmp_path)
         again = spacy.load(tmp_path)
         again.update(self.labelled(again, "Georgia-blue"), sgd=Adam(0.001))
-        golds = again.get_pipe("dwe_linker")._negatives.golds
-        assert golds == ["Georgia-red", "Georgia-blue"]
+        again.to_disk(tmp_path)
+        saved = srsly.read_json(tmp_path / "dwe_linker" / "cfg")
+        assert saved["train_golds"] == ["Georgia-red", "Georgia-blue"]
 
     @pytest.mark.parametrize("before, now", [("Georgia-red", "NIL"), ("NIL", "Q1")])
     def test_whether_nil_is_labelled_follows_the_examples(

@@ -141,6 +141,13 @@ def build_dwe(
     return Model("spacy-dwe", _forward, shims=[NetworkShim(None, config=settings)])
 
 
+def shim_of(model: Model) -> "NetworkShim":
+    """RETURNS (NetworkShim): holds the torch network of a model of `build_dwe`."""
+    shim = model.shims[0]
+    assert isinstance(shim, NetworkShim)
+    return shim
+
+
 def _forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable[..., Any]]:
     return model.shims[0](X, is_train)
 

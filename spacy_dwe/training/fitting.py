@@ -15,9 +15,13 @@ from ..model.channels import FeatureLayout
 from ..model.combiner import Combiner
 from ..model.losses import linking_loss
 from .batching import collate, with_targets
+from .labels import some_labelled_mentions
 
 if TYPE_CHECKING:
+    from spacy.training import Example
+
     from ..evidence import PreparedMention
+    from ..kb.knowledge_base import DweKnowledgeBase
     from ..mentions import Mention
     from ..model.network import LinkerNetwork, LinkingBatch
 
@@ -30,6 +34,26 @@ ITERATIONS = 60
 
 Block = tuple["LinkingBatch", Tensor]
 """Features of some mentions, and the position of each gold."""
+
+
+def fit_to_examples(
+    network: "LinkerNetwork",
+    get_examples: Callable[[], Iterable["Example"]],
+    kb: "DweKnowledgeBase",
+    prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
+    nil_share: float,
+) -> None:
+    """Fit the weights of all features but dwe's to the training mentions.
+
+    network (LinkerNetwork): its combiner is changed in place.
+    get_examples (Callable): returns labelled examples.
+    kb (DweKnowledgeBase): has the golds.
+    prepare (Callable): finds and describes candidates.
+    nil_share (float): as in `fitting_blocks`.
+    """
+    mentions, gold_ids = some_labelled_mentions(get_examples)
+    rows = kb.rows_of(gold_ids)
+    fit_features(network, feature_blocks(mentions, rows, prepare, nil_share))
 
 
 def fitting_blocks(
