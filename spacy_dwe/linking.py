@@ -1,6 +1,7 @@
-"""From the network's logits to ranked candidates, and from these to annotations."""
+"""From prepared mentions to what the network reads, from its logits to ranked
+candidates, and from these to annotations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,57 @@ from .tokens import NIL
 if TYPE_CHECKING:
     from .evidence import PreparedMention
     from .kb.knowledge_base import DweKnowledgeBase
+    from .model.architectures import NetworkShim
     from .model.combiner import CombinedScores
+    from .model.modalities import MentionPlace
+    from .model.network import LinkingBatch
+
+
+def linking_batch(
+    prepared: Sequence["PreparedMention"],
+    places: "Sequence[MentionPlace]",
+    *,
+    shim: "NetworkShim",
+    kb: "DweKnowledgeBase",
+    trained_sets: Mapping[str, str],
+    channels: Sequence[str],
+    device: str,
+) -> "LinkingBatch":
+    """Pad a batch of mentions to what the network reads.
+
+    prepared (Sequence[PreparedMention]): at least one mention.
+    places (Sequence[MentionPlace]): where each stands.
+    shim (NetworkShim): holds the network.
+    kb (DweKnowledgeBase): has the vectors of the candidates.
+    trained_sets (Mapping[str, str]): fingerprint of each vector set that the network
+        was trained on.
+    channels (Sequence[str]): channels in use.
+    device (str): torch device of the batch.
+    RETURNS (LinkingBatch): the batch.
+    RAISES (DweError): the KB lacks a vector set that the network was trained on.
+    """
+    from .training.batching import collate
+
+    spec = shim.network.spec
+    sets = kb.vector_sets
+    heads = spec.heads if "dwe" in channels else ()
+    missing = [
+        name
+        for name in heads
+        if name not in sets or sets[name].fingerprint != trained_sets.get(name)
+    ]
+    if missing:
+        raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(missing)))
+    return collate(
+        prepared,
+        heads={name: sets[name] for name in heads},
+        image_dim=spec.image_dim,
+        pooled=shim.cfg["states"] == "pooled",
+        device=device,
+        modalities=shim.read_modalities if heads else {},
+        widths=spec.modality_widths,
+        places=places,
+    )
 
 
 def rank_candidates(

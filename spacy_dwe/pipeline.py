@@ -16,12 +16,13 @@ from .errors import DweError, Errors
 from .evidence_source import EvidenceSettings, EvidenceSource
 from .factory import make_dwe_linker
 from .kb.reference import KBReference
-from .linking import annotate, rank_candidates
+from .linking import annotate, linking_batch, rank_candidates
 from .mentions import Mention, mentions_of
 from .model.architectures import NetworkShim, shim_of
 from .model.channels import CHANNELS, FeatureLayout, check_channels
 from .model.modalities import MentionPlace
 from .model.scoring import ScoredMention
+from .model.spec import untrained_spec
 from .serialisation import read_bytes, read_folder, write_bytes, write_folder
 from .tokens import document_name
 from .training.clock import TrainingClock
@@ -213,15 +214,8 @@ class DweLinker(TrainablePipe):
         """Columns of the trained combiner; untrained, those of the zero-shot one."""
         shim = self.network_shim
         if not shim.is_built:
-            self._build_untrained()
+            shim.build(untrained_spec(), self._device())
         return shim.network.layout
-
-    def _build_untrained(self) -> None:
-        from .model.network import NetworkSpec
-
-        zero_shot = tuple(c for c in CHANNELS if c != "dwe")
-        spec = NetworkSpec(zero_shot, {}, 0, 0, 0, 0, 0, 0.0, False, False)
-        self.network_shim.build(spec, self._device())
 
     @property
     def evidence(self) -> "Evidence":
@@ -370,30 +364,14 @@ class DweLinker(TrainablePipe):
     def _collate(
         self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
     ) -> "LinkingBatch":
-        from .training.batching import collate
-
-        spec = self.network_shim.network.spec
-        sets = self._require_kb().vector_sets
-        heads = spec.heads if "dwe" in self.channels else ()
-        missing = [
-            name
-            for name in heads
-            if name not in sets
-            or sets[name].fingerprint != self._trained_sets.get(name)
-        ]
-        if missing:
-            raise DweError(
-                Errors.E511.format(kb=self._kb.path, sets=", ".join(missing))
-            )
-        return collate(
+        return linking_batch(
             prepared,
-            heads={name: sets[name] for name in heads},
-            image_dim=spec.image_dim,
-            pooled=self.network_shim.cfg["states"] == "pooled",
+            places,
+            shim=self.network_shim,
+            kb=self._require_kb(),
+            trained_sets=self._trained_sets,
+            channels=self.channels,
             device=self._device(),
-            modalities=self.network_shim.read_modalities if heads else {},
-            widths=spec.modality_widths,
-            places=places,
         )
 
     def set_annotations(

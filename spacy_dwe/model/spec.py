@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .channels import CHANNELS
+
 TEXT, VISION, ATTRIBUTES = "text", "vision", "attributes"
 """The modalities of the paper."""
 
@@ -66,3 +68,9 @@ class NetworkSpec:
         """RETURNS (int): width of the text encoder's pooled vectors, 0 where no set
         has any to compare with."""
         return next((head.dim for head in self.heads.values() if head.text), 0)
+
+
+def untrained_spec() -> NetworkSpec:
+    """RETURNS (NetworkSpec): of a network that links by features alone, zero-shot."""
+    channels = tuple(channel for channel in CHANNELS if channel != "dwe")
+    return NetworkSpec(channels, {}, 0, 0, 0, 0, 0, 0.0, False, False)
