@@ -1,19 +1,25 @@
 """Makes the evidence of a component from its settings, its KB and their encoders."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from .model.channels import FeatureLayout
+from .training.prepared import PreparedMentions
 
 if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
     from .encoders.lazy import LazyClipEncoder, LazyTextEncoder
     from .encoders.visual import VisualExtractor
-    from .evidence import Evidence
+    from .evidence import Evidence, PreparedMention
     from .kb.candidates import CandidateGenerator
     from .kb.knowledge_base import DweKnowledgeBase
+    from .mentions import Mention
 
     Encoders = tuple[LazyTextEncoder | None, LazyClipEncoder | None]
+
+PREPARED_BYTES = 1 << 30
+"""Memory for the prepared mentions of a training run; the oldest make way."""
 
 
 class EvidenceSettings(NamedTuple):
@@ -30,7 +36,8 @@ class EvidenceSettings(NamedTuple):
 
 
 class EvidenceSource:
-    """Owns the encoders in use, and the evidence as long as it serves.
+    """Owns the encoders in use, the evidence as long as it serves, and the mentions
+    that training prepared with it.
 
     text_encoder (TextEncoder | None): the pipeline's own; None = the KB's.
     clip (ClipEncoder | None): the pipeline's own; None = the KB's.
@@ -47,6 +54,7 @@ class EvidenceSource:
         self._encoders: Encoders | None = None
         self._evidence: Evidence | None = None
         self._settings: EvidenceSettings | None = None
+        self._prepared = PreparedMentions(PREPARED_BYTES)
 
     def kept(self, settings: EvidenceSettings) -> "Evidence | None":
         """RETURNS (Evidence | None): what `keep` was given; None where settings, KB or
@@ -57,6 +65,7 @@ class EvidenceSource:
         """evidence (Evidence): serves until something changes.
         settings (EvidenceSettings): what it was made by."""
         self._evidence, self._settings = evidence, settings
+        self._prepared.clear()
 
     def forget_evidence(self) -> None:
         """The network is another."""
@@ -104,4 +113,26 @@ class EvidenceSource:
             fetch_urls=settings.fetch_urls,
             visual=settings.visual,
             device=device,
+        )
+
+    def prepare(
+        self,
+        mentions: "Sequence[Mention]",
+        evidence: "Evidence",
+        settings: EvidenceSettings,
+    ) -> "list[PreparedMention]":
+        """Find and describe candidates of mentions once for all epochs.
+
+        mentions (Sequence[Mention]): mentions.
+        evidence (Evidence): what is kept.
+        settings (EvidenceSettings): what it was made by.
+        RETURNS (list[PreparedMention]): one a mention.
+        """
+        return self._prepared.get(
+            mentions,
+            lambda new: chain.from_iterable(
+                evidence.prepare(
+                    new, settings.generate_candidates, settings.n_candidates
+                )
+            ),
         )

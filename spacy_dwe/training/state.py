@@ -1,32 +1,24 @@
 """What a component keeps from one batch of training to the next."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..tokens import NIL
 from .first_look import FirstLook
 from .negatives import Negatives
-from .prepared import PreparedMentions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..evidence import Evidence, PreparedMention
-    from ..kb.candidates import CandidateGenerator
+    from ..evidence import PreparedMention
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..mentions import Mention
     from ..model.network import LinkingBatch
-
-PREPARED_BYTES = 1 << 30
-"""Memory for the prepared mentions of a training run; the oldest make way."""
 
 
 class TrainingState:
-    """Prepared mentions, and what the labels are known to be. Labels are saved with
-    the component, mentions are not.
+    """What the labels of the data are known to be. It is saved with the component, so
+    that another run can go on from there.
 
-    prepared (PreparedMentions): epochs share them.
     nil_is_labelled (bool): mentions labelled NIL teach it; otherwise golds are taken
         away.
     negatives (Negatives): entities to push away.
@@ -34,7 +26,6 @@ class TrainingState:
     """
 
     def __init__(self) -> None:
-        self.prepared = PreparedMentions(PREPARED_BYTES)
         self.nil_is_labelled = False
         self.negatives = Negatives()
         self.first_look = FirstLook()
@@ -61,27 +52,6 @@ class TrainingState:
         self.nil_is_labelled = False
         self.negatives = Negatives()
         self._add_labels(golds, settings)
-
-    def prepare(
-        self,
-        mentions: Sequence["Mention"],
-        evidence: "Evidence",
-        generate: "CandidateGenerator",
-        n_candidates: int,
-    ) -> list["PreparedMention"]:
-        """Find and describe candidates of mentions that are not known yet.
-
-        mentions (Sequence[Mention]): mentions.
-        evidence, generate, n_candidates: as `Evidence.prepare` has them. Where they
-            change, `prepared` must be cleared.
-        RETURNS (list[PreparedMention]): one a mention.
-        """
-        return self.prepared.get(
-            mentions,
-            lambda new: chain.from_iterable(
-                evidence.prepare(new, generate, n_candidates)
-            ),
-        )
 
     def with_targets(
         self,
