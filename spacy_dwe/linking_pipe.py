@@ -37,7 +37,11 @@ MENTIONS_AT_A_TIME = 256
 
 
 class LinkingPipe(TrainablePipe):
-    """The part of `DweLinker` that links, trained or not."""
+    """The part of `DweLinker` that links, trained or not.
+
+    All settings are here, as `make_dwe_linker` documents them; most can be changed at
+    any time.
+    """
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """The `dwe_linker` component: doc.ents and doc._.images in, ent.kb_id_ out.
 
-Settings and linking are in `LinkingPipe`; here is how it is trained and saved.
+Here are its factory, and how it is trained and saved; how it links is in
+`LinkingPipe`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
