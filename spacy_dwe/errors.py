@@ -598,4 +598,8 @@ class Warnings:
         "[DWE-W161] {draws:,} draws cannot show anything in a table of {n:,} "
         "differences: pass --draws {needed}"
     )
+    W162 = (
+        "[DWE-W162] No mention of the test data is in the part {part!r}, which the "
+        "table leaves out: there are {parts}"
+    )
     W200 = "[DWE-W200] {path} holds no documents"

@@ -1,12 +1,13 @@
 """One table of a study: variants over seeds, and which differences are shown."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import DweError, Errors
+from ..errors import DweError, Errors, Warnings
 from .bootstrap import DRAWS, document_index
 from .nested import Estimate, Ratios, difference_over_seeds, mean_over_seeds
 from .outcomes import Outcome
@@ -100,10 +101,11 @@ def study_table(
     metrics (Sequence[str]): of `METRICS`; `nil_f1` is measured over all mentions, and
         only where some are labelled NIL.
     parts (Sequence[str] | None): beside all mentions; None = all groups of the data,
-        and golds seen or not in the training data.
+        and golds seen or not in the training data. One that no mention is in is a
+        warning.
     draws, seed (int): of bootstrap and randomisation.
     RETURNS (StudyTable): what has no run, or no mention, has no cell.
-    RAISES (DweError): runs differ in their mentions, or there is no such part.
+    RAISES (DweError): runs differ in their mentions.
     """
     data = _TestData.of(variants, parts)
     by_name = {variant.name: variant for variant in variants}
@@ -163,14 +165,15 @@ class _TestData:
         if not first:
             raise DweError(Errors.E279)
         known = _parts(first)
-        unknown = [part for part in parts or () if part not in known]
-        if unknown:
-            raise DweError(
-                Errors.E413.format(
-                    what="part", value=unknown[0], choices=", ".join(known)
+        # Told, and no error: trainings of hours are not lost for it.
+        for part in parts or ():
+            if part not in known:
+                there = ", ".join(known)
+                warnings.warn(
+                    Warnings.W162.format(part=part, parts=there), stacklevel=3
                 )
-            )
-        chosen = list(known) if parts is None else [ALL, *parts]
+        wanted = list(known) if parts is None else [ALL, *parts]
+        chosen = [part for part in wanted if part in known]
         return cls(
             documents=document_index([o.document for o in first]),
             masks={part: known[part] for part in dict.fromkeys(chosen)},

@@ -107,8 +107,12 @@ def test_what_cannot_be_compared_is_refused():
         study_table([base, other])
     with pytest.raises(DweError, match="E279"):
         study_table([replace(base, outcomes={})])
-    with pytest.raises(DweError, match=r"E413.*'easy'.*hard, gold:seen"):
-        study_table([base], parts=["easy"])
+
+
+def test_a_part_without_mentions_is_told_and_left_out():
+    with pytest.warns(UserWarning, match=r"W162.*'easy'.*hard, gold:seen"):
+        table = study_table([runs("base", 0.5)], parts=["easy", "hard"], draws=100)
+    assert {cell.part for cell in table.means} == {"all", "hard"}
 
 
 def test_the_table_can_be_read_by_people_and_programs(table):
