@@ -99,6 +99,7 @@ def rank_candidates(
     """
     logits = scores.logits.float().cpu().numpy()
     nil = scores.nil.float().cpu().numpy()
+    nil_features = scores.nil_features.float().cpu().numpy()
     by_column = scores.by_column.float().cpu().numpy()
     columns = {c: layout.columns(c) for c in layout.channels if c in channels}
     ranked = []
@@ -125,6 +126,7 @@ def rank_candidates(
                 probabilities=probabilities,
                 nil_score=float(nil[index]),
                 nil_probability=nil_probability,
+                nil_features=nil_features[index],
                 contributions={
                     channel: by_column[index, :n, where].sum(axis=0)[order]
                     for channel, where in columns.items()

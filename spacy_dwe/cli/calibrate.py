@@ -10,6 +10,12 @@ from .errors import warning_lines
 from .pipelines import load_linking_pipeline
 
 WEIGHTS = "model.safetensors"
+ENOUGH_NIL = 20
+"""Mentions labelled NIL from which on it is fitted when to choose NIL."""
+NAMES = {
+    "ece": "Expected calibration error",
+    "accuracy": "Right decisions, NIL among them",
+}
 
 
 def calibrate_cli(
@@ -25,11 +31,12 @@ def calibrate_cli(
         bool, typer.Option("--dry-run", help="Measure, and leave the pipeline as it is")
     ] = False,
 ) -> None:
-    """Fit the temperature of a trained linker's probabilities.
+    """Fit a trained linker's probabilities to documents it has not seen.
 
-    One number divides all its scores, NIL's too, so that no order of candidates
-    changes, and with the threshold 0 no link. Only the file with the linker's weights
-    is replaced.
+    One temperature divides the scores of candidates, whose order stays as it is. Where
+    documents are labelled NIL, when NIL is chosen is fitted with it; elsewhere NIL's
+    score is divided, too, and with the threshold 0 no link changes. Only the file with
+    the linker's weights is replaced.
     """
     calibrate(
         pipeline, data, image_root=image_root, dry_run=dry_run, show_progress=True
@@ -46,18 +53,23 @@ def calibrate(
 ) -> dict[str, Any]:
     """Calibrate a pipeline in its folder, see `calibrate_cli`.
 
-    RETURNS (dict[str, Any]): temperature, and expected calibration error before
-        and after.
+    RETURNS (dict[str, Any]): temperature, whether NIL was fitted, and accuracy and
+        expected calibration error before and after.
     RAISES (DweError): no pipeline was trained and saved there, or the data
         has no label.
     """
+    import torch
     from tqdm import tqdm
     from wasabi import Printer
 
     from ..datasets.documents import labelled_docs
     from ..evaluation.evaluate import evaluate_docs
     from ..files import replacing, require_file
-    from ..training.temperature import fit_temperature
+    from ..training.temperature import (
+        Calibration,
+        fit_calibration,
+        fit_temperature,
+    )
     from .errors import BAR_DELAY
 
     require_file(data)
@@ -80,21 +92,35 @@ def calibrate(
         )
         kb = linker.kb
         assert kb is not None, "a linking pipeline has one"
-        golds = [outcome.gold or "" for outcome in measured.outcomes]
-        temperature = fit_temperature(measured.scored, kb.rows_of(golds))
-        linker.network_shim.network.combiner.divide_logits(temperature)
+        combiner = linker.network_shim.network.combiner
+        golds = [outcome.gold for outcome in measured.outcomes]
+        rows = kb.rows_of([gold or "" for gold in golds])
+        if golds.count(None) >= ENOUGH_NIL:
+            nil = combiner.nil.detach().cpu().numpy()
+            fitted = fit_calibration(measured.scored, rows, nil)
+        else:
+            fitted = Calibration(fit_temperature(measured.scored, rows))
+        nil_weights = None if fitted.nil is None else torch.from_numpy(fitted.nil)
+        combiner.divide_logits(fitted.temperature, nil_weights)
         again = evaluate_docs(
             nlp, linker, labelled_docs(nlp, data, image_root), keep=0, draws=0
         )
     if not dry_run:
         with replacing(weights) as draft:
             draft.write_bytes(linker.network_shim.to_bytes())
-    before, after = measured.metrics["ece"], again.metrics["ece"]
+    result = {"temperature": fitted.temperature, "nil": fitted.nil is not None}
+    for name in ("ece", "accuracy"):
+        result[f"{name}_before"] = measured.metrics[name]
+        result[f"{name}_after"] = again.metrics[name]
     msg = Printer(no_print=not show_progress, pretty=show_progress)
     msg.text(
-        f"Temperature {temperature:.3f}, expected calibration error {before:.4f} "
-        f"before and {after:.4f} after, of {len(measured.outcomes)} mentions"
+        f"Temperature {fitted.temperature:.3f}"
+        f"{' and when NIL is chosen' if result['nil'] else ''}, fitted to "
+        f"{len(golds)} mentions"
     )
+    for name, what in NAMES.items():
+        was, is_now = result[f"{name}_before"], result[f"{name}_after"]
+        msg.text(f"{what}: {was:.4f} before, {is_now:.4f} after")
     if not dry_run:
         msg.good(f"Calibrated {pipeline}")
-    return {"temperature": temperature, "ece_before": before, "ece_after": after}
+    return result

@@ -18,12 +18,16 @@ class CombinedScores:
 
     logits (Tensor): -inf where there is no candidate. *Shape:* ``(batch, candidates)``
     nil (Tensor): *Shape:* ``(batch,)``
+    nil_features (Tensor): of the best candidate, what NIL's logit is linear in beside
+        its bias, in the order of `UNTRAINED_NIL`; 0 where there is no candidate.
+        *Shape:* ``(batch, 4)``
     by_column (Tensor): what each feature added to each logit.
         *Shape:* ``(batch, candidates, features)``
     """
 
     logits: Tensor
     nil: Tensor
+    nil_features: Tensor
     by_column: Tensor
 
     def log_probabilities(self) -> Tensor:
@@ -64,21 +68,30 @@ class Combiner(nn.Module):
         """
         by_column = torch.where(present, features * self.weight + self.bias, 0.0)
         logits = by_column.sum(dim=-1).masked_fill(~candidates, -torch.inf)
-        nil = self._nil(features, present, logits, described)
-        return CombinedScores(logits, nil, by_column)
+        best = self._of_the_best(features, present, logits, described)
+        nil = self.nil[0] + best @ self.nil[1:]
+        return CombinedScores(logits, nil, best, by_column)
 
-    def divide_logits(self, temperature: float) -> None:
-        """Divide every logit, NIL's as well, by a temperature. No order changes.
+    def divide_logits(self, temperature: float, nil: Tensor | None = None) -> None:
+        """Divide every logit by a temperature. No order of candidates changes.
 
         temperature (float): above 0.
+        nil (Tensor | None): bias and weights that give NIL's logit from the best
+            candidate before the division; None = NIL's logit is divided, too.
+            *Shape:* ``(5,)``
         """
         own = [name not in NIL_LOGITS for name in UNTRAINED_NIL]
         with torch.no_grad():
             self.weight.div_(temperature)
             self.bias.div_(temperature)
-            self.nil[own] = self.nil[own] / temperature
+            if nil is None:
+                self.nil[own] = self.nil[own] / temperature
+            else:
+                self.nil[:] = nil.to(self.nil)
+                others = [not each for each in own]
+                self.nil[others] = self.nil[others] * temperature
 
-    def _nil(
+    def _of_the_best(
         self, features: Tensor, present: Tensor, logits: Tensor, described: Tensor
     ) -> Tensor:
         some = torch.isfinite(logits).any(dim=1)
@@ -95,4 +108,4 @@ class Combiner(nn.Module):
             name = named.gather(1, best)[:, 0]
         has_description = described.to(top.dtype).gather(1, best)[:, 0]
         best_features = torch.stack([top, margin, name, has_description], dim=1)
-        return self.nil[0] + torch.where(some, best_features @ self.nil[1:], 0.0)
+        return torch.where(some[:, None], best_features, 0.0)

@@ -46,6 +46,8 @@ class ScoredMention:
     probabilities (np.ndarray): softmax over candidates and NIL.
         Shape: (n_candidates,), float32
     nil_score, nil_probability (float): the same for the NIL candidate.
+    nil_features (np.ndarray): what NIL's score is linear in, see `CombinedScores`.
+        Shape: (4,), float32
     contributions (dict): what each channel added to the logit of each candidate; they
         add up to `scores` before rounding. Shape of each: (n_candidates,), float32
     """
@@ -61,6 +63,7 @@ class ScoredMention:
     probabilities: np.ndarray
     nil_score: float
     nil_probability: float
+    nil_features: np.ndarray
     contributions: dict[str, np.ndarray]
 
 

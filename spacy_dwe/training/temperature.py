@@ -1,6 +1,7 @@
-"""Probabilities that are right as often as they say, by a single number."""
+"""Probabilities that are right as often as they say: a temperature, and NIL's logit."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,23 @@ if TYPE_CHECKING:
 
 SHARPEST = 100.0
 """Largest factor of the logits, and one over the smallest."""
-STEPS = 60
-"""Halvings of the interval: more than float64 can tell apart."""
+HALVINGS = 60
+"""Of the interval: more than float64 can tell apart."""
+ITERATIONS = 100
+NIL_DEVIATION = 2.0
+"""How far weights of NIL are expected to be from the trained ones. It counts against
+few mentions and hardly against many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """temperature (float): what to divide the candidates' logits by.
+    nil (np.ndarray | None): NIL's bias and weights for the logits before that; None =
+        NIL's logit is divided as the others are. Shape: (5,)
+    """
+
+    temperature: float
+    nil: np.ndarray | None = None
 
 
 def fit_temperature(scored: "Sequence[ScoredMention]", gold_rows: np.ndarray) -> float:
@@ -27,18 +43,9 @@ def fit_temperature(scored: "Sequence[ScoredMention]", gold_rows: np.ndarray) ->
     """
     if not len(scored):
         return 1.0
-    size = max(len(mention.scores) for mention in scored) + 1
-    logits = np.full((len(scored), size), -np.inf)
-    golds = np.zeros(len(scored))
-    for index, (mention, row) in enumerate(zip(scored, gold_rows.tolist())):
-        n = len(mention.scores)
-        logits[index, :n] = mention.scores
-        logits[index, n] = mention.nil_score
-        place = np.flatnonzero(mention.rows == row) if row >= 0 else np.zeros(0, int)
-        golds[index] = mention.scores[place[0]] if len(place) else mention.nil_score
-    highest = logits.max(axis=1, keepdims=True)
-    # Relative to the highest, no logit is too large to be raised.
-    logits, golds = logits - highest, golds - highest[:, 0]
+    logits, places = _padded(scored, gold_rows)
+    logits -= logits.max(axis=1, keepdims=True)
+    golds = np.take_along_axis(logits, places[:, None], axis=1)[:, 0]
 
     def slope(factor: float) -> float:
         weights = np.exp(factor * logits)
@@ -47,10 +54,73 @@ def fit_temperature(scored: "Sequence[ScoredMention]", gold_rows: np.ndarray) ->
         return float((expected - golds).mean())
 
     low, high = np.log(1 / SHARPEST), np.log(SHARPEST)
-    for _ in range(STEPS):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
         if slope(float(np.exp(middle))) < 0:
             low = middle
         else:
             high = middle
     return float(np.exp(-(low + high) / 2))
+
+
+def fit_calibration(
+    scored: "Sequence[ScoredMention]", gold_rows: np.ndarray, nil: np.ndarray
+) -> Calibration:
+    """Fit the temperature together with the weights of NIL's logit. A linker has learnt
+    its training golds, whose scores therefore tell NIL apart too well.
+
+    The likelihood is that of `fit_temperature`, convex in one over the temperature and
+    the weights; L-BFGS finds its maximum.
+
+    scored (Sequence[ScoredMention]): with all their candidates, some of them NIL.
+    gold_rows (np.ndarray): KB row of each gold, -1 for NIL. Shape: (n,)
+    nil (np.ndarray): the trained bias and weights of NIL. Shape: (5,)
+    RETURNS (Calibration): with weights of NIL.
+    """
+    import torch
+
+    logits, places = _padded(scored, gold_rows)
+    candidates = torch.from_numpy(logits[:, :-1])
+    golds = torch.from_numpy(places)
+    features = np.stack([mention.nil_features for mention in scored])
+    best = torch.from_numpy(features.astype(np.float64))
+    start = torch.from_numpy(nil.astype(np.float64))
+    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    weights = start.clone().requires_grad_()
+    # The NIL column stands last; candidates without one are -inf and stay so.
+    there = torch.isfinite(candidates)
+    finite = torch.where(there, candidates, 0.0)
+    optimiser = torch.optim.LBFGS(
+        [factor, weights], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        scaled = (factor * finite).masked_fill(~there, -torch.inf)
+        own = weights[0] + best @ weights[1:]
+        joined = torch.cat([scaled, own.unsqueeze(1)], dim=1)
+        loss = torch.nn.functional.cross_entropy(joined, golds, reduction="sum")
+        pull = ((weights - start) ** 2).sum() / (2 * NIL_DEVIATION**2)
+        total = (loss + pull) / len(golds)
+        total.backward()
+        return total
+
+    optimiser.step(closure)
+    kept = min(max(factor.item(), 1 / SHARPEST), SHARPEST)
+    return Calibration(1 / kept, weights.detach().numpy())
+
+
+def _padded(
+    scored: "Sequence[ScoredMention]", gold_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): logits of candidates, -inf where there
+    is none, with NIL's last, (n, most candidates + 1); and the column of each gold."""
+    size = max(len(mention.scores) for mention in scored)
+    logits = np.full((len(scored), size + 1), -np.inf)
+    places = np.full(len(scored), size, dtype=np.int64)
+    for index, (mention, row) in enumerate(zip(scored, gold_rows.tolist())):
+        logits[index, : len(mention.scores)] = mention.scores
+        logits[index, size] = mention.nil_score
+        if row >= 0 and row in mention.rows:
+            places[index] = mention.rows.tolist().index(row)
+    return logits, places

@@ -51,6 +51,18 @@ def test_probabilities_change_and_their_order_does_not(saved, dev):
     assert calibrate(saved, dev)["temperature"] == pytest.approx(1.0, abs=1e-3)
 
 
+def test_when_nil_is_chosen_is_fitted_where_it_is_labelled(saved, dev):
+    lines = [json.loads(line) for line in dev.read_text().splitlines()]
+    for line in lines[:30]:
+        line["mentions"][0]["kb_id"] = None
+    dev.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = calibrate(saved, dev)
+    assert result["nil"]
+    assert result["accuracy_after"] == pytest.approx(0.75)
+    assert result["accuracy_after"] >= result["accuracy_before"]
+    assert result["ece_after"] < 0.05
+
+
 def test_a_dry_run_changes_nothing(saved, dev):
     before = (saved / WEIGHTS).read_bytes()
     calibrate(saved, dev, dry_run=True)

@@ -30,6 +30,7 @@ def scored(scores):
         probabilities=zeros,
         nil_score=0.0,
         nil_probability=0.0,
+        nil_features=np.zeros(4, np.float32),
         contributions={},
     )
 

@@ -30,6 +30,7 @@ def scored(rows, scores, *, text="Georgia", nil_score=-9.0):
         probabilities=probabilities[:-1],
         nil_score=nil_score,
         nil_probability=float(probabilities[-1]),
+        nil_features=np.zeros(4, np.float32),
         contributions={"name": np.array(scores, dtype=np.float32)},
     )
 

@@ -7,10 +7,10 @@ import torch
 from spacy_dwe.model.channels import FeatureLayout
 from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.scoring import ScoredMention, softmax_with_nil
-from spacy_dwe.training.temperature import fit_temperature
+from spacy_dwe.training.temperature import fit_calibration, fit_temperature
 
 
-def scored(scores, nil_score):
+def scored(scores, nil_score, nil_features=(0, 0, 0, 0)):
     """A mention whose candidates are the rows 0, 1, …"""
     scores = np.asarray(scores, dtype=np.float32)
     probabilities, nil = softmax_with_nil(scores, nil_score)
@@ -27,6 +27,7 @@ def scored(scores, nil_score):
         probabilities=probabilities,
         nil_score=nil_score,
         nil_probability=nil,
+        nil_features=np.array(nil_features, np.float32),
         contributions={},
     )
 
@@ -76,3 +77,40 @@ def test_all_logits_are_divided():
     after = combiner(*inputs)
     assert torch.allclose(after.logits, before.logits / 2.5, atol=1e-5)
     assert torch.allclose(after.nil, before.nil / 2.5, atol=1e-5)
+
+
+def test_weights_of_nil_are_found_with_the_temperature():
+    """NIL is drawn by other weights than the linker has."""
+    rng = np.random.default_rng(0)
+    right = np.array([0.5, 0.3, -0.8, 1.0, -0.5])
+    mentions, golds = [], []
+    for _ in range(20_000):
+        logits = np.sort(rng.normal(size=3))[::-1]
+        best = [logits[0], logits[0] - logits[1], rng.random(), rng.integers(2)]
+        chances = np.exp([*logits, right @ [1, *best]])
+        drawn = rng.choice(4, p=chances / chances.sum())
+        golds.append(-1 if drawn == 3 else drawn)
+        doubled = [2 * best[0], 2 * best[1], *best[2:]]
+        mentions.append(scored(2 * logits, 0.0, doubled))
+    found = fit_calibration(mentions, np.array(golds), np.zeros(5))
+    assert found.temperature == pytest.approx(2.0, rel=0.05)
+    expected = right / [1, 2, 2, 1, 1]
+    assert found.nil == pytest.approx(expected, abs=0.12)
+
+
+def test_fitted_weights_of_nil_give_its_logit_after_the_division():
+    layout = FeatureLayout.of(["name"])
+    combiner, nil = Combiner(layout), torch.tensor([0.5, 0.3, -0.8, 1.0, -0.5])
+    shape = (4, 3, len(layout))
+    inputs = (
+        torch.randn(shape),
+        torch.ones(shape, dtype=torch.bool),
+        torch.ones(shape[:2], dtype=torch.bool),
+        torch.rand(shape[:2]) < 0.5,
+    )
+    before = combiner(*inputs)
+    combiner.divide_logits(2.5, nil)
+    after = combiner(*inputs)
+    assert torch.allclose(after.logits, before.logits / 2.5, atol=1e-5)
+    expected = nil[0] + before.nil_features @ nil[1:]
+    assert torch.allclose(after.nil, expected, atol=1e-4)

@@ -1,5 +1,6 @@
 """A linear map of the text vector beside the features: what a network must beat."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,7 +67,7 @@ class LinearHead(nn.Module):
             batch.described,
         )
         logits = scores.logits + torch.where(present, added, 0.0)
-        combined = CombinedScores(logits, scores.nil, scores.by_column)
+        combined = replace(scores, logits=logits)
         return combined, queries, entities, present
 
 
