@@ -14,9 +14,9 @@ SHARPEST = 100.0
 HALVINGS = 60
 """Of the interval: more than float64 can tell apart."""
 ITERATIONS = 100
-NIL_DEVIATION = 2.0
-"""How far weights of NIL are expected to be from the trained ones. It counts against
-few mentions and hardly against many."""
+DEVIATION = 2.0
+"""How far weights of NIL, and the temperature's logarithm, are expected to be from the
+trained ones. It counts against few mentions and hardly against many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,7 @@ def fit_calibration(
     """Fit the temperature together with the weights of NIL's logit. A linker has learnt
     its training golds, whose scores therefore tell NIL apart too well.
 
-    The likelihood is that of `fit_temperature`, convex in one over the temperature and
-    the weights; L-BFGS finds its maximum.
+    The likelihood is that of `fit_temperature`; L-BFGS finds its maximum.
 
     scored (Sequence[ScoredMention]): with all their candidates, some of them NIL.
     gold_rows (np.ndarray): KB row of each gold, -1 for NIL. Shape: (n,)
@@ -85,29 +84,28 @@ def fit_calibration(
     features = np.stack([mention.nil_features for mention in scored])
     best = torch.from_numpy(features.astype(np.float64))
     start = torch.from_numpy(nil.astype(np.float64))
-    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    cooling = torch.zeros((), dtype=torch.float64, requires_grad=True)
     weights = start.clone().requires_grad_()
     # The NIL column stands last; candidates without one are -inf and stay so.
     there = torch.isfinite(candidates)
     finite = torch.where(there, candidates, 0.0)
     optimiser = torch.optim.LBFGS(
-        [factor, weights], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
+        [cooling, weights], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
     )
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        scaled = (factor * finite).masked_fill(~there, -torch.inf)
+        scaled = (cooling.exp() * finite).masked_fill(~there, -torch.inf)
         own = weights[0] + best @ weights[1:]
         joined = torch.cat([scaled, own.unsqueeze(1)], dim=1)
         loss = torch.nn.functional.cross_entropy(joined, golds, reduction="sum")
-        pull = ((weights - start) ** 2).sum() / (2 * NIL_DEVIATION**2)
-        total = (loss + pull) / len(golds)
+        pull = ((weights - start) ** 2).sum() + cooling**2
+        total = (loss + pull / (2 * DEVIATION**2)) / len(golds)
         total.backward()
         return total
 
     optimiser.step(closure)
-    kept = min(max(factor.item(), 1 / SHARPEST), SHARPEST)
-    return Calibration(1 / kept, weights.detach().numpy())
+    return Calibration(float(np.exp(-cooling.item())), weights.detach().numpy())
 
 
 def _padded(
