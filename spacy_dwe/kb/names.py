@@ -40,9 +40,8 @@ MAX_WORDS = 32
 LEADING = 1000
 """Names that the rarest words of a mention may have together. Commoner words look for
 nothing of their own: they rank, and find the names that have all words."""
-RARELY, DOUBTFUL = 30, 10
-"""A word of more names than `RARELY` is taken to be spelt as it should be; with as many
-names as `DOUBTFUL` that share words, so is every word that any name has."""
+RARELY = 30
+"""A word of more names than these is taken to be spelt as it should be."""
 ADDED = 40
 """Names that a way of searching other than by shared words adds at most."""
 PREFERENCE = 10.0
@@ -218,10 +217,9 @@ class TantivyNames:
             (FoundBy.INITIALS, self._initials(words)),
         ]
         # Among many names, only a word that none of them has shows a mistake.
-        found = len(shared) + len(hits[1][1])
-        rarely = RARELY if found < DOUBTFUL else 0
-        rare = [word for word in counts if counts[word] <= rarely]
+        rare = [word for word in counts if counts[word] <= (0 if full else RARELY)]
         if rare or not full:
+            found = len(shared) + len(hits[1][1])
             hits.append((FoundBy.SPELLING, self._spelt_alike(words, rare, found)))
         if context and full:
             way = FoundBy.WORDS | FoundBy.CONTEXT
