@@ -37,14 +37,14 @@ def test_the_factor_that_spoilt_probabilities_is_found(factor):
     """Golds are drawn by the softmax of logits; the linker has them too large."""
     rng = np.random.default_rng(0)
     mentions, golds = [], []
-    for _ in range(20_000):
+    for _ in range(6_000):
         logits = rng.normal(size=rng.integers(1, 6))
         nil = float(rng.normal())
         chances = np.exp([*logits, nil])
         drawn = rng.choice(len(chances), p=chances / chances.sum())
         golds.append(-1 if drawn == len(logits) else drawn)
         mentions.append(scored(factor * logits, factor * nil))
-    assert fit_temperature(mentions, np.array(golds)) == pytest.approx(factor, rel=0.05)
+    assert fit_temperature(mentions, np.array(golds)) == pytest.approx(factor, rel=0.08)
 
 
 def test_a_gold_that_was_not_found_counts_as_nil():
@@ -84,7 +84,7 @@ def test_weights_of_nil_are_found_with_the_temperature():
     rng = np.random.default_rng(0)
     right = np.array([0.5, 0.3, -0.8, 1.0, -0.5])
     mentions, golds = [], []
-    for _ in range(20_000):
+    for _ in range(6_000):
         logits = np.sort(rng.normal(size=3))[::-1]
         best = [logits[0], logits[0] - logits[1], rng.random(), rng.integers(2)]
         chances = np.exp([*logits, right @ [1, *best]])
@@ -93,9 +93,9 @@ def test_weights_of_nil_are_found_with_the_temperature():
         doubled = [2 * best[0], 2 * best[1], *best[2:]]
         mentions.append(scored(2 * logits, 0.0, doubled))
     found = fit_calibration(mentions, np.array(golds), np.zeros(5))
-    assert found.temperature == pytest.approx(2.0, rel=0.05)
+    assert found.temperature == pytest.approx(2.0, rel=0.08)
     expected = right / [1, 2, 2, 1, 1]
-    assert found.nil == pytest.approx(expected, abs=0.12)
+    assert found.nil == pytest.approx(expected, abs=0.2)
 
 
 def test_fitted_weights_of_nil_give_its_logit_after_the_division():
