@@ -522,6 +522,10 @@ class Warnings:
         "[DWE-W151] {path} is left out: wherever {out} is used, it must lie there, or "
         "be named in [components.{name}.visual]"
     )
+    W152 = (
+        "[DWE-W152] {name} looks for objects, faces or scenes, and model.head = "
+        "'linear' reads none of them: set it to 'dwe', or visual to null"
+    )
     W201 = "[DWE-W201] {image} is left out: {reason}"
     W100 = "[DWE-W100] The picture {image} of entity {id} is left out: {reason}"
     W130 = "[DWE-W130] {path}, line {line} is left out: {reason}"

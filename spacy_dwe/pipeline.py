@@ -4,6 +4,7 @@ Here are its factory, and how it is trained and saved; how it links is in
 `LinkingPipe`.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from spacy.language import Language
 from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Config, Model, Optimizer
 
-from .errors import DweError, Errors
+from .errors import DweError, Errors, Warnings
 from .linking_pipe import LinkingPipe
 from .mentions import Mention
 from .model.channels import FeatureLayout
@@ -204,6 +205,8 @@ class DweLinker(LinkingPipe):
         self._evidence_source.forget_evidence()
         self._training.first_look = FirstLook(golds)
         warn_of_golds(golds, self._require_kb())
+        if self.looks and shim.cfg["head"] == "linear":
+            warnings.warn(Warnings.W152.format(name=self.name), stacklevel=2)
         if shim.cfg["fit_combiner"]:
             from .training.fitting import fit_to_examples
 

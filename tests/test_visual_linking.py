@@ -321,3 +321,10 @@ def test_without_clip_there_is_no_looking(names_kb, document, framed):
         nlp(document("Georgia won.", framed("red"), vocab=nlp.vocab))
     linker_of(nlp).use_images = False
     nlp(document("Georgia won.", framed("red"), vocab=nlp.vocab))
+
+
+def test_a_head_that_reads_no_findings_is_told(described_kb, examples):
+    model = {**SMALL_MODEL, "head": "linear"}
+    nlp = linking_pipeline(described_kb, model=model, visual=VISUAL)
+    with pytest.warns(UserWarning, match=r"W152.*dwe_linker"):
+        nlp.initialize(lambda: examples(nlp))
