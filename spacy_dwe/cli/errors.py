@@ -28,14 +28,14 @@ def clear_errors(command: Callable[P, R]) -> Callable[P, R]:
     Anything else is a mistake of ours and keeps its traceback.
     """
 
+    run_with_our_errors = clear_dwe_errors(command)
+
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         from click import ClickException
 
         try:
-            return command(*args, **kwargs)
-        except DweError as error:
-            _fail(str(error))
+            return run_with_our_errors(*args, **kwargs)
         except OSError as error:
             reason = error.strerror or str(error)
             _fail(f"{error.filename}: {reason}" if error.filename else reason)
