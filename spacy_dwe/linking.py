@@ -58,13 +58,15 @@ def linking_batch(
     spec = shim.network.spec
     sets = kb.vector_sets
     heads = spec.heads if "dwe" in channels else ()
+    reads_edges = bool(spec.edge_width) and "text" in channels
+    edges = kb.text_set if reads_edges else None
     missing = [
         name
-        for name in heads
+        for name in {*heads, *filter(None, [edges])}
         if name not in sets or sets[name].fingerprint != trained_sets.get(name)
     ]
     if missing:
-        raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(missing)))
+        raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(sorted(missing))))
     return collate(
         prepared,
         heads={name: sets[name] for name in heads},
@@ -74,6 +76,7 @@ def linking_batch(
         modalities=shim.read_modalities if heads else {},
         widths=spec.modality_widths,
         places=places,
+        edges=edges is not None,
     )
 
 

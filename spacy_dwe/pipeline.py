@@ -198,10 +198,18 @@ class DweLinker(LinkingPipe):
 
         layout = FeatureLayout.of(self.channels)
         evidence = self._make_evidence(layout, self.channels)
-        spec = network_spec(evidence, self.channels, shim.cfg)
+        spec = network_spec(
+            evidence,
+            self.channels,
+            shim.cfg,
+            nil_is_labelled=self._training.nil_is_labelled,
+        )
         shim.build(spec, self._device())
         sets = self._require_kb().vector_sets
-        self._trained_sets = {name: sets[name].fingerprint for name in spec.heads}
+        read = {*spec.heads} | ({evidence.text_set} if spec.edge_width else set())
+        self._trained_sets = {
+            name: vectors.fingerprint for name, vectors in sets.items() if name in read
+        }
         self._evidence_source.forget_evidence()
         self._training.first_look = FirstLook(golds)
         warn_of_golds(golds, self._require_kb())

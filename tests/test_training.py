@@ -9,12 +9,15 @@ from tiny_world import (
     NAMES,
     PLACES,
     SMALL_MODEL,
+    described_entities,
     example,
     linking_pipeline,
     train,
 )
 
+from spacy_dwe.encoders.registry import text_encoder
 from spacy_dwe.errors import DweError
+from spacy_dwe.kb.build import build_kb
 from spacy_dwe.mentions import mentions_of
 from spacy_dwe.training.labels import labelled_mentions
 
@@ -213,6 +216,55 @@ def test_a_gold_that_was_not_found_teaches_nil(described_kb, examples, picture):
     after = [m.nil_probability for m in predict(nlp, of_nil(nlp))]
     assert all(a > b for a, b in zip(after, before))
     assert min(after) > 0.5
+
+
+class TestNilByTheWordsBeside:
+    """The same names, NIL in one company and an entity in another."""
+
+    @pytest.fixture
+    def nlp(self, described_kb):
+        nlp = linking_pipeline(described_kb, model=SMALL_MODEL)
+        nlp.initialize(lambda: self.examples(nlp))
+        return nlp
+
+    def examples(self, nlp, nil="NIL"):
+        golds = {"Georgia": "Georgia-red", "Samoa": "Samoa-red"}
+        return [
+            example(nlp, text.format(name), (name, gold))
+            for name, known in golds.items()
+            for text, gold in (("We saw {} again.", known), ("The {} wine.", nil))
+        ]
+
+    def nil(self, nlp):
+        return [m.nil_probability for m in predict(nlp, self.examples(nlp))]
+
+    def test_labels_tell_the_companies_apart(self, nlp, tmp_path):
+        found = self.nil(nlp)
+        assert min(found[1::2]) > max(found[0::2]) + 0.1
+        nlp.to_disk(tmp_path)
+        assert self.nil(spacy.load(tmp_path)) == pytest.approx(found, abs=1e-6)
+
+    def test_without_such_labels_they_are_not_read(self, described_kb):
+        nlp = linking_pipeline(described_kb, model=SMALL_MODEL)
+        nlp.initialize(lambda: self.examples(nlp, nil="Georgia-blue"))
+        assert not nlp.get_pipe("dwe_linker").network_shim.network.spec.edge_width
+
+    def test_without_the_text_channel_they_are_not_read(self, nlp):
+        nlp.get_pipe("dwe_linker").channels = ["name", "prior", "facts"]
+        found = self.nil(nlp)
+        assert found[1::2] == pytest.approx(found[0::2], abs=1e-6)
+
+    def test_a_kb_of_another_encoder_is_refused(self, nlp, world, tmp_path):
+        other = build_kb(
+            described_entities(),
+            tmp_path / "other.kb",
+            text_encoder=text_encoder(str(world / "bert"), device="cpu"),
+        )
+        linker = nlp.get_pipe("dwe_linker")
+        linker.channels = ["name", "text"]
+        linker.load_kb(other.path)
+        with pytest.raises(DweError, match="E511"):
+            self.nil(nlp)
 
 
 def predict(nlp, examples):

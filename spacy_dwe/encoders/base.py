@@ -12,6 +12,11 @@ from .boxes import Box
 if TYPE_CHECKING:
     from torch import Tensor
 
+EDGES = 4
+"""Tokens that `MentionFeatures.edges` reads."""
+SHORTEST = 1e-12
+"""Length below which a state is zero."""
+
 Progress = Callable[[int], None]
 """Called with the number of items just finished."""
 
@@ -42,6 +47,21 @@ class MentionFeatures:
     pooled: np.ndarray
     states: np.ndarray
     mention: slice
+
+    def edges(self) -> np.ndarray:
+        """What stands at the edges of the mention.
+
+        RETURNS (np.ndarray): states of the token before it, its first, its last and
+            the one after it, each of unit length; zeros where the context ends.
+            Shape: (EDGES * width,), float32
+        """
+        first, last, _ = self.mention.indices(len(self.states))
+        out = np.zeros((EDGES, self.states.shape[1]), dtype=np.float32)
+        for place, row in enumerate((first - 1, first, last - 1, last)):
+            if 0 <= row < len(self.states):
+                out[place] = self.states[row]
+        lengths = np.linalg.norm(out, axis=1, keepdims=True)
+        return (out / np.maximum(lengths, SHORTEST)).ravel()
 
 
 @dataclass(frozen=True, slots=True)

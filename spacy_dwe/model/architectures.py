@@ -37,6 +37,7 @@ def build_dwe(
     fit_combiner: bool = True,
     combiner_rate: float = 20.0,
     head: str = "dwe",
+    read_mention: bool = False,
     gate: bool = True,
     modalities: Mapping[str, Any] = NONE,
     without: Sequence[str] = (),
@@ -66,11 +67,16 @@ def build_dwe(
         candidates to teach NIL; used only where no mention is labelled NIL.
     info_nce_weight (float): weight of `loss` on the dwe cosine beside the main loss.
     fit_combiner (bool): start from weights of the features that fit all training
-        mentions, found by L-BFGS, instead of the untrained ones.
+        mentions, found by L-BFGS, instead of the untrained ones. Where mentions are
+        labelled NIL, NIL learns by it from the words at a mention's edges, too.
     combiner_rate (float): learning rate of the combiner, as a multiple.
     head (str): "dwe", the network of the paper's figure; "plain", what the authors'
         released code computes; "linear", no network, but a residual linear map of the
         frozen vectors.
+    read_mention (bool): the linear head reads the mention's own token states, too; the
+        others always do. It then learns which entity a name means in which company:
+        better where the mentions to link share entities with those trained on, worse
+        where they do not.
     gate (bool): attributes are fused by a gate; otherwise added.
     modalities (Mapping[str, Modality]): further modalities by name, beside text, vision
         and attributes; one of these names replaces it. Read by the head "dwe" alone.
@@ -127,6 +133,7 @@ def build_dwe(
         "fit_combiner": fit_combiner,
         "combiner_rate": combiner_rate,
         "head": head,
+        "read_mention": read_mention,
         "gate": gate,
         "modalities": all_of_them,
         "without": tuple(without),

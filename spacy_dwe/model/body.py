@@ -158,8 +158,8 @@ class PlainBody(nn.Module):
 
 class LinearBody(nn.Module):
     """No network: the frozen vectors themselves, so that the query heads are plain
-    residual linear maps, q = unit(u + W [text ; mean picture]). The baseline that a
-    network has to beat.
+    residual linear maps, q = unit(u + W [text ; mean picture]), or W [text ; mention ;
+    mean picture] with `read_mention`. The baseline that a network has to beat.
 
     spec (NetworkSpec): its shapes.
     """
@@ -168,12 +168,18 @@ class LinearBody(nn.Module):
         super().__init__()
         self.reads_text = bool(spec.text_dim)
         self.reads_pictures = bool(spec.image_dim)
+        self.reads_mention = spec.read_mention
         self.hidden_width = spec.text_dim + spec.image_dim
+        if self.reads_mention:
+            self.hidden_width += spec.text_width
 
     def forward(self, inputs: MentionInputs) -> Hidden:
-        """RETURNS (Hidden): text and mean picture; a linear map takes nothing from the
-        zeros of a missing one."""
+        """RETURNS (Hidden): text, mention and mean picture; a linear map takes nothing
+        from the zeros of a missing one."""
         parts = [inputs.text] if self.reads_text else []
+        if self.reads_mention:
+            mention = masked_mean(inputs.mention, inputs.mention_mask)
+            parts.append(normalize(mention, dim=-1))
         if self.reads_pictures:
             parts.append(mean_picture(inputs))
         return Hidden(torch.cat(parts, dim=-1), {})

@@ -60,8 +60,16 @@ UNTRAINED_DWE_WEIGHT = 1.0
 """Where the weight of each standardised dwe cosine starts in training. Until then the
 channel is masked: it would repeat `text`."""
 
-UNTRAINED_NIL = {"bias": 2.0, "best": 0.0, "margin": 0.0, "name": 6.0, "described": 0.0}
-"""The NIL logit before training, as a function of the best candidate."""
+UNTRAINED_NIL = {
+    "bias": 2.0,
+    "best": 0.0,
+    "margin": 0.0,
+    "name": 6.0,
+    "described": 0.0,
+    "mention": 1.0,
+}
+"""The NIL logit before training, as a function of the best candidate and of the
+mention, which says nothing before it was learnt from labelled NIL."""
 
 
 @dataclass(frozen=True)

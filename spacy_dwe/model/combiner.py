@@ -18,9 +18,8 @@ class CombinedScores:
 
     logits (Tensor): -inf where there is no candidate. *Shape:* ``(batch, candidates)``
     nil (Tensor): *Shape:* ``(batch,)``
-    nil_features (Tensor): of the best candidate, what NIL's logit is linear in beside
-        its bias, in the order of `UNTRAINED_NIL`; 0 where there is no candidate.
-        *Shape:* ``(batch, 4)``
+    nil_features (Tensor): what NIL's logit is linear in beside its bias, in the order
+        of `UNTRAINED_NIL`; 0 where there is no candidate. *Shape:* ``(batch, 5)``
     by_column (Tensor): what each feature added to each logit.
         *Shape:* ``(batch, candidates, features)``
     """
@@ -45,40 +44,58 @@ class Combiner(nn.Module):
     description, because a softmax over candidates alone gives a single candidate
     probability 1. The zero-shot weights are `UNTRAINED_WEIGHTS`.
 
+    Where mentions labelled NIL taught it, NIL's logit also depends on what stands at
+    the edges of a mention: "deep red" is a film in a list of films and a colour before
+    "flowers", whatever the candidates are. That is our reading. Those weights are only
+    ever fitted (`training.fitting`): as many as they are, steps of the optimizer would
+    learn the training mentions by heart.
+
     layout (FeatureLayout): the columns of the feature matrix.
+    edge_width (int): width of what is read of a mention's edges; 0 = nothing.
     """
 
-    def __init__(self, layout: FeatureLayout) -> None:
+    def __init__(self, layout: FeatureLayout, edge_width: int = 0) -> None:
         super().__init__()
         self.layout = layout
         self.weight = nn.Parameter(torch.tensor(layout.untrained_weights()))
         self.bias = nn.Parameter(torch.zeros(len(layout)))
         self.nil = nn.Parameter(torch.tensor(list(UNTRAINED_NIL.values())))
+        self.edge_weight: Tensor
+        self.register_buffer("edge_weight", torch.zeros(edge_width))
         self.name_columns = layout.columns("name")[:1]
 
     def forward(
-        self, features: Tensor, present: Tensor, candidates: Tensor, described: Tensor
+        self,
+        features: Tensor,
+        present: Tensor,
+        candidates: Tensor,
+        described: Tensor,
+        edges: Tensor | None = None,
     ) -> CombinedScores:
         """features (Tensor): *Shape:* ``(batch, candidates, features)``
         present (Tensor): False = missing or switched off. Same shape, bool
         candidates (Tensor): False = padding. *Shape:* ``(batch, candidates)``
         described (Tensor): the entity has a description.
             *Shape:* ``(batch, candidates)``
+        edges (Tensor | None): token states at the edges of the mention; None = unread.
+            *Shape:* ``(batch, edge_width)``
         RETURNS (CombinedScores): the logits.
         """
         by_column = torch.where(present, features * self.weight + self.bias, 0.0)
         logits = by_column.sum(dim=-1).masked_fill(~candidates, -torch.inf)
-        best = self._of_the_best(features, present, logits, described)
-        nil = self.nil[0] + best @ self.nil[1:]
-        return CombinedScores(logits, nil, best, by_column)
+        mention = torch.zeros_like(logits[:, 0])
+        if edges is not None and len(self.edge_weight):
+            mention = edges @ self.edge_weight
+        nil_features = self._nil_features(features, present, logits, described, mention)
+        nil = self.nil[0] + nil_features @ self.nil[1:]
+        return CombinedScores(logits, nil, nil_features, by_column)
 
     def divide_logits(self, temperature: float, nil: Tensor | None = None) -> None:
         """Divide every logit by a temperature. No order of candidates changes.
 
         temperature (float): above 0.
-        nil (Tensor | None): bias and weights that give NIL's logit from the best
-            candidate before the division; None = NIL's logit is divided, too.
-            *Shape:* ``(5,)``
+        nil (Tensor | None): bias and weights that give NIL's logit from its features
+            before the division; None = NIL's logit is divided, too. *Shape:* ``(6,)``
         """
         own = [name not in NIL_LOGITS for name in UNTRAINED_NIL]
         with torch.no_grad():
@@ -91,8 +108,13 @@ class Combiner(nn.Module):
                 others = [not each for each in own]
                 self.nil[others] = self.nil[others] * temperature
 
-    def _of_the_best(
-        self, features: Tensor, present: Tensor, logits: Tensor, described: Tensor
+    def _nil_features(
+        self,
+        features: Tensor,
+        present: Tensor,
+        logits: Tensor,
+        described: Tensor,
+        mention: Tensor,
     ) -> Tensor:
         some = torch.isfinite(logits).any(dim=1)
         best = logits.argmax(dim=1, keepdim=True)
@@ -107,5 +129,5 @@ class Combiner(nn.Module):
             named = torch.where(present[..., column], features[..., column], 0.0)
             name = named.gather(1, best)[:, 0]
         has_description = described.to(top.dtype).gather(1, best)[:, 0]
-        best_features = torch.stack([top, margin, name, has_description], dim=1)
-        return torch.where(some[:, None], best_features, 0.0)
+        values = torch.stack([top, margin, name, has_description, mention], dim=1)
+        return torch.where(some[:, None], values, 0.0)

@@ -50,6 +50,8 @@ class LinkingBatch:
         loss; None = all. *Shape:* ``(batch, candidates)``
     hard (dict): by vector set, vectors of entities that are no candidates, as further
         negatives of the contrastive loss.
+    edges (Tensor | None): token states at the edges of each mention, see
+        `MentionFeatures.edges`; None = unread. *Shape:* ``(batch, edge_width)``
     """
 
     features: Tensor
@@ -62,6 +64,7 @@ class LinkingBatch:
     sentences: Tensor | None = None
     negatives: Tensor | None = None
     hard: dict[str, EntityVectors] = field(default_factory=dict)
+    edges: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class LinkerNetwork(nn.Module):
         super().__init__()
         self.spec = spec
         self.layout = FeatureLayout.of(spec.channels, tuple(spec.heads))
-        self.combiner = Combiner(self.layout)
+        self.combiner = Combiner(self.layout, spec.edge_width)
         self.dwe_trained = spec.dwe_trained
         self.mention_encoder: MentionEncoder | None = None
         if spec.heads:
@@ -126,7 +129,13 @@ class LinkerNetwork(nn.Module):
             present = torch.cat([present, there], dim=-1)
         mask = self._channel_mask(len(features), channels, channel_dropout)
         present = present & mask.to(present.device).unsqueeze(1)
-        scores = self.combiner(features, present, batch.candidates, batch.described)
+        scores = self.combiner(
+            features,
+            present,
+            batch.candidates,
+            batch.described,
+            batch.edges if "text" in channels else None,
+        )
         return NetworkOutput(scores, encoded)
 
     def loss(

@@ -47,7 +47,7 @@ class ScoredMention:
         Shape: (n_candidates,), float32
     nil_score, nil_probability (float): the same for the NIL candidate.
     nil_features (np.ndarray): what NIL's score is linear in, see `CombinedScores`.
-        Shape: (4,), float32
+        Shape: (5,), float32
     contributions (dict): what each channel added to the logit of each candidate; they
         add up to `scores` before rounding. Shape of each: (n_candidates,), float32
     """

@@ -37,6 +37,8 @@ class NetworkSpec:
         network has; None = those of the paper that the encoders serve.
     shared_text (bool): phrases pass the projector of token states; they can where CLIP
         encodes both and their widths are equal.
+    read_mention (bool): see `spacy-dwe.DWE.v1`.
+    edge_width (int): width of what NIL reads of a mention's edges; 0 = nothing.
     """
 
     channels: tuple[str, ...]
@@ -53,6 +55,8 @@ class NetworkSpec:
     gate: bool = True
     modalities: dict[str, int] | None = None
     shared_text: bool = False
+    read_mention: bool = False
+    edge_width: int = 0
 
     @property
     def modality_widths(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ def collate(
     modalities: Mapping[str, Modality] | None = None,
     widths: Mapping[str, int] | None = None,
     places: Sequence[MentionPlace] | None = None,
+    edges: bool = False,
 ) -> LinkingBatch:
     """Pad prepared mentions to one batch.
 
@@ -47,6 +48,7 @@ def collate(
     widths (Mapping[str, int] | None): of the vectors of modalities that are not the
         paper's.
     places (Sequence[MentionPlace] | None): for modalities that read documents.
+    edges (bool): give the combiner what stands at the edges of mentions.
     RETURNS (LinkingBatch): the batch.
     RAISES (DweError): a modality extracted something that cannot be.
     """
@@ -92,6 +94,7 @@ def collate(
             for name, vectors in heads.items()
         },
         sentences=_sentences(mentions).to(device),
+        edges=_edges(mentions).to(device) if edges else None,
     )
 
 
@@ -169,6 +172,11 @@ def _inputs(
         picture_mask=picture_mask,
         modalities=modalities,
     )
+
+
+def _edges(mentions: Sequence["PreparedMention"]) -> Tensor:
+    texts = [mention.text for mention in mentions]
+    return torch.from_numpy(np.stack([text.edges() for text in texts if text]))
 
 
 def _slots(

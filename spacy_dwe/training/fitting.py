@@ -30,6 +30,8 @@ BLOCK = 512
 PRIOR_DEVIATION = 2.0
 """How far from its untrained value a weight is expected to be, in logits a unit of the
 feature. It counts against few mentions and hardly against many."""
+EDGE_DEVIATION = 0.3
+"""The same of what a state of unit length at an edge of a mention says of NIL."""
 ITERATIONS = 60
 
 Block = tuple["LinkingBatch", Tensor]
@@ -52,8 +54,14 @@ def fit_to_examples(
     nil_share (float): as in `fitting_blocks`.
     """
     mentions, gold_ids = some_labelled_mentions(get_examples)
-    rows = kb.rows_of(gold_ids)
-    fit_features(network, feature_blocks(mentions, rows, prepare, nil_share))
+    blocks = feature_blocks(
+        mentions,
+        kb.rows_of(gold_ids),
+        prepare,
+        nil_share,
+        edges=bool(network.spec.edge_width),
+    )
+    fit_features(network, blocks)
 
 
 def fitting_blocks(
@@ -77,6 +85,8 @@ def feature_blocks(
     prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
     nil_share: float,
     seed: int = 0,
+    *,
+    edges: bool = False,
 ) -> list[Block]:
     """Blocks of mentions that are prepared as they are needed.
 
@@ -84,12 +94,15 @@ def feature_blocks(
     gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (len(mentions),)
     prepare (Callable): finds and describes candidates.
     nil_share, seed: as in `fitting_blocks`.
+    edges (bool): NIL reads the edges of mentions.
     RETURNS (list[Block]): on the CPU, features without those of dwe.
     """
 
     def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":
         own = prepare(mentions[first : first + BLOCK])
-        batch = collate(own, heads={}, image_dim=0, pooled=True, device="cpu")
+        batch = collate(
+            own, heads={}, image_dim=0, pooled=True, device="cpu", edges=edges
+        )
         return batch, gold_rows[first : first + BLOCK]
 
     firsts = range(0, len(mentions), BLOCK)
@@ -106,7 +119,11 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
     strength (float): of L2, beside the mean loss of a mention.
     """
     n = sum(len(targets) for _, targets in blocks)
-    parameters = list(combiner.parameters())
+    parameters: list[Tensor] = list(combiner.parameters())
+    strengths = [strength] * len(parameters)
+    if len(combiner.edge_weight):
+        parameters.append(combiner.edge_weight.requires_grad_())
+        strengths.append(strength * (PRIOR_DEVIATION / EDGE_DEVIATION) ** 2)
     start = [parameter.detach().clone() for parameter in parameters]
     optimiser = torch.optim.LBFGS(
         parameters,
@@ -122,18 +139,28 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
             loss = fitting_loss(combiner, *block) / n
             loss.backward()
             total = total + loss.detach()
-        distances = [((p - own) ** 2).sum() for p, own in zip(parameters, start)]
-        penalty = strength * torch.stack(distances).sum()
+        pulls = [
+            pull * ((weights - own) ** 2).sum()
+            for pull, weights, own in zip(strengths, parameters, start)
+        ]
+        penalty = torch.stack(pulls).sum()
         penalty.backward()
         return total + penalty.detach()
 
     optimiser.step(closure)
     optimiser.zero_grad()
+    combiner.edge_weight.detach_()
 
 
 def fitting_loss(combiner: Combiner, batch: "LinkingBatch", targets: Tensor) -> Tensor:
     """RETURNS (Tensor): cross-entropy, summed over the mentions of a block."""
-    scores = combiner(batch.features, batch.present, batch.candidates, batch.described)
+    scores = combiner(
+        batch.features,
+        batch.present,
+        batch.candidates,
+        batch.described,
+        batch.edges,
+    )
     return linking_loss(scores.log_probabilities(), targets) * len(targets)
 
 
@@ -147,7 +174,7 @@ def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
     if not n:
         return
     names = [name for name in network.layout.names if name[0] != "dwe"]
-    fitted = Combiner(FeatureLayout(tuple(names)))
+    fitted = Combiner(FeatureLayout(tuple(names)), network.spec.edge_width)
     fit(fitted, blocks, strength=1 / (2 * PRIOR_DEVIATION**2 * n))
     whole = network.combiner
     columns = [network.layout.names.index(name) for name in names]
@@ -155,3 +182,4 @@ def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
         whole.weight[columns] = fitted.weight.to(whole.weight.device)
         whole.bias[columns] = fitted.bias.to(whole.bias.device)
         whole.nil.copy_(fitted.nil)
+        whole.edge_weight.copy_(fitted.edge_weight)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..encoders.base import EDGES
 from ..errors import DweError, Errors
 from ..model.modalities import EncoderWidths, network_widths
 from ..model.spec import NetworkSpec, QueryHead
@@ -12,13 +13,18 @@ if TYPE_CHECKING:
 
 
 def network_spec(
-    evidence: "Evidence", channels: Sequence[str], settings: Mapping[str, Any]
+    evidence: "Evidence",
+    channels: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    nil_is_labelled: bool,
 ) -> NetworkSpec:
     """Shapes of a network to train.
 
     evidence (Evidence): says which encoders and vector sets there are.
     channels (Sequence[str]): channels of the combiner.
     settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
+    nil_is_labelled (bool): NIL can learn what mentions of it look like.
     RETURNS (NetworkSpec): the shapes.
     RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
         encoder could be compared with; or no modality is left to read.
@@ -38,6 +44,7 @@ def network_spec(
             settings["without"],
             EncoderWidths(text_width, image_dim),
         )
+    reads_edges = nil_is_labelled and settings["fit_combiner"] and "text" in channels
     return NetworkSpec(
         channels=tuple(channels),
         heads=heads,
@@ -53,6 +60,8 @@ def network_spec(
         gate=settings["gate"],
         modalities=widths,
         shared_text=text is clip and text_width == image_dim,
+        read_mention=settings["read_mention"] and bool(heads),
+        edge_width=EDGES * text.width if text is not None and reads_edges else 0,
     )
 
 

@@ -135,6 +135,8 @@ def linear_hidden(body, mention):
     text, picture = array(mention.text), np.zeros(mention.pictures.shape[1])
     if len(mention.pictures):
         picture = unit(array(mention.pictures).sum(0))
+    if body.reads_mention:
+        text = np.concatenate([text, unit(array(mention.mention).mean(0))])
     return np.concatenate([text, picture])
 
 

@@ -87,11 +87,12 @@ def test_padding_has_no_probability(combiner, features, present, candidates, des
 
 
 class TestNil:
-    """NIL's logit is linear in four features of the best candidate."""
+    """NIL's logit is linear in four features of the best candidate, and in what the
+    mention's edges say."""
 
-    def by_hand(self, combiner, best, margin, name, described):
+    def by_hand(self, combiner, best, margin, name, described, mention=0.0):
         bias, *weights = combiner.nil.tolist()
-        values = (best, margin, name, described)
+        values = (best, margin, name, described, mention)
         return bias + sum(w * v for w, v in zip(weights, values))
 
     def test_follows_the_best_candidate(
@@ -142,6 +143,24 @@ class TestNil:
         first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
         expected = self.by_hand(combiner, first, first - second, 0.0, 1.0)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+    def test_reads_the_edges_of_the_mention(
+        self, randomise, features, present, candidates, described
+    ):
+        combiner = randomise(Combiner(LAYOUT, edge_width=6))
+        combiner.edge_weight += torch.randn(6)
+        edges = torch.randn(3, 6)
+        scores = combiner(features, present, candidates, described, edges)
+        first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
+        name = features[0, int(scores.logits[0].argmax()), NAME].item()
+        mention = float(combiner.edge_weight @ edges[0])
+        expected = self.by_hand(combiner, first, first - second, name, 1.0, mention)
+        assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+        unread = combiner(features, present, candidates, described)
+        expected = self.by_hand(combiner, first, first - second, name, 1.0)
+        assert unread.nil[0].item() == pytest.approx(expected, abs=1e-5)
+        assert torch.equal(unread.logits, scores.logits)
 
     def test_is_there_without_a_name_channel(self, randomise):
         combiner = randomise(Combiner(FeatureLayout.of(["text"])))

@@ -94,6 +94,7 @@ class TestUntrained:
         {"modalities": {"text": 10, "vision": 8}},
         {"head": "plain"},
         {"head": "linear"},
+        {"head": "linear", "read_mention": True},
     ],
     ids=str,
 )

@@ -1,5 +1,7 @@
 """Weights of the combiner that fit all mentions at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from spacy_dwe.model.channels import FeatureLayout
 from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.network import LinkerNetwork, LinkingBatch
-from spacy_dwe.model.spec import NetworkSpec, QueryHead
+from spacy_dwe.model.spec import NetworkSpec, QueryHead, untrained_spec
 from spacy_dwe.training.fitting import (
     fit,
     fit_features,
@@ -76,6 +78,57 @@ def test_a_strong_prior_keeps_the_untrained_weights(told_by_text):
     combiner = Combiner(LAYOUT)
     fit(combiner, fitting_blocks([told_by_text], nil_share=0.0, seed=0), strength=1e4)
     assert torch.allclose(combiner.weight, Combiner(LAYOUT).weight, atol=1e-3)
+
+
+class TestEdges:
+    """What stands at the edges of mentions tells NIL, and nothing else does."""
+
+    WIDTH = 8
+
+    @pytest.fixture
+    def told_by_edges(self, told_by_text):
+        batch, golds = told_by_text
+        edges = torch.nn.functional.normalize(torch.randn(N_MENTIONS, 8), dim=1)
+        is_nil = edges[:, 2].numpy() > 0
+        return replace(batch, edges=edges), np.where(is_nil, -1, golds)
+
+    def nil_found(self, combiner, batch):
+        scores = combiner(
+            batch.features,
+            batch.present,
+            batch.candidates,
+            batch.described,
+            batch.edges,
+        )
+        return (scores.nil > scores.logits.amax(dim=1)).numpy()
+
+    def test_tell_nil(self, told_by_edges):
+        batch, golds = told_by_edges
+        combiner = Combiner(LAYOUT, self.WIDTH)
+        fit(combiner, fitting_blocks([told_by_edges], 0.0, seed=0), strength=1e-6)
+        assert (self.nil_found(combiner, batch) == (golds < 0)).mean() > 0.95
+        unread = self.nil_found(combiner, replace(batch, edges=None))
+        assert (unread == (golds < 0)).mean() < 0.7
+
+    def test_are_learned_less_readily_than_features(self, told_by_edges):
+        combiner = Combiner(LAYOUT, self.WIDTH)
+        fit(combiner, fitting_blocks([told_by_edges], 0.0, seed=0), strength=0.1)
+        assert combiner.edge_weight.norm() < 0.1
+        assert (combiner.weight - Combiner(LAYOUT).weight).norm() > 0.5
+
+    def test_weigh_the_same_in_the_network(self, told_by_edges):
+        channels = ("name", "text")
+        spec = replace(untrained_spec(), channels=channels, edge_width=self.WIDTH)
+        network = LinkerNetwork(spec)
+        fit_features(network, fitting_blocks([told_by_edges], 0.0, seed=0))
+        assert network.combiner.edge_weight.norm() > 0.1
+        assert not network.combiner.edge_weight.requires_grad
+        batch, _ = told_by_edges
+        read = network(batch, channels).scores
+        unread = network(replace(batch, edges=None), channels).scores
+        assert not torch.allclose(read.nil, unread.nil)
+        without_text = network(batch, ["name"]).scores
+        assert not without_text.nil_features[:, -1].any()
 
 
 def test_blocks_do_not_depend_on_other_random_numbers(told_by_text):

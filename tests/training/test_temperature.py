@@ -82,25 +82,26 @@ def test_all_logits_are_divided():
 def test_weights_of_nil_are_found_with_the_temperature():
     """NIL is drawn by other weights than the linker has."""
     rng = np.random.default_rng(0)
-    right = np.array([0.5, 0.3, -0.8, 1.0, -0.5])
+    right = np.array([0.5, 0.3, -0.8, 1.0, -0.5, 0.7])
     mentions, golds = [], []
     for _ in range(6_000):
         logits = np.sort(rng.normal(size=3))[::-1]
         best = [logits[0], logits[0] - logits[1], rng.random(), rng.integers(2)]
+        best.append(rng.normal())
         chances = np.exp([*logits, right @ [1, *best]])
         drawn = rng.choice(4, p=chances / chances.sum())
         golds.append(-1 if drawn == 3 else drawn)
         doubled = [2 * best[0], 2 * best[1], *best[2:]]
         mentions.append(scored(2 * logits, 0.0, doubled))
-    found = fit_calibration(mentions, np.array(golds), np.zeros(5))
+    found = fit_calibration(mentions, np.array(golds), np.zeros(6))
     assert found.temperature == pytest.approx(2.0, rel=0.08)
-    expected = right / [1, 2, 2, 1, 1]
+    expected = right / [1, 2, 2, 1, 1, 1]
     assert found.nil == pytest.approx(expected, abs=0.2)
 
 
 def test_fitted_weights_of_nil_give_its_logit_after_the_division():
     layout = FeatureLayout.of(["name"])
-    combiner, nil = Combiner(layout), torch.tensor([0.5, 0.3, -0.8, 1.0, -0.5])
+    combiner, nil = Combiner(layout), torch.tensor([0.5, 0.3, -0.8, 1.0, -0.5, 0.7])
     shape = (4, 3, len(layout))
     inputs = (
         torch.randn(shape),
