@@ -54,6 +54,7 @@ def config(tmp_path_factory):
     }
     preprocess = {"mean": [0.5] * 3, "std": [0.25] * 3, "resize_mode": "squash"}
     training = {"flags": 60, "batch": 24, "prose": 0.3, "rate": 0.005, "warmup": 10}
+    training["pairs"] = 0.0
     path.write_text(
         json.dumps(
             {"model_cfg": model, "preprocess_cfg": preprocess, "training": training}
