@@ -66,7 +66,7 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(places, config, tmp_path_factory):
     out = tmp_path_factory.mktemp("clip") / "tiny"
-    train_tiny_clip(places, out, config=config, steps=150, seed=1, device="cpu")
+    train_tiny_clip(places, out, config=config, steps=90, seed=1, device="cpu")
     return out
 
 
