@@ -9,12 +9,13 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 SERVER = """
-import json, os, signal, sys
+import contextlib, json, os, signal, sys
 import spacy
 
 for line in sys.stdin:
     code, arguments, out, err, timeout = json.loads(line)
     if not (child := os.fork()):
+        os.setpgid(0, 0)
         for path, stream in ((out, 1), (err, 2)):
             os.dup2(os.open(path, os.O_WRONLY), stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -31,7 +32,10 @@ for line in sys.stdin:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    status = os.waitpid(child, 0)[1]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -49,7 +53,7 @@ class FreshPython:
     ) -> CompletedProcess[str]:
         """Run code, with arguments in `sys.argv`.
 
-        timeout (int): seconds after which it is killed.
+        timeout (int): seconds after which it is killed, with its own children.
         """
         with tempfile.TemporaryDirectory() as folder:
             files = [Path(folder, name) for name in ("out", "err")]

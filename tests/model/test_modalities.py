@@ -156,6 +156,8 @@ def test_every_switch_trains_and_comes_back(described_kb, examples, tmp_path, se
     nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path)
     assert again.evaluate(examples(again))["nel_top1"] == before
+    first, second = (n.get_pipe("dwe_linker").network_shim for n in (nlp, again))
+    assert first.to_bytes() == second.to_bytes()
     losses = again.update(examples(again))
     parts = {name.removeprefix("dwe_linker_") for name in losses} - {"dwe_linker"}
     assert parts == {"linking", "contrast", "a_align", "s_align"}
