@@ -1,10 +1,10 @@
 """The tiny world of `tiny_world`, as files and pipelines."""
 
 import pytest
-import spacy
 import torch
+from fresh_python import FreshPython
 from PIL import Image
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from tiny_models import save_bert, save_clip_of_kind
 from tiny_world import (
@@ -25,6 +25,14 @@ from spacy_dwe.kb.build import build_kb
 def single_threaded():
     """Networks this small lose more to threads than they gain."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def fresh_python():
+    """Run code as a fresh Python does that has imported spaCy and nothing else."""
+    python = FreshPython()
+    yield python
+    python.close()
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +111,10 @@ def document(nlp):
     """Make a document in which names are entities."""
 
     def make(text, *images, vocab=None):
-        doc = spacy.blank("xx", vocab=vocab or nlp.vocab).make_doc(text)
+        tokens = nlp.make_doc(text)
+        words = [token.text for token in tokens]
+        spaces = [bool(token.whitespace_) for token in tokens]
+        doc = Doc(vocab or nlp.vocab, words=words, spaces=spaces)
         doc.ents = [
             Span(doc, token.i, token.i + 1, label="PLACE")
             for token in doc

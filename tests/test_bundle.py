@@ -18,18 +18,18 @@ from spacy_dwe.bundle import bundle
 from spacy_dwe.encoders.registry import CLIP, TEXT, clip_encoder, text_encoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.copying import vector_specs
+from spacy_dwe.kb.copying import vector_specs, write_specs
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.update import add_entities, rebuild_kb
 from spacy_dwe.kb.verify import kb_problems
 
 
-@pytest.fixture
-def away(tmp_path, picture):
-    """A folder with encoders and a KB made by them. It can be lost."""
-    folder = tmp_path / "away"
-    (folder / "bert").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, picture):
+    """A folder with encoders and a KB made by them."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "bert").mkdir()
     save_bert(folder / "bert")
     save_clip_of_kind(folder / "clip", "clip")
     entities = [
@@ -42,6 +42,16 @@ def away(tmp_path, picture):
         text_encoder=text_encoder(str(folder / "bert"), device="cpu"),
         clip=clip_encoder(f"local-dir:{folder / 'clip'}", device="cpu"),
     )
+    return folder
+
+
+@pytest.fixture
+def away(made, tmp_path):
+    """A copy of it, which refers to its own encoders. It can be lost."""
+    folder = shutil.copytree(made, tmp_path / "away")
+    specs = vector_specs(DweKnowledgeBase(folder / "my.kb"))
+    own = json.dumps(specs).replace(str(made), str(folder))
+    write_specs(folder / "my.kb", json.loads(own))
     return folder
 
 
@@ -251,8 +261,6 @@ def test_an_encoder_of_the_config_is_carried_too(away, links, tmp_path):
 
 
 def test_an_encoder_known_by_name_is_told(away, tmp_path):
-    from spacy_dwe.kb.copying import write_specs
-
     specs = vector_specs(DweKnowledgeBase(away / "my.kb"))
     specs["description@text"]["name"] = "org/sentences"
     clip = {"@misc": CLIP, "model": "ViT-B-32", "pretrained": "openai"}
@@ -267,8 +275,6 @@ def test_an_encoder_known_by_name_is_told(away, tmp_path):
 
 
 def test_a_file_of_weights_is_carried(away, tmp_path):
-    from spacy_dwe.kb.copying import write_specs
-
     weights = away / "weights.pt"
     weights.write_bytes(b"weights")
     specs = vector_specs(DweKnowledgeBase(away / "my.kb"))

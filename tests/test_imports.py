@@ -1,26 +1,24 @@
 """Installed, the package costs nothing until something is linked (invariant 7)."""
 
-import subprocess
-import sys
-
 import pytest
 
 HEAVY = {"open_clip", "torchvision", "transformers", "tantivy", "cv2"}
 OURS = {"spacy_dwe.model.dwe", "spacy_dwe.encoders", "spacy_dwe.encoders.clip"}
 
 
-def heavy_after(code):
+@pytest.fixture(scope="module")
+def heavy_after(fresh_python):
     """Heavy modules that a fresh Python has in memory after some code."""
-    ask = f"""
-import sys
-{code}
-print(*({HEAVY | OURS!r} & sys.modules.keys()), file=sys.stderr)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", ask], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return set(done.stderr.split())
+
+    def ask(code):
+        done = fresh_python(
+            f"{code}\nimport sys\n"
+            f"print(*({HEAVY | OURS!r} & sys.modules.keys()), file=sys.stderr)"
+        )
+        assert done.returncode == 0, done.stderr
+        return set(done.stderr.split())
+
+    return ask
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ assert nlp("Nothing to link.").text
 spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
 """,
         """
-import runpy
+import runpy, sys
 sys.argv = ["spacy", "--help"]
 try:
     runpy.run_module("spacy", run_name="__main__")
@@ -57,11 +55,11 @@ finalize()
     ],
     ids=["add_pipe", "command line", "logger"],
 )
-def test_nothing_heavy_is_imported(code):
+def test_nothing_heavy_is_imported(heavy_after, code):
     assert not heavy_after(code)
 
 
-def test_encoders_are_not_imported_before_they_are_needed(names_kb):
+def test_encoders_are_not_imported_before_they_are_needed(heavy_after, names_kb):
     """Not when they stand in a config, nor for linking by names."""
     code = f"""
 import spacy

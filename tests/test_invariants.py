@@ -1,8 +1,6 @@
 """What must hold of every result: design, "Invariants" 1 to 5."""
 
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -106,7 +104,9 @@ for folder in sys.argv[1:]:
 """
 
 
-def test_worker_processes_change_nothing(kb, trained, documents, tmp_path):
+def test_worker_processes_change_nothing(
+    fresh_python, kb, trained, documents, tmp_path
+):
     """Whether encoders are loaded before the fork or after it. In a process of its
     own: a hang would stop the tests."""
     pipelines = {"fresh": linking_pipeline(kb), "trained": trained}
@@ -115,8 +115,8 @@ def test_worker_processes_change_nothing(kb, trained, documents, tmp_path):
         nlp.to_disk(tmp_path / name)
         docs = DocBin(docs=documents(nlp), store_user_data=True)
         docs.to_disk(tmp_path / name / "in.spacy")
-    folders = [str(tmp_path / name) for name in pipelines]
-    subprocess.run([sys.executable, "-c", WORKERS, *folders], check=True, timeout=120)
+    done = fresh_python(WORKERS, *(tmp_path / name for name in pipelines), timeout=120)
+    assert done.returncode == 0, done.stderr
     for name, nlp in pipelines.items():
         docs = DocBin().from_disk(tmp_path / name / "out.spacy")
         linked = scores(docs.get_docs(nlp.vocab))

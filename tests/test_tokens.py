@@ -1,6 +1,4 @@
 import io
-import subprocess
-import sys
 
 import pytest
 import spacy
@@ -125,7 +123,7 @@ def test_worker_processes(nlp):
         assert_same(doc)
 
 
-def test_a_doc_bin_opens_where_no_pipeline_was_built(nlp, tmp_path):
+def test_a_doc_bin_opens_where_no_pipeline_was_built(fresh_python, nlp, tmp_path):
     path = tmp_path / "docs.spacy"
     DocBin(docs=[make_doc(nlp)], store_user_data=True).to_disk(path)
     code = f"""
@@ -136,9 +134,7 @@ from spacy.vocab import Vocab
 print(doc._.images[0].path, doc.ents[0]._.kb_candidates[0].id)
 assert "spacy_dwe.pipeline" not in sys.modules and "PIL" not in sys.modules
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = fresh_python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["painting.jpg", "Q23"]
 

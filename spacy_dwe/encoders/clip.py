@@ -18,7 +18,7 @@ from ..errors import DweError, Errors
 from .base import MentionFeatures, MentionText, PictureBatch, Progress
 from .batching import distinct, length_batches, mention_rows, unit, window
 from .boxes import Box
-from .clip_loading import cleaned, load_model
+from .clip_loading import cleaned, load_model, load_tokenizer
 from .clip_patches import PatchReader
 from .device import resolve_device
 from .fingerprint import fingerprint
@@ -60,7 +60,7 @@ class ClipEncoder:
         self.batch_size = batch_size
         name, pretrained = cleaned(spec["model"]), spec.get("pretrained")
         model, config = load_model(name, pretrained)
-        self._tokens = Tokens(open_clip.get_tokenizer(name))
+        self._tokens = Tokens(load_tokenizer(name, config["model"]))
         self.fingerprint = fingerprint(config, model.state_dict())
         self._tower = TextTower(model, self._tokens.context_length)
         self._model = model.to(self.device)

@@ -1,6 +1,7 @@
 """CLIP models by name, by tag, by file or by folder: how open_clip loads them."""
 
 import difflib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+from open_clip.tokenizer import SimpleTokenizer
 
 from ..errors import DweError, Errors
 from .device import quiet_hub
 
 LOCAL_DIR = "local-dir:"
+
+_tokenizers: dict[tuple[str, str], SimpleTokenizer] = {}
 
 
 def cleaned(model: str) -> str:
@@ -61,6 +65,25 @@ def load_model(name: str, pretrained: str | None) -> tuple[Any, dict[str, Any]]:
         "preprocess": model.visual.preprocess_cfg,
     }
     return model, used
+
+
+def load_tokenizer(name: str, config: dict[str, Any]) -> Any:
+    """The tokenizer of a model. Models that have open_clip's own share one: building
+    its tables takes longer than loading a small model, and it depends on nothing but
+    what its config says.
+
+    name (str): as of `cleaned`.
+    config (dict[str, Any]): of the model, as open_clip has it.
+    RETURNS (Any): as of `open_clip.get_tokenizer`.
+    """
+    where = LOCAL_DIR if name.startswith(LOCAL_DIR) else name
+    key = where, json.dumps(config.get("text_cfg"), sort_keys=True)
+    tokenizer: Any = _tokenizers.get(key)
+    if tokenizer is None:
+        tokenizer = open_clip.get_tokenizer(name)
+        if isinstance(tokenizer, SimpleTokenizer):
+            _tokenizers[key] = tokenizer
+    return tokenizer
 
 
 def _check_name(name: str, pretrained: str | None) -> list[str]:

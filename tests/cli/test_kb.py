@@ -180,7 +180,7 @@ def test_build_with_clip_and_pictures(folder, tiny_clip, monkeypatch):
 def test_a_stopped_build_leaves_nothing(folder):
     """Ctrl-C in the middle."""
     many = folder / "many.jsonl"
-    write_entities(many, [Entity(f"Q{i}", f"Name {i}") for i in range(200_000)])
+    write_entities(many, [Entity(f"Q{i}", f"Name {i}") for i in range(40_000)])
     code = "from spacy_dwe.cli.kb import kb_cli; kb_cli()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "build", str(many), str(folder / "stopped.kb")],

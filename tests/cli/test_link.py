@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import pytest
 import spacy
@@ -187,18 +185,16 @@ def test_pictures_that_the_kb_has_no_encoder_for_are_only_counted(
     assert "2 images, not looked at" in done.output
 
 
-def test_the_commands_are_mounted_on_spacy(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "spacy", "dwe", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
+def test_the_commands_are_mounted_on_spacy(fresh_python):
+    done = fresh_python(
+        "import runpy; runpy.run_module('spacy', run_name='__main__')", "dwe", "--help"
     )
+    assert done.returncode == 0, done.stderr
     for command in ("link", "convert", "evaluate", "kb"):
         assert command in done.stdout
 
 
-def test_mounting_the_commands_is_light():
+def test_mounting_the_commands_is_light(fresh_python):
     code = """
 import sys
 import spacy_dwe.cli
@@ -206,4 +202,5 @@ heavy = {"open_clip", "torchvision", "transformers", "tantivy", "cv2"}
 heavy |= {f"spacy_dwe.{name}" for name in ("pipeline", "model.dwe", "encoders")}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = fresh_python(code)
+    assert done.returncode == 0, done.stderr

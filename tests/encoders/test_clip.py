@@ -46,6 +46,17 @@ def test_texts_are_encoded_as_open_clip_does(clip, clip_folder, kind):
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, atol=1e-5)
 
 
+def test_a_tokenizer_is_shared_by_models_that_have_the_same(tmp_path):
+    config = clip_config("clip")
+    for name, length in (("a", 24), ("b", 24), ("short", 8)):
+        config["text_cfg"]["context_length"] = length
+        save_clip(tmp_path / name, config)
+    a, b, short = (load(tmp_path / name)._tokens for name in ("a", "b", "short"))
+    assert a._tokenizer is b._tokenizer
+    assert (a.context_length, short.context_length) == (24, 8)
+    assert len(short(["London"])[0]) == 8
+
+
 @pytest.mark.parametrize("kind", ["siglip", "clip_last", "coca"])
 def test_trimming_would_be_wrong_for_the_other_towers(clip, kind):
     """The reason for the exception: cut rows give other vectors."""

@@ -1,7 +1,5 @@
 import json
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -176,7 +174,7 @@ def test_mistakes_are_one_clear_error(bert_folder, settings, message):
     assert "\n" not in str(error.value)
 
 
-def test_without_transformers_the_error_says_what_to_install():
+def test_without_transformers_the_error_says_what_to_install(fresh_python):
     code = """
 import sys
 sys.modules["transformers"] = None
@@ -187,7 +185,5 @@ try:
 except DweError as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = fresh_python(code)
     assert "DWE-E220" in done.stdout and "pip install spacy-dwe[text]" in done.stdout

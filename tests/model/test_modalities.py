@@ -151,11 +151,13 @@ def test_only_the_papers_network_reads_others(described_kb):
 )
 def test_every_switch_trains_and_comes_back(described_kb, examples, tmp_path, settings):
     nlp = linking_pipeline(described_kb, model={**SMALL_MODEL, **settings})
-    train(nlp, examples, steps=3)
+    train(nlp, examples, steps=1)
     before = nlp.evaluate(examples(nlp))["nel_top1"]
     nlp.to_disk(tmp_path)
     again = spacy.load(tmp_path)
     assert again.evaluate(examples(again))["nel_top1"] == before
+    first, second = (n.get_pipe("dwe_linker").network_shim for n in (nlp, again))
+    assert first.to_bytes() == second.to_bytes()
     losses = again.update(examples(again))
     parts = {name.removeprefix("dwe_linker_") for name in losses} - {"dwe_linker"}
     assert parts == {"linking", "contrast", "a_align", "s_align"}

@@ -1,6 +1,7 @@
 """A study of a few documents: what is there is kept, what fails is told, and what was
 switched off is off."""
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -42,6 +43,15 @@ PICTURES = {
     "training.eval_frequency": 20,
 }
 PICTURES_OFF = {"components.dwe_linker.use_images": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_old_is_collected():
+    """A study collects garbage after each run, which takes long where there is much of
+    other tests."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +178,7 @@ def test_seeds_make_a_difference_and_the_same_seed_makes_none(done, study, tmp_p
     study_runs(study, tmp_path, only=["base"], seeds="1", plot=False, draws=200)
     first, again, other = (
         (RunFolder(out, "base", seed).path / "predictions.jsonl").read_text()
-        for out, seed in ((done[0], 1), (tmp_path, 1), (done[0], 2))
+        for out, seed in ((done[0], 1), (tmp_path, 1), (done[0], 0))
     )
     assert first == again != other
 
@@ -182,6 +192,7 @@ def test_what_is_done_is_not_done_again(out, study):
     assert redone(out, before) == ["base/3", "off/3"]
 
 
+@pytest.mark.filterwarnings("ignore:.*W160")
 def test_what_has_other_settings_is_done_again(out, study, tmp_path):
     before = times(out)
     variants = [
@@ -190,14 +201,15 @@ def test_what_has_other_settings_is_done_again(out, study, tmp_path):
         VARIANTS[2],
     ]
     other = changed(study, tmp_path, variants=variants)
-    study_runs(other, out, plot=False, draws=200)
-    assert redone(out, before) == ["off/0", "off/1", "off/2"]
+    study_runs(other, out, plot=False, draws=200, seeds=[0])
+    assert redone(out, before) == ["off/0"]
     before = times(out)
     variants[0] = {"name": "base", "retrain": {"training.max_steps": 3}}
     other = changed(study, tmp_path, variants=variants)
-    study_runs(other, out, plot=False, draws=200)
-    assert not [name for name in redone(out, before) if name.startswith("no")]
-    assert len(redone(out, before)) == 6, "with what was switched off in it"
+    study_runs(other, out, plot=False, draws=200, seeds=[0])
+    assert redone(out, before) == ["base/0", "off/0"], (
+        "with what was switched off in it"
+    )
 
 
 def test_a_stopped_run_leaves_nothing_that_counts(out, study, monkeypatch):
@@ -248,6 +260,7 @@ def test_what_only_the_study_may_say_is_refused(study, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*W160")
 def test_only_the_kb_of_a_variant_that_is_run_must_be_there(study, tmp_path):
     record = json.loads(study.read_text())
     kbs = {"here": record["kb"], "gone": str(tmp_path / "no.kb")}
@@ -256,7 +269,7 @@ def test_only_the_kb_of_a_variant_that_is_run_must_be_there(study, tmp_path):
     with pytest.raises(DweError, match=r"E001.*no\.kb"):
         study_runs(path, tmp_path / "out", plot=False)
     assert not (tmp_path / "out").exists()
-    study_runs(path, tmp_path / "out", only=["base"], plot=False)
+    study_runs(path, tmp_path / "out", only=["base"], seeds=[0], plot=False)
     assert (tmp_path / "out" / "study.md").exists()
 
 

@@ -25,9 +25,9 @@ def places() -> Places:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quarter of the sample, as the command writes it."""
+    """A tenth of the sample, as the command writes it."""
     out = tmp_path_factory.mktemp("sample") / "corpus"
-    build_places(PLACES, out, scale=0.25)
+    build_places(PLACES, out, scale=0.1)
     return out
 
 
