@@ -29,7 +29,9 @@ _WORDS = "words"
 _FORMS = "forms"
 _NUMBER = "number"
 _OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
-_WRITER_BYTES = 64 << 20
+_WRITER_BYTES = 512 << 20
+"""What a writer holds before it completes a part of the index. Every part is searched
+for every word: a million names should be one."""
 _CACHED = 1 << 16
 
 _Hits = list[Any]
@@ -182,6 +184,8 @@ class TantivyNames:
             ) from None
         self._schema = _schema()
         self._count = lru_cache(_CACHED)(self._count_names)
+        self._word = lru_cache(_CACHED)(self._word_query)
+        self._spellings = lru_cache(_CACHED)(self._known_spellings)
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
@@ -241,7 +245,7 @@ class TantivyNames:
             if n_leading and total > LEADING:
                 break
             n_leading += 1
-        leading = self._any(_WORDS, known[:n_leading])
+        leading = _any([self._word(word) for word in known[:n_leading]])
         if n_leading == len(known):
             return [], self._hits(leading, limit)
         with_all = self._hits(self._all(known), limit)
@@ -249,23 +253,20 @@ class TantivyNames:
             return with_all, []
         # This scores all that the rare words find. A plain union can skip much of what
         # scores low, but has to look at far more.
-        common = [_should(self._term(_WORDS, word)) for word in known[n_leading:]]
-        query = tantivy.Query.boolean_query([_must(leading), *common])
-        return with_all, self._hits(query, limit)
+        common = [self._word(word) for word in known[n_leading:]]
+        return with_all, self._hits(_preferring(leading, common), limit)
 
     def _initials(self, words: list[str]) -> _Hits:
-        return self._hits(self._any(_FORMS, _abbreviations(words)), ADDED)
+        return self._hits(_any(self._known_forms(_abbreviations(words))), ADDED)
 
     def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
-        forms = [form for word in rare for form in (*_spellings(word), f"+{word}")]
-        for left, right in pairwise(words):
-            forms += [*_spellings(left + right), f"+{left}{right}"]
+        joined = [left + right for left, right in pairwise(words)]
+        forms = [form for word in (*rare, *joined) for form in self._spellings(word)]
         common = [word for word in dict.fromkeys(words) if word not in rare]
-        hits = self._without(rare, self._any(_FORMS, forms), common)
+        hits = self._without(rare, _any(forms), common)
         if found + len(hits) < FEW:
             starts = [_beginning(word) for word in dict.fromkeys(words)]
-            query = self._any(_FORMS, [start for start in starts if start])
-            hits += self._without(rare, query)
+            hits += self._without(rare, _any(self._known_forms(filter(None, starts))))
         if not found and not hits:
             fuzzy = [
                 _should(tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, 2))
@@ -280,7 +281,7 @@ class TantivyNames:
         around = self._rarest(context)
         if not around:
             return []
-        both = [self._any(_WORDS, known), self._any(_WORDS, around)]
+        both = [_any([self._word(word) for word in part]) for part in (known, around)]
         query = tantivy.Query.boolean_query([_must(part) for part in both])
         return self._hits(query, ADDED)
 
@@ -289,7 +290,7 @@ class TantivyNames:
         around = self._rarest(context)
         if len(around) < CONTEXT_SHARED:
             return []
-        parts = [_should(self._term(_WORDS, word)) for word in around]
+        parts = [_should(self._word(word)) for word in around]
         query = tantivy.Query.boolean_query(parts, CONTEXT_SHARED)
         return self._hits(query, CONTEXT_ADDED)
 
@@ -320,26 +321,29 @@ class TantivyNames:
         known = [word for word in words if self._count(word)]
         if query is None or not (known or preferred):
             return self._hits(query, ADDED)
-        parts = [_must(query)]
-        for word in preferred:
-            term = self._term(_WORDS, word)
-            parts.append(_should(tantivy.Query.boost_query(term, PREFERENCE)))
-        parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
-        return self._hits(tantivy.Query.boolean_query(parts), ADDED)
-
-    def _any(self, field: str, terms: Sequence[str]) -> Any | None:
-        if not terms:
-            return None
-        if len(terms) == 1:
-            return self._term(field, terms[0])
-        return tantivy.Query.boolean_query(
-            [_should(self._term(field, term)) for term in terms]
-        )
+        if known:
+            others = [(tantivy.Occur.MustNot, self._word(word)) for word in known]
+            query = tantivy.Query.boolean_query([_must(query), *others])
+        boosted = [
+            tantivy.Query.boost_query(self._word(word), PREFERENCE)
+            for word in preferred
+        ]
+        return self._hits(_preferring(query, boosted), ADDED)
 
     def _all(self, words: Sequence[str]) -> Any:
-        return tantivy.Query.boolean_query(
-            [_must(self._term(_WORDS, word)) for word in words]
-        )
+        return tantivy.Query.boolean_query([_must(self._word(word)) for word in words])
+
+    def _word_query(self, word: str) -> Any:
+        return self._term(_WORDS, word)
+
+    def _known_spellings(self, word: str) -> list[Any]:
+        return self._known_forms((*_spellings(word), f"+{word}"))
+
+    def _known_forms(self, forms: Iterable[str]) -> list[Any]:
+        """RETURNS (list[Any]): a query for each form that a name has. Most are none's,
+        and a search would look each up in every part of the index."""
+        count = self._searcher.doc_freq
+        return [self._term(_FORMS, form) for form in forms if count(_FORMS, form)]
 
     def _term(self, field: str, term: str) -> Any:
         return tantivy.Query.term_query(self._schema, field, term, _OPTIONS[field])
@@ -384,6 +388,20 @@ def _spellings(word: str) -> tuple[str, ...]:
 
 def _beginning(word: str) -> str:
     return f"{word[:PREFIX]}*" if len(word) >= PREFIX else ""
+
+
+def _any(queries: list[Any]) -> Any | None:
+    if len(queries) < 2:
+        return queries[0] if queries else None
+    return tantivy.Query.boolean_query([_should(query) for query in queries])
+
+
+def _preferring(query: Any, others: Iterable[Any]) -> Any:
+    """What a query finds, ranked by other ones, too. One inside the other: side by side,
+    all that the others find would be read."""
+    for other in others:
+        query = tantivy.Query.boolean_query([_must(query), _should(other)])
+    return query
 
 
 def _should(query: Any) -> tuple[Any, Any]:
