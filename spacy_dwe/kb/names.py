@@ -11,6 +11,7 @@ whatever the number of words in the KB.
 
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,8 +64,12 @@ INITIALS = range(2, 7)
 """Letters of an abbreviation such as JFK."""
 SMALL_WORDS = (0, 2, 3)
 """Words of at most these lengths may be left out of an abbreviation, as in USA."""
-CONTEXT_WORDS, CONTEXT_LEADING = 12, 2000
+CONTEXT_WORDS, CONTEXT_LEADING = 12, 1000
 """Words of a context that are searched for, the rarest, and names they may have."""
+CHOOSING_WORDS = 6
+"""As many of them choose among names that share words with the mention."""
+SHARES = 1024.0
+"""Score for a word of the mention; what the words of a context add up to is less."""
 CONTEXT_ADDED = 10
 """Names that share nothing with a mention but are named in its context, at most."""
 CONTEXT_SHARED = 2
@@ -239,18 +244,16 @@ class TantivyNames:
         of the mention, if there are common ones, and those with rare ones."""
         if not known:
             return [], []
-        total, n_leading = 0, 0
-        for word in known:
-            total += counts[word]
-            if n_leading and total > LEADING:
-                break
-            n_leading += 1
+        totals = [*accumulate(counts[word] for word in known)]
+        n_leading = max(bisect_right(totals, LEADING), 1)
         leading = _any([self._word(word) for word in known[:n_leading]])
         if n_leading == len(known):
             return [], self._hits(leading, limit)
-        with_all = self._hits(self._all(known), limit)
-        if len(with_all) >= limit:
-            return with_all, []
+        with_all: _Hits = []
+        if totals[n_leading - 1] > limit:
+            with_all = self._hits(self._all(known), limit)
+            if len(with_all) >= limit:
+                return with_all, []
         # This scores all that the rare words find. A plain union can skip much of what
         # scores low, but has to look at far more.
         common = [self._word(word) for word in known[n_leading:]]
@@ -261,9 +264,15 @@ class TantivyNames:
 
     def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
         joined = [left + right for left, right in pairwise(words)]
-        forms = [form for word in (*rare, *joined) for form in self._spellings(word)]
+        alike = [self._spellings(word) for word in (*rare, *joined)]
+        forms = _any([form for own, _ in alike for form in own])
         common = [word for word in dict.fromkeys(words) if word not in rare]
-        hits = self._without(rare, _any(forms), common)
+        hits: _Hits = []
+        if common and sum(total for _, total in alike) > LEADING:
+            # Too many to be told apart by their spelling alone.
+            hits = self._without(rare, _both(forms, self._preferred(common)))
+        if not hits:
+            hits = self._without(rare, forms, common)
         if found + len(hits) < FEW:
             starts = [_beginning(word) for word in dict.fromkeys(words)]
             hits += self._without(rare, _any(self._known_forms(filter(None, starts))))
@@ -278,12 +287,16 @@ class TantivyNames:
 
     def _sharing_also(self, known: list[str], context: Sequence[str]) -> _Hits:
         """Names that share words with the mention and with its context."""
-        around = self._rarest(context)
-        if not around:
+        query = _any([*map(self._word, self._rarest(context)[:CHOOSING_WORDS])])
+        if query is None:
             return []
-        both = [_any([self._word(word) for word in part]) for part in (known, around)]
-        query = tantivy.Query.boolean_query([_must(part) for part in both])
-        return self._hits(query, ADDED)
+        words = [
+            tantivy.Query.const_score_query(self._word(word), SHARES) for word in known
+        ]
+        # Its words may have far more names than those of the context.
+        query = _preferring(query, words)
+        found = self._searcher.search(query, ADDED, count=False).hits
+        return [address for score, address in found if score >= SHARES]
 
     def _in_context(self, context: Sequence[str]) -> _Hits:
         """Names that share several words with the context."""
@@ -295,12 +308,11 @@ class TantivyNames:
         return self._hits(query, CONTEXT_ADDED)
 
     def _rarest(self, context: Sequence[str]) -> list[str]:
-        counts = sorted((self._count(word), word) for word in context)
-        counts = [item for item in counts if item[0]][:CONTEXT_WORDS]
-        totals = accumulate(count for count, _ in counts)
-        return [
-            word for (_, word), total in zip(counts, totals) if total <= CONTEXT_LEADING
-        ]
+        count = self._count
+        few = [word for word in context if 0 < count(word) <= CONTEXT_LEADING]
+        few = sorted(few, key=count)[:CONTEXT_WORDS]
+        totals = [*accumulate(map(count, few))]
+        return few[: bisect_right(totals, CONTEXT_LEADING)]
 
     def _count_names(self, word: str) -> int:
         count: int = self._searcher.doc_freq(_WORDS, word)
@@ -324,11 +336,11 @@ class TantivyNames:
         if known:
             others = [(tantivy.Occur.MustNot, self._word(word)) for word in known]
             query = tantivy.Query.boolean_query([_must(query), *others])
-        boosted = [
-            tantivy.Query.boost_query(self._word(word), PREFERENCE)
-            for word in preferred
-        ]
-        return self._hits(_preferring(query, boosted), ADDED)
+        return self._hits(_preferring(query, self._preferred(preferred)), ADDED)
+
+    def _preferred(self, words: Sequence[str]) -> list[Any]:
+        terms = map(self._word, words)
+        return [tantivy.Query.boost_query(term, PREFERENCE) for term in terms]
 
     def _all(self, words: Sequence[str]) -> Any:
         return tantivy.Query.boolean_query([_must(self._word(word)) for word in words])
@@ -336,8 +348,12 @@ class TantivyNames:
     def _word_query(self, word: str) -> Any:
         return self._term(_WORDS, word)
 
-    def _known_spellings(self, word: str) -> list[Any]:
-        return self._known_forms((*_spellings(word), f"+{word}"))
+    def _known_spellings(self, word: str) -> tuple[list[Any], int]:
+        """RETURNS (tuple[list[Any], int]): a query for each form of a word that a name
+        has, and how many names they have together."""
+        forms = (*_spellings(word), f"+{word}")
+        total = sum(self._searcher.doc_freq(_FORMS, form) for form in forms)
+        return self._known_forms(forms), total
 
     def _known_forms(self, forms: Iterable[str]) -> list[Any]:
         """RETURNS (list[Any]): a query for each form that a name has. Most are none's,
@@ -394,6 +410,10 @@ def _any(queries: list[Any]) -> Any | None:
     if len(queries) < 2:
         return queries[0] if queries else None
     return tantivy.Query.boolean_query([_should(query) for query in queries])
+
+
+def _both(query: Any, others: list[Any]) -> Any:
+    return tantivy.Query.boolean_query([_must(query), _must(_any(others))])
 
 
 def _preferring(query: Any, others: Iterable[Any]) -> Any:

@@ -29,13 +29,18 @@ def normalise(text: str) -> str:
 
     RETURNS (str): words separated by one space; empty only for blank text.
     """
-    if text.isascii():
-        folded = text.lower().translate(_CLASSES)
-    else:
-        decomposed = unicodedata.normalize("NFKD", text).casefold()
-        bare = unicodedata.normalize("NFC", decomposed.translate(_MARKS))
-        folded = bare.translate(_FOLDED).translate(_CLASSES)
+    # Nothing joins over a space, and most words of a long text are ASCII.
+    parts = [text] if text.isascii() else text.split(" ")
+    folded = " ".join(map(_folded, parts))
     return " ".join(folded.split()) or " ".join(text.casefold().split())
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower().translate(_CLASSES)
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    bare = unicodedata.normalize("NFC", decomposed.translate(_MARKS))
+    return bare.translate(_FOLDED).translate(_CLASSES)
 
 
 class _Marks(dict[int, str | None]):
