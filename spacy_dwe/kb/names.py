@@ -3,18 +3,15 @@
 A name is known here by its number: its position in the order in which names were
 written. `NameIndex` is all that the rest of the KB knows of a search engine.
 
-Beside its words a name is indexed under its *forms*: marked strings that a mention may
-have in common with it though no word is equal. Spelling is compared by what is left of
-a word when one letter is taken out, of either side, so that a look-up costs the same
-whatever the number of words in the KB.
+Beside its words a name is indexed under its forms, see `forms`.
 """
 
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +21,7 @@ import tantivy
 
 from ..errors import DweError, Errors
 from .candidates import FoundBy
-from .normalisation import initials
+from .forms import CACHED, abbreviations, beginning, forms, spellings
 
 _WORDS = "words"
 _FORMS = "forms"
@@ -33,7 +30,6 @@ _OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
 _WRITER_BYTES = 512 << 20
 """What a writer holds before it completes a part of the index. Every part is searched
 for every word: a million names should be one."""
-_CACHED = 1 << 16
 
 _Hits = list[Any]
 """Addresses of what tantivy finds, best first."""
@@ -51,19 +47,8 @@ PREFERENCE = 10.0
 """Weight of a word that is equal, among names that were found for one spelt alike."""
 FEW = 20
 """With fewer names than these, words that begin alike are looked at, too."""
-PREFIX = 4
-"""Letters of a beginning."""
-SPELT_LETTERS, SPELT_BYTES = 4, 9
-"""A word needs as many letters, or bytes (three signs of Hangul), to be looked for
-under other spellings."""
-LONGEST_SPELT = 24
-"""Letters of the longest word that is."""
 FUZZY_LETTERS = 6
 """Letters a word needs to be looked for at edit distance 2, where nothing was found."""
-INITIALS = range(2, 7)
-"""Letters of an abbreviation such as JFK."""
-SMALL_WORDS = (0, 2, 3)
-"""Words of at most these lengths may be left out of an abbreviation, as in USA."""
 CONTEXT_WORDS, CONTEXT_LEADING = 12, 1000
 """Words of a context that are searched for, the rarest, and names they may have."""
 CHOOSING_WORDS = 6
@@ -132,7 +117,7 @@ class NamesWriter:
         for number, key in enumerate(keys, start=first):
             document = tantivy.Document()
             document.add_text(_WORDS, key)
-            document.add_text(_FORMS, " ".join(_forms(key.split())))
+            document.add_text(_FORMS, " ".join(forms(key.split())))
             document.add_unsigned(_NUMBER, number)
             self._writer.add_document(document)
 
@@ -188,9 +173,9 @@ class TantivyNames:
                 Errors.E105.format(path=kb, file=folder, reason=error)
             ) from None
         self._schema = _schema()
-        self._count = lru_cache(_CACHED)(self._count_names)
-        self._word = lru_cache(_CACHED)(self._word_query)
-        self._spellings = lru_cache(_CACHED)(self._known_spellings)
+        self._count = lru_cache(CACHED)(self._count_names)
+        self._word = lru_cache(CACHED)(partial(self._term, _WORDS))
+        self._spellings = lru_cache(CACHED)(self._known_spellings)
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
@@ -260,21 +245,21 @@ class TantivyNames:
         return with_all, self._hits(_preferring(leading, common), limit)
 
     def _initials(self, words: list[str]) -> _Hits:
-        return self._hits(_any(self._known_forms(_abbreviations(words))), ADDED)
+        return self._hits(_any(self._known_forms(abbreviations(words))), ADDED)
 
     def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
         joined = [left + right for left, right in pairwise(words)]
         alike = [self._spellings(word) for word in (*rare, *joined)]
-        forms = _any([form for own, _ in alike for form in own])
+        query = _any([form for own, _ in alike for form in own])
         common = [word for word in dict.fromkeys(words) if word not in rare]
         hits: _Hits = []
         if common and sum(total for _, total in alike) > LEADING:
             # Too many to be told apart by their spelling alone.
-            hits = self._without(rare, _both(forms, self._preferred(common)))
+            hits = self._without(rare, _both(query, self._preferred(common)))
         if not hits:
-            hits = self._without(rare, forms, common)
+            hits = self._without(rare, query, common)
         if found + len(hits) < FEW:
-            starts = [_beginning(word) for word in dict.fromkeys(words)]
+            starts = [beginning(word) for word in dict.fromkeys(words)]
             hits += self._without(rare, _any(self._known_forms(filter(None, starts))))
         if not found and not hits:
             fuzzy = [
@@ -345,65 +330,21 @@ class TantivyNames:
     def _all(self, words: Sequence[str]) -> Any:
         return tantivy.Query.boolean_query([_must(self._word(word)) for word in words])
 
-    def _word_query(self, word: str) -> Any:
-        return self._term(_WORDS, word)
-
     def _known_spellings(self, word: str) -> tuple[list[Any], int]:
         """RETURNS (tuple[list[Any], int]): a query for each form of a word that a name
         has, and how many names they have together."""
-        forms = (*_spellings(word), f"+{word}")
-        total = sum(self._searcher.doc_freq(_FORMS, form) for form in forms)
-        return self._known_forms(forms), total
+        own = (*spellings(word), f"+{word}")
+        total = sum(self._searcher.doc_freq(_FORMS, form) for form in own)
+        return self._known_forms(own), total
 
-    def _known_forms(self, forms: Iterable[str]) -> list[Any]:
+    def _known_forms(self, some: Iterable[str]) -> list[Any]:
         """RETURNS (list[Any]): a query for each form that a name has. Most are none's,
         and a search would look each up in every part of the index."""
         count = self._searcher.doc_freq
-        return [self._term(_FORMS, form) for form in forms if count(_FORMS, form)]
+        return [self._term(_FORMS, form) for form in some if count(_FORMS, form)]
 
     def _term(self, field: str, term: str) -> Any:
         return tantivy.Query.term_query(self._schema, field, term, _OPTIONS[field])
-
-
-def _forms(words: list[str]) -> Iterator[str]:
-    """Forms of a name. The marks +, * and = are in no normalised word."""
-    for word in dict.fromkeys(words):
-        yield from _spellings(word)
-        if start := _beginning(word):
-            yield start
-    for left, right in pairwise(words):
-        yield f"+{left}{right}"
-    for length in SMALL_WORDS:
-        short = initials([word for word in words if len(word) > length])
-        if len(short) in INITIALS:
-            yield f"={short}"
-    if len(words) > 1:
-        yield f"{words[0][0]}={words[-1]}"
-
-
-def _abbreviations(words: list[str]) -> list[str]:
-    """Forms of the names that a mention may abbreviate: JFK, J. F. K., J. Kennedy."""
-    short = "".join(words)
-    if len(short) in INITIALS and len(words) in (1, len(short)):
-        return [f"={short}"]
-    if len(words) < 2:
-        return []
-    ends = ((words[0], words[-1]), (words[-1], words[0]))
-    return [f"{letter}={word}" for letter, word in ends if len(letter) == 1 < len(word)]
-
-
-@lru_cache(_CACHED)
-def _spellings(word: str) -> tuple[str, ...]:
-    """The word and what is left of it when a letter is taken out."""
-    is_long = len(word) >= SPELT_LETTERS or len(word.encode()) >= SPELT_BYTES
-    if not is_long or len(word) > LONGEST_SPELT:
-        return ()
-    shorter = (word[:i] + word[i + 1 :] for i in range(len(word)))
-    return tuple(dict.fromkeys([word, *shorter]))
-
-
-def _beginning(word: str) -> str:
-    return f"{word[:PREFIX]}*" if len(word) >= PREFIX else ""
 
 
 def _any(queries: list[Any]) -> Any | None:
@@ -417,8 +358,8 @@ def _both(query: Any, others: list[Any]) -> Any:
 
 
 def _preferring(query: Any, others: Iterable[Any]) -> Any:
-    """What a query finds, ranked by other ones, too. One inside the other: side by side,
-    all that the others find would be read."""
+    """What a query finds, ranked by other ones, too. One inside the other: side by
+    side, all that the others find would be read."""
     for other in others:
         query = tantivy.Query.boolean_query([_must(query), _should(other)])
     return query

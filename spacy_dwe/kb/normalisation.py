@@ -31,16 +31,15 @@ def normalise(text: str) -> str:
     """
     # Nothing joins over a space, and most words of a long text are ASCII.
     parts = [text] if text.isascii() else text.split(" ")
-    folded = " ".join(map(_folded, parts))
+    bare = [part.lower() if part.isascii() else _bare(part) for part in parts]
+    folded = " ".join(bare).translate(_CLASSES)
     return " ".join(folded.split()) or " ".join(text.casefold().split())
 
 
-def _folded(text: str) -> str:
-    if text.isascii():
-        return text.lower().translate(_CLASSES)
+def _bare(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     bare = unicodedata.normalize("NFC", decomposed.translate(_MARKS))
-    return bare.translate(_FOLDED).translate(_CLASSES)
+    return bare.translate(_FOLDED)
 
 
 class _Marks(dict[int, str | None]):
