@@ -5,6 +5,7 @@ are in the KB), never on the other candidates.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -204,22 +205,44 @@ def gram_cosines(
     own, offsets = gram_buckets(keys)
     squares = np.square(lexicon.gram_weight[own])
     norms = np.sqrt(np.bincount(_owners(offsets), squares, minlength=len(keys)))
-    starts, flat, _ = ragged(lexicon.gram_offsets, names)
+    starts, flat = slices(lexicon.gram_offsets, names)
     theirs = lexicon.grams.take(flat)
     ends = np.append(starts, len(flat))[
         np.searchsorted(owner, np.arange(len(keys) + 1))
     ]
-    shared = np.empty(len(flat), dtype=np.float32)
-    table = np.zeros(BUCKETS, dtype=np.float32)
-    for mention in range(len(keys)):
-        mine = own[offsets[mention] : offsets[mention + 1]]
-        pairs = slice(ends[mention], ends[mention + 1])
-        table[mine] = squares[offsets[mention] : offsets[mention + 1]]
-        _look_up(table, theirs[pairs], shared[pairs])
-        table[mine] = 0
-    dots = np.add.reduceat(shared, starts)
+    dots = np.add.reduceat(values_of(own, squares, offsets, theirs, ends), starts)
     norms = np.where(norms > 0, norms, 1)[owner] * lexicon.gram_norm[names]
     return np.minimum(dots / norms, 1).astype(np.float32)
+
+
+def values_of(
+    buckets: np.ndarray,
+    values: np.ndarray,
+    offsets: np.ndarray,
+    theirs: np.ndarray,
+    ends: np.ndarray,
+) -> np.ndarray:
+    """What the words or n-grams of names are worth to mentions.
+
+    buckets (np.ndarray): those of all mentions; the last of equal ones counts.
+        Shape: (total,)
+    values (np.ndarray): what each is worth. Shape: (total,)
+    offsets (np.ndarray): where each mention's start. Shape: (n_mentions + 1,)
+    theirs (np.ndarray): buckets of the names of all mentions. Shape: (n,), uint32
+    ends (np.ndarray): where those for each mention start. Shape: (n_mentions + 1,)
+    RETURNS (np.ndarray): 0 for what the mention lacks. Shape: (n,)
+    """
+    out = np.empty(len(theirs), dtype=values.dtype)
+    table = np.zeros(BUCKETS, dtype=values.dtype)
+    # Indices and numbers that NumPy need not convert: the pieces are small.
+    buckets = buckets.astype(np.intp)
+    for mine, own in zip(pairwise(offsets.tolist()), pairwise(ends.tolist())):
+        pairs = slice(*own)
+        known = buckets[slice(*mine)]
+        table[known] = values[slice(*mine)]
+        _look_up(table, theirs[pairs], out[pairs])
+        table[known] = 0
+    return out
 
 
 def _fill_years(
@@ -318,13 +341,20 @@ def ragged(
     RETURNS (tuple[np.ndarray, np.ndarray, np.ndarray]): where each slice starts in the
         flat order, the positions it holds, and which of the given i each belongs to.
     """
+    starts, flat = slices(offsets, which)
+    counts = np.diff(starts, append=len(flat))
+    return starts, flat, np.repeat(np.arange(len(which)), counts)
+
+
+def slices(offsets: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): the first two of `ragged`."""
     first = offsets[which]
     counts = offsets[which + 1] - first
     ends = np.cumsum(counts)
     starts = ends - counts
     flat = np.arange(ends[-1] if len(ends) else 0)
     flat += np.repeat(first - starts, counts)
-    return starts, flat, np.repeat(np.arange(len(which)), counts)
+    return starts, flat
 
 
 def _first_maximum(

@@ -3,17 +3,15 @@
 A name is known here by its number: its position in the order in which names were
 written. `NameIndex` is all that the rest of the KB knows of a search engine.
 
-Beside its words a name is indexed under its *forms*: marked strings that a mention may
-have in common with it though no word is equal. Spelling is compared by what is left of
-a word when one letter is taken out, of either side, so that a look-up costs the same
-whatever the number of words in the KB.
+Beside its words a name is indexed under its forms, see `forms`.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +21,15 @@ import tantivy
 
 from ..errors import DweError, Errors
 from .candidates import FoundBy
-from .normalisation import initials
+from .forms import CACHED, abbreviations, beginning, forms, spellings
 
 _WORDS = "words"
 _FORMS = "forms"
 _NUMBER = "number"
 _OPTIONS = {_WORDS: "freq", _FORMS: "basic"}
-_WRITER_BYTES = 64 << 20
-_CACHED = 1 << 16
+_WRITER_BYTES = 512 << 20
+"""What a writer holds before it completes a part of the index. Every part is searched
+for every word: a million names should be one."""
 
 _Hits = list[Any]
 """Addresses of what tantivy finds, best first."""
@@ -48,21 +47,14 @@ PREFERENCE = 10.0
 """Weight of a word that is equal, among names that were found for one spelt alike."""
 FEW = 20
 """With fewer names than these, words that begin alike are looked at, too."""
-PREFIX = 4
-"""Letters of a beginning."""
-SPELT_LETTERS, SPELT_BYTES = 4, 9
-"""A word needs as many letters, or bytes (three signs of Hangul), to be looked for
-under other spellings."""
-LONGEST_SPELT = 24
-"""Letters of the longest word that is."""
 FUZZY_LETTERS = 6
 """Letters a word needs to be looked for at edit distance 2, where nothing was found."""
-INITIALS = range(2, 7)
-"""Letters of an abbreviation such as JFK."""
-SMALL_WORDS = (0, 2, 3)
-"""Words of at most these lengths may be left out of an abbreviation, as in USA."""
-CONTEXT_WORDS, CONTEXT_LEADING = 12, 2000
+CONTEXT_WORDS, CONTEXT_LEADING = 12, 1000
 """Words of a context that are searched for, the rarest, and names they may have."""
+CHOOSING_WORDS = 6
+"""As many of them choose among names that share words with the mention."""
+SHARES = 1024.0
+"""Score for a word of the mention; what the words of a context add up to is less."""
 CONTEXT_ADDED = 10
 """Names that share nothing with a mention but are named in its context, at most."""
 CONTEXT_SHARED = 2
@@ -125,7 +117,7 @@ class NamesWriter:
         for number, key in enumerate(keys, start=first):
             document = tantivy.Document()
             document.add_text(_WORDS, key)
-            document.add_text(_FORMS, " ".join(_forms(key.split())))
+            document.add_text(_FORMS, " ".join(forms(key.split())))
             document.add_unsigned(_NUMBER, number)
             self._writer.add_document(document)
 
@@ -181,7 +173,9 @@ class TantivyNames:
                 Errors.E105.format(path=kb, file=folder, reason=error)
             ) from None
         self._schema = _schema()
-        self._count = lru_cache(_CACHED)(self._count_names)
+        self._count = lru_cache(CACHED)(self._count_names)
+        self._word = lru_cache(CACHED)(partial(self._term, _WORDS))
+        self._spellings = lru_cache(CACHED)(self._known_spellings)
 
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
@@ -235,37 +229,38 @@ class TantivyNames:
         of the mention, if there are common ones, and those with rare ones."""
         if not known:
             return [], []
-        total, n_leading = 0, 0
-        for word in known:
-            total += counts[word]
-            if n_leading and total > LEADING:
-                break
-            n_leading += 1
-        leading = self._any(_WORDS, known[:n_leading])
+        totals = [*accumulate(counts[word] for word in known)]
+        n_leading = max(bisect_right(totals, LEADING), 1)
+        leading = _any([self._word(word) for word in known[:n_leading]])
         if n_leading == len(known):
             return [], self._hits(leading, limit)
-        with_all = self._hits(self._all(known), limit)
-        if len(with_all) >= limit:
-            return with_all, []
+        with_all: _Hits = []
+        if totals[n_leading - 1] > limit:
+            with_all = self._hits(self._all(known), limit)
+            if len(with_all) >= limit:
+                return with_all, []
         # This scores all that the rare words find. A plain union can skip much of what
         # scores low, but has to look at far more.
-        common = [_should(self._term(_WORDS, word)) for word in known[n_leading:]]
-        query = tantivy.Query.boolean_query([_must(leading), *common])
-        return with_all, self._hits(query, limit)
+        common = [self._word(word) for word in known[n_leading:]]
+        return with_all, self._hits(_preferring(leading, common), limit)
 
     def _initials(self, words: list[str]) -> _Hits:
-        return self._hits(self._any(_FORMS, _abbreviations(words)), ADDED)
+        return self._hits(_any(self._known_forms(abbreviations(words))), ADDED)
 
     def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
-        forms = [form for word in rare for form in (*_spellings(word), f"+{word}")]
-        for left, right in pairwise(words):
-            forms += [*_spellings(left + right), f"+{left}{right}"]
+        joined = [left + right for left, right in pairwise(words)]
+        alike = [self._spellings(word) for word in (*rare, *joined)]
+        query = _any([form for own, _ in alike for form in own])
         common = [word for word in dict.fromkeys(words) if word not in rare]
-        hits = self._without(rare, self._any(_FORMS, forms), common)
+        hits: _Hits = []
+        if common and sum(total for _, total in alike) > LEADING:
+            # Too many to be told apart by their spelling alone.
+            hits = self._without(rare, _both(query, self._preferred(common)))
+        if not hits:
+            hits = self._without(rare, query, common)
         if found + len(hits) < FEW:
-            starts = [_beginning(word) for word in dict.fromkeys(words)]
-            query = self._any(_FORMS, [start for start in starts if start])
-            hits += self._without(rare, query)
+            starts = [beginning(word) for word in dict.fromkeys(words)]
+            hits += self._without(rare, _any(self._known_forms(filter(None, starts))))
         if not found and not hits:
             fuzzy = [
                 _should(tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, 2))
@@ -277,29 +272,32 @@ class TantivyNames:
 
     def _sharing_also(self, known: list[str], context: Sequence[str]) -> _Hits:
         """Names that share words with the mention and with its context."""
-        around = self._rarest(context)
-        if not around:
+        query = _any([*map(self._word, self._rarest(context)[:CHOOSING_WORDS])])
+        if query is None:
             return []
-        both = [self._any(_WORDS, known), self._any(_WORDS, around)]
-        query = tantivy.Query.boolean_query([_must(part) for part in both])
-        return self._hits(query, ADDED)
+        words = [
+            tantivy.Query.const_score_query(self._word(word), SHARES) for word in known
+        ]
+        # Its words may have far more names than those of the context.
+        query = _preferring(query, words)
+        found = self._searcher.search(query, ADDED, count=False).hits
+        return [address for score, address in found if score >= SHARES]
 
     def _in_context(self, context: Sequence[str]) -> _Hits:
         """Names that share several words with the context."""
         around = self._rarest(context)
         if len(around) < CONTEXT_SHARED:
             return []
-        parts = [_should(self._term(_WORDS, word)) for word in around]
+        parts = [_should(self._word(word)) for word in around]
         query = tantivy.Query.boolean_query(parts, CONTEXT_SHARED)
         return self._hits(query, CONTEXT_ADDED)
 
     def _rarest(self, context: Sequence[str]) -> list[str]:
-        counts = sorted((self._count(word), word) for word in context)
-        counts = [item for item in counts if item[0]][:CONTEXT_WORDS]
-        totals = accumulate(count for count, _ in counts)
-        return [
-            word for (_, word), total in zip(counts, totals) if total <= CONTEXT_LEADING
-        ]
+        count = self._count
+        few = [word for word in context if 0 < count(word) <= CONTEXT_LEADING]
+        few = sorted(few, key=count)[:CONTEXT_WORDS]
+        totals = [*accumulate(map(count, few))]
+        return few[: bisect_right(totals, CONTEXT_LEADING)]
 
     def _count_names(self, word: str) -> int:
         count: int = self._searcher.doc_freq(_WORDS, word)
@@ -320,70 +318,51 @@ class TantivyNames:
         known = [word for word in words if self._count(word)]
         if query is None or not (known or preferred):
             return self._hits(query, ADDED)
-        parts = [_must(query)]
-        for word in preferred:
-            term = self._term(_WORDS, word)
-            parts.append(_should(tantivy.Query.boost_query(term, PREFERENCE)))
-        parts += [(tantivy.Occur.MustNot, self._term(_WORDS, word)) for word in known]
-        return self._hits(tantivy.Query.boolean_query(parts), ADDED)
+        if known:
+            others = [(tantivy.Occur.MustNot, self._word(word)) for word in known]
+            query = tantivy.Query.boolean_query([_must(query), *others])
+        return self._hits(_preferring(query, self._preferred(preferred)), ADDED)
 
-    def _any(self, field: str, terms: Sequence[str]) -> Any | None:
-        if not terms:
-            return None
-        if len(terms) == 1:
-            return self._term(field, terms[0])
-        return tantivy.Query.boolean_query(
-            [_should(self._term(field, term)) for term in terms]
-        )
+    def _preferred(self, words: Sequence[str]) -> list[Any]:
+        terms = map(self._word, words)
+        return [tantivy.Query.boost_query(term, PREFERENCE) for term in terms]
 
     def _all(self, words: Sequence[str]) -> Any:
-        return tantivy.Query.boolean_query(
-            [_must(self._term(_WORDS, word)) for word in words]
-        )
+        return tantivy.Query.boolean_query([_must(self._word(word)) for word in words])
+
+    def _known_spellings(self, word: str) -> tuple[list[Any], int]:
+        """RETURNS (tuple[list[Any], int]): a query for each form of a word that a name
+        has, and how many names they have together."""
+        own = (*spellings(word), f"+{word}")
+        total = sum(self._searcher.doc_freq(_FORMS, form) for form in own)
+        return self._known_forms(own), total
+
+    def _known_forms(self, some: Iterable[str]) -> list[Any]:
+        """RETURNS (list[Any]): a query for each form that a name has. Most are none's,
+        and a search would look each up in every part of the index."""
+        count = self._searcher.doc_freq
+        return [self._term(_FORMS, form) for form in some if count(_FORMS, form)]
 
     def _term(self, field: str, term: str) -> Any:
         return tantivy.Query.term_query(self._schema, field, term, _OPTIONS[field])
 
 
-def _forms(words: list[str]) -> Iterator[str]:
-    """Forms of a name. The marks +, * and = are in no normalised word."""
-    for word in dict.fromkeys(words):
-        yield from _spellings(word)
-        if start := _beginning(word):
-            yield start
-    for left, right in pairwise(words):
-        yield f"+{left}{right}"
-    for length in SMALL_WORDS:
-        short = initials([word for word in words if len(word) > length])
-        if len(short) in INITIALS:
-            yield f"={short}"
-    if len(words) > 1:
-        yield f"{words[0][0]}={words[-1]}"
+def _any(queries: list[Any]) -> Any | None:
+    if len(queries) < 2:
+        return queries[0] if queries else None
+    return tantivy.Query.boolean_query([_should(query) for query in queries])
 
 
-def _abbreviations(words: list[str]) -> list[str]:
-    """Forms of the names that a mention may abbreviate: JFK, J. F. K., J. Kennedy."""
-    short = "".join(words)
-    if len(short) in INITIALS and len(words) in (1, len(short)):
-        return [f"={short}"]
-    if len(words) < 2:
-        return []
-    ends = ((words[0], words[-1]), (words[-1], words[0]))
-    return [f"{letter}={word}" for letter, word in ends if len(letter) == 1 < len(word)]
+def _both(query: Any, others: list[Any]) -> Any:
+    return tantivy.Query.boolean_query([_must(query), _must(_any(others))])
 
 
-@lru_cache(_CACHED)
-def _spellings(word: str) -> tuple[str, ...]:
-    """The word and what is left of it when a letter is taken out."""
-    is_long = len(word) >= SPELT_LETTERS or len(word.encode()) >= SPELT_BYTES
-    if not is_long or len(word) > LONGEST_SPELT:
-        return ()
-    shorter = (word[:i] + word[i + 1 :] for i in range(len(word)))
-    return tuple(dict.fromkeys([word, *shorter]))
-
-
-def _beginning(word: str) -> str:
-    return f"{word[:PREFIX]}*" if len(word) >= PREFIX else ""
+def _preferring(query: Any, others: Iterable[Any]) -> Any:
+    """What a query finds, ranked by other ones, too. One inside the other: side by
+    side, all that the others find would be read."""
+    for other in others:
+        query = tantivy.Query.boolean_query([_must(query), _should(other)])
+    return query
 
 
 def _should(query: Any) -> tuple[Any, Any]:

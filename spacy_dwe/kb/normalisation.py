@@ -29,13 +29,17 @@ def normalise(text: str) -> str:
 
     RETURNS (str): words separated by one space; empty only for blank text.
     """
-    if text.isascii():
-        folded = text.lower().translate(_CLASSES)
-    else:
-        decomposed = unicodedata.normalize("NFKD", text).casefold()
-        bare = unicodedata.normalize("NFC", decomposed.translate(_MARKS))
-        folded = bare.translate(_FOLDED).translate(_CLASSES)
+    # Nothing joins over a space, and most words of a long text are ASCII.
+    parts = [text] if text.isascii() else text.split(" ")
+    bare = [part.lower() if part.isascii() else _bare(part) for part in parts]
+    folded = " ".join(bare).translate(_CLASSES)
     return " ".join(folded.split()) or " ".join(text.casefold().split())
+
+
+def _bare(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    bare = unicodedata.normalize("NFC", decomposed.translate(_MARKS))
+    return bare.translate(_FOLDED)
 
 
 class _Marks(dict[int, str | None]):

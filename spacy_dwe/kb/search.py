@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .candidates import Candidates, FoundBy
-from .features import gram_cosines, ragged
+from .features import gram_cosines, slices, values_of
 from .lexical import Lexicon
 from .names import NameHits, NameIndex
 from .normalisation import normalise, word_buckets
 
-MENTIONS = 256
-"""Mentions ranked together; bounds the memory for what is found."""
+MENTIONS = 128
+"""Mentions ranked together: what is found for them stays in a core's cache."""
 MORE, MOST = 4, 16
 """Times as many names are read where those of few entities filled the search, and how
 many a candidate in the end."""
@@ -26,6 +27,11 @@ HALF_NAMED = 0.5
 no others: a single common word does not count as much as a long rare name."""
 DECIMALS = 5
 """Scores closer than this are ties, which fall by id."""
+
+_NAMED, _RESEMBLES, _EQUAL = _TIERS = range(3)
+"""Of names: the mention says nothing of it, resembles it, equals it."""
+_AROUND, _OWN = 1, 2
+"""Kinds of a word: of the mention's context, of the mention."""
 
 
 def search_names(
@@ -54,28 +60,21 @@ def search_names(
     RETURNS (Candidates): of each mention.
     """
     mentions = _mentions(keys, contexts)
-    best = [Candidates.from_lists([[]])] * len(keys)
-    pending = list(range(len(keys)))
-    while pending:
-        unfinished = []
-        for start in range(0, len(pending), MENTIONS):
-            chunk = pending[start : start + MENTIONS]
-            own = [mentions[i] for i in chunk]
-            hits = index.find(
-                [mention.key for mention in own],
-                [mention.around for mention in own],
-                n_names,
-            )
-            equal = Candidates.from_lists((exact[i] for i in chunk), FoundBy.EXACT)
-            ranked = _ranked(lexicon, own, hits, equal, is_live)
-            for place, i in enumerate(chunk):
-                best[i] = ranked.span(place, place + 1)
-                if hits.is_full[place] and len(best[i].rows) < n:
-                    unfinished.append(i)
+    search = partial(_search, lexicon, index, is_live)
+    best, is_full = search(mentions, exact, n_names)
+    while True:
         # Several names of the same entities may have filled the search.
         n_names *= MORE
-        pending = unfinished if n_names <= MOST * n else []
-    return Candidates.concatenated(best).head(n)
+        pending = np.flatnonzero(is_full & (best.lengths < n)).tolist()
+        if not pending or n_names > MOST * n:
+            return best.head(n)
+        own = [mentions[i] for i in pending]
+        equal = Candidates.concatenated([exact.span(i, i + 1) for i in pending])
+        more, is_full[pending] = search(own, equal, n_names)
+        parts = [best.span(i, i + 1) for i in range(len(best))]
+        for place, i in enumerate(pending):
+            parts[i] = more.span(place, place + 1)
+        best = Candidates.concatenated(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,26 @@ class _Mention:
     key: str
     words: list[str]
     around: list[str]
+
+
+def _search(
+    lexicon: Lexicon,
+    index: NameIndex,
+    is_live: Callable[[np.ndarray], np.ndarray],
+    mentions: Sequence[_Mention],
+    exact: Candidates,
+    n_names: int,
+) -> tuple[Candidates, np.ndarray]:
+    """RETURNS (tuple[Candidates, np.ndarray]): all that is found among so many names,
+    and of which mentions more names share words. Shape: (len(mentions),), bool"""
+    parts, full = [], []
+    for start in range(0, len(mentions), MENTIONS):
+        own = mentions[start : start + MENTIONS]
+        hits = index.find([m.key for m in own], [m.around for m in own], n_names)
+        equal = exact.span(start, start + len(own))
+        parts.append(_ranked(lexicon, own, hits, equal, is_live))
+        full += hits.is_full
+    return Candidates.concatenated(parts), np.array(full, dtype=bool)
 
 
 def _mentions(keys: Sequence[str], contexts: Sequence[str] | None) -> list[_Mention]:
@@ -109,13 +128,12 @@ def _ranked(
     owner, names, found_by = _distinct_names(hits)
     scores = _scores(lexicon, mentions, owner, names)
     scores += INITIALS_MATCH * (found_by & FoundBy.INITIALS > 0)
-    # Equal names, then names that resemble the mention, then those it says nothing of.
-    tier = (found_by != FoundBy.CONTEXT).astype(np.int8)
+    tier = np.where(found_by == FoundBy.CONTEXT, _NAMED, _RESEMBLES)
     return _by_entity(
         np.concatenate([exact.mentions, owner]),
         np.concatenate([exact.rows, lexicon.name_entity[names]]),
         np.concatenate([exact.found_by, found_by]),
-        np.concatenate([np.full(len(exact.rows), 2, dtype=np.int8), tier]),
+        np.concatenate([np.full(len(exact.rows), _EQUAL), tier]),
         np.concatenate([np.ones(len(exact.rows)), scores]),
         len(mentions),
         lexicon.sort_key,
@@ -160,27 +178,23 @@ def _named_around(
 ) -> np.ndarray:
     """RETURNS (np.ndarray): share of those words of each name that are not the
     mention's which its context holds, by rarity. Shape: (len(names),)"""
-    starts, flat, which = ragged(lexicon.word_offsets, names)
+    starts, flat = slices(lexicon.word_offsets, names)
     words = lexicon.words[flat]
-    pairs = _pairs(owner[which], words)
-    own = _is_among(pairs, [mention.words for mention in mentions])
-    near = _is_among(pairs, [mention.around for mention in mentions])
-    there = np.stack([near & ~own, ~own]).astype(np.float32)
+    # The mention's own words come last, so that they count where buckets are equal.
+    own = [(*mention.around, *mention.words) for mention in mentions]
+    buckets = word_buckets([word for line in own for word in line])
+    counts = np.array([(len(m.around), len(m.words)) for m in mentions])
+    kinds = np.tile(np.array([_AROUND, _OWN], dtype=np.uint8), len(mentions))
+    kinds = np.repeat(kinds, counts.ravel())
+    offsets = np.cumsum([0, *counts.sum(axis=1)])
+    ends = np.append(starts, len(flat))[
+        np.searchsorted(owner, np.arange(len(mentions) + 1))
+    ]
+    kind = values_of(buckets, kinds, offsets, words, ends)
+    there = np.stack([kind == _AROUND, kind != _OWN]).astype(np.float32)
     there *= COMMON_WORD + lexicon.word_rarity[words]
     shared, whole = np.add.reduceat(there, starts, axis=1)
     return shared / (whole + HALF_NAMED)
-
-
-def _is_among(pairs: np.ndarray, words: Sequence[Sequence[str]]) -> np.ndarray:
-    """RETURNS (np.ndarray): pairs of mention and word whose word is one of the
-    mention's. Shape: (len(pairs),), bool"""
-    counts = [len(own) for own in words]
-    flat = word_buckets([word for own in words for word in own])
-    known = np.sort(_pairs(np.repeat(np.arange(len(words)), counts), flat))
-    if not len(known):
-        return np.zeros(len(pairs), dtype=bool)
-    place = np.searchsorted(known, pairs)
-    return known[np.minimum(place, len(known) - 1)] == pairs
 
 
 def _by_entity(
@@ -206,8 +220,11 @@ def _by_entity(
     owner, rows = owner[first], rows[first]
     found_by = np.bitwise_or.reduceat(found_by[order], starts)
     tier = np.maximum.reduceat(tier[live][order], starts)
-    scores = np.maximum.reduceat(scores[live][order], starts).round(DECIMALS)
-    best = np.lexsort((sort_key[rows], -scores, -tier, owner))
+    scores = np.maximum.reduceat(scores[live][order], starts)
+    points = np.rint(scores * 10**DECIMALS).astype(np.int64)
+    # One number to sort by instead of three. No score comes near to ten.
+    place = (len(_TIERS) - tier) * 10 ** (DECIMALS + 1) - points
+    best = np.lexsort((sort_key[rows], _pairs(owner, place)))
     offsets = np.searchsorted(owner[best], np.arange(n_mentions + 1))
     return Candidates(rows[best].astype(np.int32), offsets, found_by[best])
 

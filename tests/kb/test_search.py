@@ -9,6 +9,7 @@ from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.candidates import found_by_names
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.names import ADDED, LEADING, RARELY
 from spacy_dwe.kb.update import add_entities, remove_entities
 
 NAMED = {
@@ -107,6 +108,21 @@ def test_names_that_share_a_common_word_do_not_hide_a_misspelt_one(tmp_path):
     assert next(iter(search(kb, "John Shermna"))) == "sherman"
     assert search(kb, "Jonh Batista")["batista"] >= {"words"}
     assert next(iter(search(kb, "John Batitsa"))) == "batista"
+
+
+def test_a_word_alike_to_a_very_common_one_is_read_beside_the_others(tmp_path):
+    johns = [Entity(f"J{i}", f"John A{i}") for i in range(LEADING + 100)]
+    batistas = [Entity(f"B{i}", f"Karl Batista {i}") for i in range(RARELY + 10)]
+    wanted = Entity("batista", "John Batista")
+    kb = build_kb([*johns, wanted, *batistas], tmp_path / "kb")
+    found = search(kb, "Jonh Batista")
+    assert next(iter(found)) == "batista"
+    assert found["batista"] == {"words", "spelling"}
+    # Where nothing else tells the names apart, they are found by their spelling.
+    assert set(search(kb, "Jonh Xyzzyx")) < {f"J{i}" for i in range(LEADING + 100)} | {
+        "batista"
+    }
+    assert len(search(kb, "Jonh Xyzzyx")) == ADDED
 
 
 def test_a_candidate_may_be_found_in_several_ways(kb):
