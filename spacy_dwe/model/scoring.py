@@ -21,8 +21,12 @@ _QUERIES = 256
 """Queries that are searched for together; more only need more memory."""
 _EXACT_QUERIES = 32
 """Queries whose best scores are computed one by one together."""
-_GROUP = 64
+_GROUP = 16
 """Scores of which only the highest is compared at first."""
+_NEW_SHARE = 0.2
+"""A block that is a larger share of what has been read raises the bound by itself."""
+_NOWHERE = 0xFFFFFFFF
+"""The position that no entity has."""
 _SPARE = 8
 """Entities beyond the k-th that are scored exactly, too."""
 _RESIDENT_SHARE = 0.5
@@ -125,7 +129,8 @@ class EntityIndex:
         """
         out = np.empty((len(queries), len(self)), dtype=np.float32)
         for first, block in self._products(queries, self.block_rows):
-            out[:, first : first + block.shape[1]] = block.cpu().numpy()
+            end = min(first + block.shape[1], len(self))
+            out[:, first:end] = block[:, : end - first].cpu().numpy()
         return out
 
     def top_k(
@@ -191,14 +196,11 @@ class EntityIndex:
                 block.index_fill_(
                     1, torch.from_numpy(dead).to(block.device), -torch.inf
                 )
-            if first == 0 and block.shape[1] > k:
-                # All that is as good as the k-th of the first block, with a bound to
-                # start from.
-                bound = torch.topk(block, k, dim=1, sorted=False).values.amin(dim=1)
-                bound = torch.nextafter(bound, torch.full_like(bound, -torch.inf))
-            else:
-                bound = torch.from_numpy(best.bound).to(block.device)
-            owners, columns, scores = _above(block, bound)
+            highest = _highest(block)
+            bound = torch.from_numpy(best.bound).to(block.device)
+            if block.shape[1] > _NEW_SHARE * first:
+                bound = _raised(bound, torch.from_numpy(best.scores), highest, k)
+            owners, columns, scores = _above(block, highest, bound)
             best.add(owners, columns + first, scores)
         return best.positions
 
@@ -206,8 +208,9 @@ class EntityIndex:
         self, queries: np.ndarray, rows: int
     ) -> "Iterator[tuple[int, torch.Tensor]]":
         """YIELDS (tuple[int, torch.Tensor]): position of a block's first entity and the
-        products of all queries with the block, overwritten by the next one. Blocks have
-        `rows` entities at first, then twice as many as the one before."""
+        products of all queries with the block, filled up to whole groups with -inf and
+        overwritten by the next one. Blocks have `rows` entities at first, then twice as
+        many as the one before."""
         import torch
 
         matrix = self._matrix()
@@ -222,7 +225,10 @@ class EntityIndex:
         while first < len(self):
             part = matrix[first : first + rows]
             block = converted[: len(part)].copy_(part)
-            yield first, torch.mm(wanted, block.T, out=out[:, : len(part)])
+            end = -(-len(part) // _GROUP) * _GROUP
+            torch.mm(wanted, block.T, out=out[:, : len(part)])
+            out[:, len(part) : end] = -torch.inf
+            yield first, out[:, :end]
             first += len(part)
             rows = min(2 * rows, self.block_rows)
 
@@ -242,68 +248,104 @@ class EntityIndex:
 
 
 class _Best:
-    """The k best entities of each query so far.
+    """The k best entities of each query so far, in no order.
 
-    positions (np.ndarray): best first, -1 where fewer are known.
-        Shape: (n_queries, k), int64
+    Score and position are one number, by which the higher score and, of equal ones,
+    the lower position is larger.
+
     bound (np.ndarray): score of the k-th, which a better one has to exceed.
         Shape: (n_queries,), float32
     """
 
     def __init__(self, n_queries: int, k: int) -> None:
-        self.positions = np.full((n_queries, k), -1, dtype=np.int64)
+        nothing = _sortable(np.full(1, -np.inf, dtype=np.float32), np.array([_NOWHERE]))
+        self._keys = np.full((n_queries, k), nothing[0])
         self.bound = np.full(n_queries, -np.inf, dtype=np.float32)
-        self._scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape: (n_queries, k), int64"""
+        return _NOWHERE - (self._keys & _NOWHERE)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """RETURNS (np.ndarray): Shape: (n_queries, k), float32"""
+        return _scores_of(self._keys)
 
     def add(
         self, owners: np.ndarray, positions: np.ndarray, scores: np.ndarray
     ) -> None:
         """Take part in the ranking.
 
-        owners (np.ndarray): query of each score. Shape: (n,)
-        positions (np.ndarray): entity of each, after those of all earlier calls.
-            Shape: (n,)
+        owners (np.ndarray): query of each score, ascending. Shape: (n,)
+        positions (np.ndarray): entity of each. Shape: (n,)
         scores (np.ndarray): Shape: (n,)
         """
-        k = self.positions.shape[1]
-        changed = np.unique(owners)
-        owners = np.concatenate([np.repeat(changed, k), owners])
-        positions = np.concatenate([self.positions[changed].ravel(), positions])
-        scores = np.concatenate([self._scores[changed].ravel(), scores])
-        # Stable, so that equal scores stay in order of position.
-        order = np.lexsort((-scores, owners))
-        starts = np.searchsorted(owners[order], changed)
-        kept = order[starts[:, None] + np.arange(k)]
-        self.positions[changed] = positions[kept]
-        self._scores[changed] = scores[kept]
-        self.bound[changed] = scores[kept[:, -1]]
+        if not len(owners):
+            return
+        n_queries, k = self._keys.shape
+        counts = np.bincount(owners, minlength=n_queries)
+        place = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        keys = np.full((n_queries, k + counts.max()), np.iinfo(np.int64).min)
+        keys[:, :k] = self._keys
+        keys[owners, k + place] = _sortable(scores, positions)
+        keys.partition(keys.shape[1] - k, axis=1)
+        self._keys = keys[:, -k:].copy()
+        self.bound = _scores_of(self._keys[:, 0])
+
+
+def _sortable(scores: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    bits = scores.view(np.int32)
+    ordered = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(np.int64)
+    return ordered << 32 | (_NOWHERE - positions)
+
+
+def _scores_of(keys: np.ndarray) -> np.ndarray:
+    bits = (keys >> 32).astype(np.int32)
+    return (bits ^ (bits >> 31 & 0x7FFFFFFF)).view(np.float32)
+
+
+def _highest(block: "torch.Tensor") -> "torch.Tensor":
+    """RETURNS (torch.Tensor): the highest score of each group of columns.
+    Shape: (n_queries, n_columns // _GROUP)"""
+    return block.unflatten(1, (_GROUP, -1)).amax(dim=1)
+
+
+def _raised(
+    bound: "torch.Tensor", known: "torch.Tensor", highest: "torch.Tensor", k: int
+) -> "torch.Tensor":
+    """RETURNS (torch.Tensor): a bound that k scores exceed, those of groups included.
+    Shape: (n_queries,)"""
+    import torch
+
+    scores = torch.cat([known.to(highest.device), highest], dim=1)
+    raised = torch.topk(scores, k, dim=1, sorted=False).values.amin(dim=1)
+    # What equals the k-th has to be found, too.
+    raised = torch.nextafter(raised, torch.full_like(raised, -torch.inf))
+    return torch.maximum(bound, raised)
 
 
 def _above(
-    block: "torch.Tensor", bound: "torch.Tensor"
+    block: "torch.Tensor", highest: "torch.Tensor", bound: "torch.Tensor"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores that exceed their query's bound: looked for by groups of columns, of which
     next to none holds any.
 
     block (torch.Tensor): Shape: (n_queries, n_columns)
+    highest (torch.Tensor): of each group. Shape: (n_queries, n_columns // _GROUP)
     bound (torch.Tensor): Shape: (n_queries,)
-    RETURNS (tuple): query, column and score of each, in order. Shape of each: (n,)
+    RETURNS (tuple): query, column and score of each. Shape of each: (n,)
     """
-    import torch
 
-    n_columns = block.shape[1]
-    whole = n_columns - n_columns % _GROUP
-    groups = block[:, :whole].unflatten(1, (-1, _GROUP))
-    hit = (groups.amax(dim=2) > bound[:, None]).nonzero()
-    in_group = groups[hit[:, 0], hit[:, 1]]
-    inner = (in_group > bound[hit[:, 0], None]).nonzero()
-    owners = hit[inner[:, 0], 0]
-    columns = hit[inner[:, 0], 1] * _GROUP + inner[:, 1]
-    rest = (block[:, whole:] > bound[:, None]).nonzero()
-    owners = torch.cat([owners, rest[:, 0]])
-    columns = torch.cat([columns, rest[:, 1] + whole])
-    scores = block[owners, columns]
-    return owners.cpu().numpy(), columns.cpu().numpy(), scores.cpu().numpy()
+    n_groups = highest.shape[1]
+    # Columns of a group lie apart: so the highest are found with whole vectors.
+    groups = block.unflatten(1, (_GROUP, n_groups))
+    hit, group = (highest > bound[:, None]).nonzero(as_tuple=True)
+    in_group = groups[hit, :, group]
+    inner, place = (in_group > bound[hit, None]).nonzero(as_tuple=True)
+    scores = in_group[inner, place].cpu().numpy()
+    columns = (place * n_groups + group[inner]).cpu().numpy()
+    return hit[inner].cpu().numpy(), columns, scores
 
 
 def pair_cosines(
