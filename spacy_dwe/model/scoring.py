@@ -19,8 +19,9 @@ _FIRST_ROWS = 8192
 """Rows of a search's first block, whose best set the first bound."""
 _QUERIES = 256
 """Queries that are searched for together; more only need more memory."""
-_EXACT_QUERIES = 32
-"""Queries whose best scores are computed one by one together."""
+_EXACT_QUERIES = 8
+"""Queries whose best scores are computed one by one together: as many as keep their
+vectors in the cache."""
 _GROUP = 16
 """Scores of which only the highest is compared at first."""
 _NEW_SHARE = 0.2
