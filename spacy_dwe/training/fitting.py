@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.channels import FeatureLayout
+from ..model.channels import UNTRAINED_NIL, FeatureLayout
 from ..model.combiner import Combiner
 from ..model.losses import linking_loss
 from .batching import collate, with_targets
@@ -30,8 +30,9 @@ BLOCK = 512
 PRIOR_DEVIATION = 2.0
 """How far from its untrained value a weight is expected to be, in logits a unit of the
 feature. It counts against few mentions and hardly against many."""
-EDGE_DEVIATION = 0.3
+EDGE_DEVIATION = 0.5
 """The same of what a state of unit length at an edge of a mention says of NIL."""
+MENTION = list(UNTRAINED_NIL).index("mention")
 ITERATIONS = 60
 
 Block = tuple["LinkingBatch", Tensor]
@@ -145,6 +146,9 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
         ]
         penalty = torch.stack(pulls).sum()
         penalty.backward()
+        if len(combiner.edge_weight) and combiner.nil.grad is not None:
+            # Or a large factor would let small weights say much.
+            combiner.nil.grad[MENTION] = 0.0
         return total + penalty.detach()
 
     optimiser.step(closure)

@@ -114,6 +114,7 @@ class TestEdges:
         combiner = Combiner(LAYOUT, self.WIDTH)
         fit(combiner, fitting_blocks([told_by_edges], 0.0, seed=0), strength=0.1)
         assert combiner.edge_weight.norm() < 0.1
+        assert combiner.nil[-1] == Combiner(LAYOUT).nil[-1], "no factor makes up for it"
         assert (combiner.weight - Combiner(LAYOUT).weight).norm() > 0.5
 
     def test_weigh_the_same_in_the_network(self, told_by_edges):
