@@ -207,10 +207,8 @@ def gram_cosines(
     norms = np.sqrt(np.bincount(_owners(offsets), squares, minlength=len(keys)))
     starts, flat = slices(lexicon.gram_offsets, names)
     theirs = lexicon.grams.take(flat)
-    ends = np.append(starts, len(flat))[
-        np.searchsorted(owner, np.arange(len(keys) + 1))
-    ]
-    dots = np.add.reduceat(values_of(own, squares, offsets, theirs, ends), starts)
+    shared = values_of(own, squares, offsets, theirs, starts, owner)
+    dots = np.add.reduceat(shared, starts)
     norms = np.where(norms > 0, norms, 1)[owner] * lexicon.gram_norm[names]
     return np.minimum(dots / norms, 1).astype(np.float32)
 
@@ -220,7 +218,8 @@ def values_of(
     values: np.ndarray,
     offsets: np.ndarray,
     theirs: np.ndarray,
-    ends: np.ndarray,
+    starts: np.ndarray,
+    owner: np.ndarray,
 ) -> np.ndarray:
     """What the words or n-grams of names are worth to mentions.
 
@@ -229,11 +228,14 @@ def values_of(
     values (np.ndarray): what each is worth. Shape: (total,)
     offsets (np.ndarray): where each mention's start. Shape: (n_mentions + 1,)
     theirs (np.ndarray): buckets of the names of all mentions. Shape: (n,), uint32
-    ends (np.ndarray): where those for each mention start. Shape: (n_mentions + 1,)
+    starts (np.ndarray): where each name's start. Shape: (n_names,)
+    owner (np.ndarray): mention of each name, ascending. Shape: (n_names,)
     RETURNS (np.ndarray): 0 for what the mention lacks. Shape: (n,)
     """
     out = np.empty(len(theirs), dtype=values.dtype)
     table = np.zeros(BUCKETS, dtype=values.dtype)
+    first_names = np.searchsorted(owner, np.arange(len(offsets)))
+    ends = np.append(starts, len(theirs))[first_names]
     # Indices and numbers that NumPy need not convert: the pieces are small.
     buckets = buckets.astype(np.intp)
     for mine, own in zip(pairwise(offsets.tolist()), pairwise(ends.tolist())):

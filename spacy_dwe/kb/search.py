@@ -187,10 +187,7 @@ def _named_around(
     kinds = np.tile(np.array([_AROUND, _OWN], dtype=np.uint8), len(mentions))
     kinds = np.repeat(kinds, counts.ravel())
     offsets = np.cumsum([0, *counts.sum(axis=1)])
-    ends = np.append(starts, len(flat))[
-        np.searchsorted(owner, np.arange(len(mentions) + 1))
-    ]
-    kind = values_of(buckets, kinds, offsets, words, ends)
+    kind = values_of(buckets, kinds, offsets, words, starts, owner)
     there = np.stack([kind == _AROUND, kind != _OWN]).astype(np.float32)
     there *= COMMON_WORD + lexicon.word_rarity[words]
     shared, whole = np.add.reduceat(there, starts, axis=1)

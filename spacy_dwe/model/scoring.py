@@ -337,7 +337,6 @@ def _above(
     bound (torch.Tensor): Shape: (n_queries,)
     RETURNS (tuple): query, column and score of each. Shape of each: (n,)
     """
-
     n_groups = highest.shape[1]
     # Columns of a group lie apart: so the highest are found with whole vectors.
     groups = block.unflatten(1, (_GROUP, n_groups))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..model.channels import UNTRAINED_NIL, FeatureLayout
-from ..model.combiner import Combiner
+from ..model.combiner import CombinedScores, Combiner
 from ..model.losses import linking_loss
 from .batching import collate, with_targets
 from .labels import some_labelled_mentions
@@ -158,14 +158,19 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
 
 def fitting_loss(combiner: Combiner, batch: "LinkingBatch", targets: Tensor) -> Tensor:
     """RETURNS (Tensor): cross-entropy, summed over the mentions of a block."""
-    scores = combiner(
+    scores = feature_scores(combiner, batch)
+    return linking_loss(scores.log_probabilities(), targets) * len(targets)
+
+
+def feature_scores(combiner: Combiner, batch: "LinkingBatch") -> CombinedScores:
+    """RETURNS (CombinedScores): by the features of a batch, without a network."""
+    return combiner(
         batch.features,
         batch.present,
         batch.candidates,
         batch.described,
         batch.edges,
     )
-    return linking_loss(scores.log_probabilities(), targets) * len(targets)
 
 
 def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:

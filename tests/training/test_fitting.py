@@ -11,6 +11,7 @@ from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.network import LinkerNetwork, LinkingBatch
 from spacy_dwe.model.spec import NetworkSpec, QueryHead, untrained_spec
 from spacy_dwe.training.fitting import (
+    feature_scores,
     fit,
     fit_features,
     fitting_blocks,
@@ -42,7 +43,7 @@ def told_by_text() -> tuple[LinkingBatch, np.ndarray]:
 
 
 def top1(combiner, batch, gold_rows):
-    scores = combiner(batch.features, batch.present, batch.candidates, batch.described)
+    scores = feature_scores(combiner, batch)
     best = scores.logits.argmax(dim=1).numpy()
     return float((best == gold_rows).mean())
 
@@ -93,13 +94,7 @@ class TestEdges:
         return replace(batch, edges=edges), np.where(is_nil, -1, golds)
 
     def nil_found(self, combiner, batch):
-        scores = combiner(
-            batch.features,
-            batch.present,
-            batch.candidates,
-            batch.described,
-            batch.edges,
-        )
+        scores = feature_scores(combiner, batch)
         return (scores.nil > scores.logits.amax(dim=1)).numpy()
 
     def test_tell_nil(self, told_by_edges):
