@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .channels import UNTRAINED_NIL, FeatureLayout
+from .edges import EdgeReader
 
 NIL_FEATURES = tuple(UNTRAINED_NIL)
 NIL_LOGITS = ("best", "margin")
@@ -46,9 +47,7 @@ class Combiner(nn.Module):
 
     Where mentions labelled NIL taught it, NIL's logit also depends on what stands at
     the edges of a mention: "deep red" is a film in a list of films and a colour before
-    "flowers", whatever the candidates are. That is our reading. Those weights are only
-    ever fitted (`training.fitting`): as many as they are, steps of the optimizer would
-    learn the training mentions by heart.
+    "flowers", whatever the candidates are; see `EdgeReader`.
 
     layout (FeatureLayout): the columns of the feature matrix.
     edge_width (int): width of what is read of a mention's edges; 0 = nothing.
@@ -60,8 +59,7 @@ class Combiner(nn.Module):
         self.weight = nn.Parameter(torch.tensor(layout.untrained_weights()))
         self.bias = nn.Parameter(torch.zeros(len(layout)))
         self.nil = nn.Parameter(torch.tensor(list(UNTRAINED_NIL.values())))
-        self.edge_weight: Tensor
-        self.register_buffer("edge_weight", torch.zeros(edge_width))
+        self.edges = EdgeReader(edge_width)
         self.name_columns = layout.columns("name")[:1]
 
     def forward(
@@ -84,8 +82,8 @@ class Combiner(nn.Module):
         by_column = torch.where(present, features * self.weight + self.bias, 0.0)
         logits = by_column.sum(dim=-1).masked_fill(~candidates, -torch.inf)
         mention = torch.zeros_like(logits[:, 0])
-        if edges is not None and len(self.edge_weight):
-            mention = edges @ self.edge_weight
+        if edges is not None and len(self.edges):
+            mention = self.edges(edges)
         nil_features = self._nil_features(features, present, logits, described, mention)
         nil = self.nil[0] + nil_features @ self.nil[1:]
         return CombinedScores(logits, nil, nil_features, by_column)

@@ -30,8 +30,10 @@ BLOCK = 512
 PRIOR_DEVIATION = 2.0
 """How far from its untrained value a weight is expected to be, in logits a unit of the
 feature. It counts against few mentions and hardly against many."""
-EDGE_DEVIATION = 0.5
+EDGE_DEVIATION = 0.3
 """The same of what a state of unit length at an edge of a mention says of NIL."""
+PAIR_DEVIATION = 0.6
+"""The same of what two states say together, along one axis each."""
 MENTION = list(UNTRAINED_NIL).index("mention")
 ITERATIONS = 60
 
@@ -122,9 +124,13 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
     n = sum(len(targets) for _, targets in blocks)
     parameters: list[Tensor] = list(combiner.parameters())
     strengths = [strength] * len(parameters)
-    if len(combiner.edge_weight):
-        parameters.append(combiner.edge_weight.requires_grad_())
-        strengths.append(strength * (PRIOR_DEVIATION / EDGE_DEVIATION) ** 2)
+    edges = combiner.edges
+    fitted = {edges.weight: EDGE_DEVIATION, edges.form: PAIR_DEVIATION}
+    if len(edges):
+        edges.set_axes(_edges_of(blocks))
+        for weights, deviation in fitted.items():
+            parameters.append(weights.requires_grad_())
+            strengths.append(strength * (PRIOR_DEVIATION / deviation) ** 2)
     start = [parameter.detach().clone() for parameter in parameters]
     optimiser = torch.optim.LBFGS(
         parameters,
@@ -146,14 +152,19 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
         ]
         penalty = torch.stack(pulls).sum()
         penalty.backward()
-        if len(combiner.edge_weight) and combiner.nil.grad is not None:
+        if len(edges) and combiner.nil.grad is not None:
             # Or a large factor would let small weights say much.
             combiner.nil.grad[MENTION] = 0.0
         return total + penalty.detach()
 
     optimiser.step(closure)
     optimiser.zero_grad()
-    combiner.edge_weight.detach_()
+    for weights in fitted:
+        weights.detach_()
+
+
+def _edges_of(blocks: Sequence[Block]) -> Tensor:
+    return torch.cat([batch.edges for batch, _ in blocks if batch.edges is not None])
 
 
 def fitting_loss(combiner: Combiner, batch: "LinkingBatch", targets: Tensor) -> Tensor:
@@ -191,4 +202,4 @@ def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
         whole.weight[columns] = fitted.weight.to(whole.weight.device)
         whole.bias[columns] = fitted.bias.to(whole.bias.device)
         whole.nil.copy_(fitted.nil)
-        whole.edge_weight.copy_(fitted.edge_weight)
+        whole.edges.load_state_dict(fitted.edges.state_dict())
