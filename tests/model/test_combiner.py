@@ -147,13 +147,15 @@ class TestNil:
     def test_reads_the_edges_of_the_mention(
         self, randomise, features, present, candidates, described
     ):
-        combiner = randomise(Combiner(LAYOUT, edge_width=6))
-        combiner.edge_weight += torch.randn(6)
-        edges = torch.randn(3, 6)
+        combiner = randomise(Combiner(LAYOUT, edge_width=8))
+        combiner.edges.weight += torch.randn(8)
+        combiner.edges.axes += torch.randn(4, 2, 2)
+        combiner.edges.form += torch.randn(8, 8)
+        edges = torch.randn(3, 8)
         scores = combiner(features, present, candidates, described, edges)
         first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
         name = features[0, int(scores.logits[0].argmax()), NAME].item()
-        mention = float(combiner.edge_weight @ edges[0])
+        mention = self.edges_by_hand(combiner.edges, edges[0])
         expected = self.by_hand(combiner, first, first - second, name, 1.0, mention)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
@@ -161,6 +163,20 @@ class TestNil:
         expected = self.by_hand(combiner, first, first - second, name, 1.0)
         assert unread.nil[0].item() == pytest.approx(expected, abs=1e-5)
         assert torch.equal(unread.logits, scores.logits)
+
+    def edges_by_hand(self, reader, edges):
+        """w · x + p(x)ᵀ A p(x), one number at a time."""
+        along = [
+            sum(float(reader.axes[e, i, a] * edges[2 * e + i]) for i in range(2))
+            for e in range(4)
+            for a in range(2)
+        ]
+        pairs = [
+            float(reader.form[i, j]) * along[i] * along[j]
+            for i in range(8)
+            for j in range(8)
+        ]
+        return float(reader.weight @ edges) + sum(pairs)
 
     def test_is_there_without_a_name_channel(self, randomise):
         combiner = randomise(Combiner(FeatureLayout.of(["text"])))

@@ -105,10 +105,23 @@ class TestEdges:
         unread = self.nil_found(combiner, replace(batch, edges=None))
         assert (unread == (golds < 0)).mean() < 0.7
 
+    def test_tell_nil_in_pairs(self, told_by_edges):
+        batch, golds = told_by_edges
+        is_nil = (batch.edges[:, 2] * batch.edges[:, 6] > 0).numpy()
+        golds = np.where(is_nil, -1, np.abs(golds))
+        combiner = Combiner(LAYOUT, self.WIDTH)
+        fit(combiner, fitting_blocks([(batch, golds)], 0.0, seed=0), strength=1e-6)
+        assert (self.nil_found(combiner, batch) == is_nil).mean() > 0.9
+
+        edges, form = combiner.edges, combiner.edges.form
+        torch.testing.assert_close(form, form.T)
+        across = edges.axes.mT @ edges.axes
+        torch.testing.assert_close(across, torch.eye(2).expand(4, 2, 2))
+
     def test_are_learned_less_readily_than_features(self, told_by_edges):
         combiner = Combiner(LAYOUT, self.WIDTH)
         fit(combiner, fitting_blocks([told_by_edges], 0.0, seed=0), strength=0.1)
-        assert combiner.edge_weight.norm() < 0.1
+        assert combiner.edges.weight.norm() < 0.1
         assert combiner.nil[-1] == Combiner(LAYOUT).nil[-1], "no factor makes up for it"
         assert (combiner.weight - Combiner(LAYOUT).weight).norm() > 0.5
 
@@ -117,8 +130,8 @@ class TestEdges:
         spec = replace(untrained_spec(), channels=channels, edge_width=self.WIDTH)
         network = LinkerNetwork(spec)
         fit_features(network, fitting_blocks([told_by_edges], 0.0, seed=0))
-        assert network.combiner.edge_weight.norm() > 0.1
-        assert not network.combiner.edge_weight.requires_grad
+        assert network.combiner.edges.weight.norm() > 0.1
+        assert not network.combiner.edges.weight.requires_grad
         batch, _ = told_by_edges
         read = network(batch, channels).scores
         unread = network(replace(batch, edges=None), channels).scores
