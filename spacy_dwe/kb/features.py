@@ -57,6 +57,8 @@ SHARED_HALF = 1.0
 
 _PAIRS = 1 << 14
 """Pairs computed together; bounds the memory of intermediate arrays."""
+_MENTIONS = 32
+"""Mentions whose names' n-grams are compared together: they stay in a core's cache."""
 
 
 def name_features(
@@ -205,11 +207,22 @@ def gram_cosines(
     own, offsets = gram_buckets(keys)
     squares = np.square(lexicon.gram_weight[own])
     norms = np.sqrt(np.bincount(_owners(offsets), squares, minlength=len(keys)))
-    starts, flat = slices(lexicon.gram_offsets, names)
-    theirs = lexicon.grams.take(flat)
-    shared = values_of(own, squares, offsets, theirs, starts, owner)
-    dots = np.add.reduceat(shared, starts)
     norms = np.where(norms > 0, norms, 1)[owner] * lexicon.gram_norm[names]
+    dots = np.empty(len(names), dtype=np.float32)
+    bounds = np.searchsorted(owner, np.arange(len(keys) + 1))
+    table = np.zeros(BUCKETS, dtype=np.float32)
+    for first in range(0, len(keys), _MENTIONS):
+        end = min(first + _MENTIONS, len(keys))
+        part = slice(bounds[first], bounds[end])
+        if part.start == part.stop:
+            continue
+        starts, flat = slices(lexicon.gram_offsets, names[part])
+        theirs = lexicon.grams.take(flat)
+        own_offsets = offsets[first : end + 1]
+        shared = values_of(
+            own, squares, own_offsets, theirs, starts, owner[part] - first, table
+        )
+        np.add.reduceat(shared, starts, out=dots[part])
     return np.minimum(dots / norms, 1).astype(np.float32)
 
 
@@ -220,6 +233,7 @@ def values_of(
     theirs: np.ndarray,
     starts: np.ndarray,
     owner: np.ndarray,
+    table: np.ndarray | None = None,
 ) -> np.ndarray:
     """What the words or n-grams of names are worth to mentions.
 
@@ -230,10 +244,13 @@ def values_of(
     theirs (np.ndarray): buckets of the names of all mentions. Shape: (n,), uint32
     starts (np.ndarray): where each name's start. Shape: (n_names,)
     owner (np.ndarray): mention of each name, ascending. Shape: (n_names,)
+    table (np.ndarray | None): zeros to work with, which are zeros again in the end.
+        Shape: (BUCKETS,)
     RETURNS (np.ndarray): 0 for what the mention lacks. Shape: (n,)
     """
     out = np.empty(len(theirs), dtype=values.dtype)
-    table = np.zeros(BUCKETS, dtype=values.dtype)
+    if table is None:
+        table = np.zeros(BUCKETS, dtype=values.dtype)
     first_names = np.searchsorted(owner, np.arange(len(offsets)))
     ends = np.append(starts, len(theirs))[first_names]
     # Indices and numbers that NumPy need not convert: the pieces are small.

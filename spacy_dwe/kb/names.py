@@ -22,6 +22,7 @@ import tantivy
 from ..errors import DweError, Errors
 from .candidates import FoundBy
 from .forms import CACHED, abbreviations, beginning, forms, spellings
+from .queries import any_of, must, pairs_of, preferring, should
 
 _WORDS = "words"
 _FORMS = "forms"
@@ -43,6 +44,8 @@ RARELY = 30
 """A word of more names than these is taken to be spelt as it should be."""
 ADDED = 40
 """Names that a way of searching other than by shared words adds at most."""
+ALIKE = 250
+"""Where more names have a word that is spelt alike, they need an equal word, too."""
 PREFERENCE = 10.0
 """Weight of a word that is equal, among names that were found for one spelt alike."""
 FEW = 20
@@ -55,6 +58,8 @@ CHOOSING_WORDS = 6
 """As many of them choose among names that share words with the mention."""
 SHARES = 1024.0
 """Score for a word of the mention; what the words of a context add up to is less."""
+FEW_BOTH = 4
+"""Names that share words with a mention and with its context, too, are seldom more."""
 CONTEXT_ADDED = 10
 """Names that share nothing with a mention but are named in its context, at most."""
 CONTEXT_SHARED = 2
@@ -231,7 +236,7 @@ class TantivyNames:
             return [], []
         totals = [*accumulate(counts[word] for word in known)]
         n_leading = max(bisect_right(totals, LEADING), 1)
-        leading = _any([self._word(word) for word in known[:n_leading]])
+        leading = any_of([self._word(word) for word in known[:n_leading]])
         if n_leading == len(known):
             return [], self._hits(leading, limit)
         with_all: _Hits = []
@@ -242,28 +247,31 @@ class TantivyNames:
         # This scores all that the rare words find. A plain union can skip much of what
         # scores low, but has to look at far more.
         common = [self._word(word) for word in known[n_leading:]]
-        return with_all, self._hits(_preferring(leading, common), limit)
+        return with_all, self._hits(preferring(leading, common), limit)
 
     def _initials(self, words: list[str]) -> _Hits:
-        return self._hits(_any(self._known_forms(abbreviations(words))), ADDED)
+        return self._hits(any_of(self._known_forms(abbreviations(words))), ADDED)
 
     def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
         joined = [left + right for left, right in pairwise(words)]
         alike = [self._spellings(word) for word in (*rare, *joined)]
-        query = _any([form for own, _ in alike for form in own])
+        known = [form for own, _ in alike for form in own]
+        query = any_of(known)
         common = [word for word in dict.fromkeys(words) if word not in rare]
+        total = sum(total for _, total in alike)
         hits: _Hits = []
-        if common and sum(total for _, total in alike) > LEADING:
+        if common and total > ALIKE:
             # Too many to be told apart by their spelling alone.
-            hits = self._without(rare, _both(query, self._preferred(common)))
+            hits = self._without(rare, pairs_of(known, self._preferred(common)))
         if not hits:
-            hits = self._without(rare, query, common)
+            # All of a few names are found in whatever order.
+            hits = self._without(rare, query, common if total > ADDED else ())
         if found + len(hits) < FEW:
             starts = [beginning(word) for word in dict.fromkeys(words)]
-            hits += self._without(rare, _any(self._known_forms(filter(None, starts))))
+            hits += self._without(rare, any_of(self._known_forms(filter(None, starts))))
         if not found and not hits:
             fuzzy = [
-                _should(tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, 2))
+                should(tantivy.Query.fuzzy_term_query(self._schema, _WORDS, word, 2))
                 for word in dict.fromkeys(words)
                 if len(word) >= FUZZY_LETTERS
             ]
@@ -272,15 +280,17 @@ class TantivyNames:
 
     def _sharing_also(self, known: list[str], context: Sequence[str]) -> _Hits:
         """Names that share words with the mention and with its context."""
-        query = _any([*map(self._word, self._rarest(context)[:CHOOSING_WORDS])])
+        query = any_of([*map(self._word, self._rarest(context)[:CHOOSING_WORDS])])
         if query is None:
             return []
         words = [
             tantivy.Query.const_score_query(self._word(word), SHARES) for word in known
         ]
         # Its words may have far more names than those of the context.
-        query = _preferring(query, words)
-        found = self._searcher.search(query, ADDED, count=False).hits
+        query = preferring(query, words)
+        found = self._searcher.search(query, FEW_BOTH, count=False).hits
+        if len(found) == FEW_BOTH and found[-1][0] >= SHARES:
+            found = self._searcher.search(query, ADDED, count=False).hits
         return [address for score, address in found if score >= SHARES]
 
     def _in_context(self, context: Sequence[str]) -> _Hits:
@@ -288,16 +298,17 @@ class TantivyNames:
         around = self._rarest(context)
         if len(around) < CONTEXT_SHARED:
             return []
-        parts = [_should(self._word(word)) for word in around]
+        parts = [should(self._word(word)) for word in around]
         query = tantivy.Query.boolean_query(parts, CONTEXT_SHARED)
         return self._hits(query, CONTEXT_ADDED)
 
     def _rarest(self, context: Sequence[str]) -> list[str]:
-        count = self._count
-        few = [word for word in context if 0 < count(word) <= CONTEXT_LEADING]
-        few = sorted(few, key=count)[:CONTEXT_WORDS]
-        totals = [*accumulate(map(count, few))]
-        return few[: bisect_right(totals, CONTEXT_LEADING)]
+        # Each is looked up once: next to all are in no cache of the processor.
+        counts = [*map(self._count, context)]
+        few = [(n, i) for i, n in enumerate(counts) if 0 < n <= CONTEXT_LEADING]
+        few = sorted(few)[:CONTEXT_WORDS]
+        totals = [*accumulate(n for n, _ in few)]
+        return [context[i] for _, i in few[: bisect_right(totals, CONTEXT_LEADING)]]
 
     def _count_names(self, word: str) -> int:
         count: int = self._searcher.doc_freq(_WORDS, word)
@@ -320,15 +331,15 @@ class TantivyNames:
             return self._hits(query, ADDED)
         if known:
             others = [(tantivy.Occur.MustNot, self._word(word)) for word in known]
-            query = tantivy.Query.boolean_query([_must(query), *others])
-        return self._hits(_preferring(query, self._preferred(preferred)), ADDED)
+            query = tantivy.Query.boolean_query([must(query), *others])
+        return self._hits(preferring(query, self._preferred(preferred)), ADDED)
 
     def _preferred(self, words: Sequence[str]) -> list[Any]:
         terms = map(self._word, words)
         return [tantivy.Query.boost_query(term, PREFERENCE) for term in terms]
 
     def _all(self, words: Sequence[str]) -> Any:
-        return tantivy.Query.boolean_query([_must(self._word(word)) for word in words])
+        return tantivy.Query.boolean_query([must(self._word(word)) for word in words])
 
     def _known_spellings(self, word: str) -> tuple[list[Any], int]:
         """RETURNS (tuple[list[Any], int]): a query for each form of a word that a name
@@ -345,32 +356,6 @@ class TantivyNames:
 
     def _term(self, field: str, term: str) -> Any:
         return tantivy.Query.term_query(self._schema, field, term, _OPTIONS[field])
-
-
-def _any(queries: list[Any]) -> Any | None:
-    if len(queries) < 2:
-        return queries[0] if queries else None
-    return tantivy.Query.boolean_query([_should(query) for query in queries])
-
-
-def _both(query: Any, others: list[Any]) -> Any:
-    return tantivy.Query.boolean_query([_must(query), _must(_any(others))])
-
-
-def _preferring(query: Any, others: Iterable[Any]) -> Any:
-    """What a query finds, ranked by other ones, too. One inside the other: side by
-    side, all that the others find would be read."""
-    for other in others:
-        query = tantivy.Query.boolean_query([_must(query), _should(other)])
-    return query
-
-
-def _should(query: Any) -> tuple[Any, Any]:
-    return tantivy.Occur.Should, query
-
-
-def _must(query: Any) -> tuple[Any, Any]:
-    return tantivy.Occur.Must, query
 
 
 def _schema() -> Any:

@@ -188,9 +188,9 @@ def _named_around(
     kinds = np.repeat(kinds, counts.ravel())
     offsets = np.cumsum([0, *counts.sum(axis=1)])
     kind = values_of(buckets, kinds, offsets, words, starts, owner)
-    there = np.stack([kind == _AROUND, kind != _OWN]).astype(np.float32)
-    there *= COMMON_WORD + lexicon.word_rarity[words]
-    shared, whole = np.add.reduceat(there, starts, axis=1)
+    weight = COMMON_WORD + lexicon.word_rarity[words]
+    shared = np.add.reduceat(weight * (kind == _AROUND), starts)
+    whole = np.add.reduceat(weight * (kind != _OWN), starts)
     return shared / (whole + HALF_NAMED)
 
 
@@ -219,9 +219,9 @@ def _by_entity(
     tier = np.maximum.reduceat(tier[live][order], starts)
     scores = np.maximum.reduceat(scores[live][order], starts)
     points = np.rint(scores * 10**DECIMALS).astype(np.int64)
-    # One number to sort by instead of three. No score comes near to ten.
     place = (len(_TIERS) - tier) * 10 ** (DECIMALS + 1) - points
-    best = np.lexsort((sort_key[rows], _pairs(owner, place)))
+    # One number to sort by instead of four. No score comes near to ten.
+    best = np.argsort(owner << 54 | place << 32 | sort_key[rows], kind="stable")
     offsets = np.searchsorted(owner[best], np.arange(n_mentions + 1))
     return Candidates(rows[best].astype(np.int32), offsets, found_by[best])
 

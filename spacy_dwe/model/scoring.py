@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 SCORE_DECIMALS = 5
 """Scores closer than this are ties: they fall by entity id, not by batch size."""
 
-BLOCK_BYTES = 32 << 20
-"""Of an `EntityIndex`: how much of its matrix is held as float32 at a time."""
-_FIRST_ROWS = 8192
-"""Rows of a search's first block, whose best set the first bound."""
+BLOCK_BYTES = 24 << 20
+"""Of an `EntityIndex`: scores that are held at a time. From 32 MB on, glibc gives each
+allocation new pages, and the kernel takes as long to clear them as a search to rank."""
+_CACHED_BYTES = 2 << 20
+"""Of its matrix, held as float32 at a time: stays in a core's cache for a product."""
 _QUERIES = 256
 """Queries that are searched for together; more only need more memory."""
 _EXACT_QUERIES = 8
@@ -24,6 +25,9 @@ _EXACT_QUERIES = 8
 vectors in the cache."""
 _GROUP = 16
 """Scores of which only the highest is compared at first."""
+_BOUND_GROUPS = 4
+"""Groups that are compared to find a bound, for each entity that is looked for: where
+there are more, some are joined."""
 _NEW_SHARE = 0.2
 """A block that is a larger share of what has been read raises the bound by itself."""
 _NOWHERE = 0xFFFFFFFF
@@ -103,7 +107,7 @@ class EntityIndex:
     vectors (np.ndarray): unit vectors, usually a float16 memory map.
         Shape: (n_entities, dim)
     device (str): torch device to compute on.
-    block_bytes (int): how much of the matrix is held as float32 at a time.
+    block_bytes (int): scores that are held at a time.
     """
 
     def __init__(
@@ -115,8 +119,7 @@ class EntityIndex:
     ) -> None:
         self.vectors = vectors
         self.device = device
-        dim = max(1, vectors.shape[1])
-        self.block_rows = max(1, block_bytes // (4 * dim))
+        self.block_bytes = block_bytes
         self._tensor: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -129,7 +132,7 @@ class EntityIndex:
         RETURNS (np.ndarray): Shape: (n_queries, n_entities), float32
         """
         out = np.empty((len(queries), len(self)), dtype=np.float32)
-        for first, block in self._products(queries, self.block_rows):
+        for first, block in self._products(queries):
             end = min(first + block.shape[1], len(self))
             out[:, first:end] = block[:, : end - first].cpu().numpy()
         return out
@@ -191,7 +194,7 @@ class EntityIndex:
         best = _Best(len(queries), k)
         if not k:
             return best.positions
-        for first, block in self._products(queries, min(self.block_rows, _FIRST_ROWS)):
+        for first, block in self._products(queries):
             if live is not None:
                 dead = np.flatnonzero(~live[first : first + block.shape[1]])
                 block.index_fill_(
@@ -205,33 +208,34 @@ class EntityIndex:
             best.add(owners, columns + first, scores)
         return best.positions
 
-    def _products(
-        self, queries: np.ndarray, rows: int
-    ) -> "Iterator[tuple[int, torch.Tensor]]":
+    def _products(self, queries: np.ndarray) -> "Iterator[tuple[int, torch.Tensor]]":
         """YIELDS (tuple[int, torch.Tensor]): position of a block's first entity and the
         products of all queries with the block, filled up to whole groups with -inf and
-        overwritten by the next one. Blocks have `rows` entities at first, then twice as
-        many as the one before."""
+        overwritten by the next one."""
         import torch
 
         matrix = self._matrix()
         wanted = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
         wanted = wanted.to(self.device)
-        largest = min(self.block_rows, len(self))
-        converted = wanted.new_empty((largest, self.vectors.shape[1]))
+        rows = max(1, self.block_bytes // (4 * max(1, len(queries))))
+        rows = min(rows, len(self))
         # Products are half as slow again where rows start at odd addresses.
-        padded = -(-largest // _GROUP) * _GROUP
+        padded = -(-rows // _GROUP) * _GROUP
         out = wanted.new_empty((len(queries), padded))
-        first = 0
-        while first < len(self):
-            part = matrix[first : first + rows]
-            block = converted[: len(part)].copy_(part)
-            end = -(-len(part) // _GROUP) * _GROUP
-            torch.mm(wanted, block.T, out=out[:, : len(part)])
-            out[:, len(part) : end] = -torch.inf
-            yield first, out[:, :end]
-            first += len(part)
-            rows = min(2 * rows, self.block_rows)
+        some = rows
+        if wanted.device.type == "cpu":
+            some = max(1, min(rows, _CACHED_BYTES // (4 * max(1, matrix.shape[1]))))
+        converted = wanted.new_empty((some, matrix.shape[1]))
+        for first in range(0, len(self), rows):
+            n_rows = min(rows, len(self) - first)
+            for start in range(0, n_rows, some):
+                end = min(start + some, n_rows)
+                part = converted[: end - start]
+                part.copy_(matrix[first + start : first + end])
+                torch.mm(wanted, part.T, out=out[:, start:end])
+            filled = -(-n_rows // _GROUP) * _GROUP
+            out[:, n_rows:filled] = -torch.inf
+            yield first, out[:, :filled]
 
     def _matrix(self) -> "torch.Tensor":
         import torch
@@ -319,6 +323,10 @@ def _raised(
     Shape: (n_queries,)"""
     import torch
 
+    joined = highest.shape[1] // (_BOUND_GROUPS * k)
+    if joined > 1:
+        whole = highest.shape[1] // joined * joined
+        highest = highest[:, :whole].unflatten(1, (joined, -1)).amax(dim=1)
     scores = torch.cat([known.to(highest.device), highest], dim=1)
     raised = torch.topk(scores, k, dim=1, sorted=False).values.amin(dim=1)
     # What equals the k-th has to be found, too.

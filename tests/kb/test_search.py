@@ -9,7 +9,7 @@ from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.candidates import found_by_names
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.names import ADDED, LEADING, RARELY
+from spacy_dwe.kb.names import ADDED, ALIKE, FEW_BOTH, RARELY
 from spacy_dwe.kb.update import add_entities, remove_entities
 
 NAMED = {
@@ -111,15 +111,16 @@ def test_names_that_share_a_common_word_do_not_hide_a_misspelt_one(tmp_path):
 
 
 def test_a_word_alike_to_a_very_common_one_is_read_beside_the_others(tmp_path):
-    johns = [Entity(f"J{i}", f"John A{i}") for i in range(LEADING + 100)]
+    johns = [Entity(f"J{i}", f"John A{i}") for i in range(ALIKE + 100)]
     batistas = [Entity(f"B{i}", f"Karl Batista {i}") for i in range(RARELY + 10)]
     wanted = Entity("batista", "John Batista")
     kb = build_kb([*johns, wanted, *batistas], tmp_path / "kb")
     found = search(kb, "Jonh Batista")
     assert next(iter(found)) == "batista"
     assert found["batista"] == {"words", "spelling"}
+    assert not found.keys() & {john.id for john in johns}
     # Where nothing else tells the names apart, they are found by their spelling.
-    assert set(search(kb, "Jonh Xyzzyx")) < {f"J{i}" for i in range(LEADING + 100)} | {
+    assert set(search(kb, "Jonh Xyzzyx")) < {f"J{i}" for i in range(ALIKE + 100)} | {
         "batista"
     }
     assert len(search(kb, "Jonh Xyzzyx")) == ADDED
@@ -148,6 +149,14 @@ def test_the_context_chooses_among_too_many_names(kb):
     found = search(kb, "Henry", 3, context)
     assert next(iter(found)) == "Henry Dale"
     assert found["Henry Dale"] >= {"words", "context"}
+
+
+def test_the_context_chooses_all_names_that_it_shares_a_word_with(tmp_path):
+    henrys = [Entity(f"H{i}", f"Henry A{i}") for i in range(300)]
+    dales = [Entity(f"D{i}", f"Henry of Dale {i}") for i in range(3 * FEW_BOTH)]
+    kb = build_kb([*henrys, *dales], tmp_path / "kb")
+    found = search(kb, "Henry", 100, "Henry, Baron Dale")
+    assert set([*found][: len(dales)]) == {dale.id for dale in dales}
 
 
 def test_the_context_orders_what_all_was_found(kb):

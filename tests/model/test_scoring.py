@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from spacy_dwe.model.scoring import (
+    _CACHED_BYTES,
     EntityIndex,
     pair_cosines,
     rank_order,
@@ -54,8 +55,7 @@ def test_large_logits_do_not_overflow(scores, nil):
 @pytest.mark.parametrize("k", [1, 4, 50, 120, 500])
 def test_top_k_is_a_sort_of_everything(vectors, queries, block_rows, k):
     """Whatever is read at a time, and though every score occurs three times."""
-    index = EntityIndex(vectors, block_bytes=block_rows * 4 * 6)
-    assert index.block_rows == block_rows
+    index = EntityIndex(vectors, block_bytes=block_rows * 4 * len(queries))
     positions, scores = index.top_k(queries, k)
     everything = queries @ vectors.astype(np.float32).T
     for row, all_scores in enumerate(everything):
@@ -68,7 +68,7 @@ def test_top_k_is_a_sort_of_everything(vectors, queries, block_rows, k):
 @pytest.mark.parametrize("block_rows", [7, 1000])
 def test_top_k_looks_among_live_entities_only(vectors, queries, random, block_rows):
     live = random.random(len(vectors)) < 0.4
-    index = EntityIndex(vectors, block_bytes=block_rows * 4 * 6)
+    index = EntityIndex(vectors, block_bytes=block_rows * 4 * len(queries))
     everything = queries @ vectors.astype(np.float32).T
     for k in (1, 10, 120):
         positions, _ = index.top_k(queries, k, live)
@@ -78,10 +78,14 @@ def test_top_k_looks_among_live_entities_only(vectors, queries, random, block_ro
 
 
 def test_top_k_of_many_blocks(random):
-    """Blocks grow; most hold nothing that is better than what is known."""
-    vectors = random.standard_normal((30_000, 16)).astype(np.float16)
-    queries = random.standard_normal((300, 16)).astype(np.float32)
-    positions, scores = EntityIndex(vectors, block_bytes=64 * 9000).top_k(queries, 30)
+    """Each takes several products; the last hold little that is better than what is
+    known."""
+    vectors = random.standard_normal((30_000, 96)).astype(np.float16)
+    queries = random.standard_normal((300, 96)).astype(np.float32)
+    block_bytes = 4 * 256 * 9000
+    index = EntityIndex(vectors, block_bytes=block_bytes)
+    assert block_bytes // 256 > _CACHED_BYTES // 96
+    positions, scores = index.top_k(queries, 30)
     everything = queries @ vectors.astype(np.float32).T
     expected = -np.sort(-everything, axis=1)[:, :30]
     np.testing.assert_allclose(scores, expected, atol=1e-4)
