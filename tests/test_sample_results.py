@@ -40,6 +40,11 @@ def test_unseen_places_are_linked_too(metrics):
     assert unseen["intervals"]["top1"][0] > unseen["chance"] + SLACK
 
 
+def test_names_of_no_place_are_told_with_and_without_a_picture(metrics):
+    assert metrics["dwe"]["nil_f1"] >= 0.85
+    assert metrics["text-only"]["nil_f1"] >= 0.8
+
+
 def test_everything_together_is_the_best_row(metrics):
     assert all(metrics["dwe"]["top1"] >= metrics[row]["top1"] for row in ROWS)
 

@@ -62,7 +62,8 @@ def build_dwe(
     decoder (bool): enhancers end in a Transformer decoder layer; otherwise in a mean.
     states (str): "tokens" gives the network token states of mention and context;
         "pooled" their means (faster; each enhancer is then an MLP).
-    channel_dropout (float): probability of masking a channel of a training mention.
+    channel_dropout (float): probability of masking a channel of a training mention,
+        other than its name.
     nil_dropout (float): share of training mentions whose gold is taken out of their
         candidates to teach NIL; used only where no mention is labelled NIL.
     info_nce_weight (float): weight of `loss` on the dwe cosine beside the main loss.

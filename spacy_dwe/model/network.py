@@ -116,7 +116,8 @@ class LinkerNetwork(nn.Module):
     ) -> NetworkOutput:
         """batch (LinkingBatch): the mentions.
         channels (Sequence[str]): channels switched on; the others are masked.
-        channel_dropout (float): probability of masking a channel of a mention.
+        channel_dropout (float): probability of masking a channel of a mention; its
+            name is never masked.
         RETURNS (NetworkOutput): logits and queries.
         """
         encoded = EncodedMentions({}, {})
@@ -190,7 +191,9 @@ class LinkerNetwork(nn.Module):
             if channel not in channels:
                 continue
             kept = torch.ones(n_mentions, dtype=torch.bool)
-            if dropout:
+            # Every mention has a name: without one, NIL would be taught by scores that
+            # no mention has.
+            if dropout and channel != "name":
                 kept = torch.rand(n_mentions) >= dropout
             mask[:, self.layout.columns(channel)] = kept.unsqueeze(1)
         return mask
