@@ -6,7 +6,8 @@
 Titles are recombined from the words of real names (`--names`: entities.jsonl) or made
 up, descriptions are random words. Each KB is built, opened and asked in a process of
 its own. `search` finds 100 candidates: for the last word of a title, for a whole
-title, for that in a sentence of 25 words, and for a title with a typing mistake. `add`
+title, for that in a sentence of 25 words, and for a title with a typing mistake; `@10`
+and `@100` are how often that finds its entity. `add`
 puts one entity into the KB. Memory is what opening adds to the process (Linux only).
 `ratio` is InMemoryLookupKB's figure over ours. `CPU s` is what a build takes of all
 cores, whatever else the machine does; searches are timed so, too.
@@ -38,6 +39,8 @@ MENTIONS = 1000
 IN_MEMORY = 1_000_000
 """Entities up to which spaCy's KB is measured, too."""
 WARM_UP = 10
+FOUND_AMONG = (10, 100)
+"""Candidates among which a misspelt title's entity should be."""
 
 
 def main() -> None:
@@ -61,7 +64,7 @@ def main() -> None:
     header = (
         *("entities", "build s", "CPU s", "peak MB", "disk MB"),
         *("open ms", "ratio", "memory MB", "ratio"),
-        *("last word µs", "title µs", "in context µs", "misspelt µs"),
+        *("last word µs", "title µs", "in context µs", "misspelt µs", "@10", "@100"),
         *("exact µs", "ratio", "add ms"),
     )
     print(table(rows, header=header, divider=True, aligns=("r",) * len(header)))
@@ -87,6 +90,7 @@ def _row(size: int, figures: dict[str, float]) -> tuple[str, ...]:
         f"{figures['title'] * 1e6:.0f}",
         f"{figures['context'] * 1e6:.0f}",
         f"{figures['misspelt'] * 1e6:.0f}",
+        *(f"{figures[f'found_{n}']:.3f}" for n in FOUND_AMONG),
         f"{figures['exact'] * 1e6:.1f}",
         ratio("spacy_exact", "exact"),
         f"{figures['add'] * 1e3:.0f}",
@@ -141,6 +145,8 @@ def _use(words: list[str], size: int, path: Path) -> dict[str, float]:
         "misspelt": _each(kb.search, misspelt),
         "exact": _each(kb.exact, titles),
     }
+    ids = [entity.id for entity in some]
+    figures |= {f"found_{n}": _recall(kb, misspelt, ids, n) for n in FOUND_AMONG}
     start = time.perf_counter()
     add_entities(path, [Entity("new", "A new one", "It was not there.")])
     figures["add"] = time.perf_counter() - start
@@ -188,6 +194,12 @@ def _each(work: Callable[[list[str]], object], mentions: list[str]) -> float:
     start = time.process_time()
     work(mentions)
     return (time.process_time() - start) / len(mentions)
+
+
+def _recall(kb: DweKnowledgeBase, mentions: list[str], ids: list[str], n: int) -> float:
+    found = kb.search(mentions, n)
+    spans = [found.span(i, i + 1).rows for i in range(len(ids))]
+    return sum(id_ in kb.ids(rows) for id_, rows in zip(ids, spans)) / len(ids)
 
 
 def _memory() -> float:
