@@ -29,7 +29,7 @@ from thinc.api import Adam
 from torch import Tensor
 from wasabi import table
 
-from spacy_dwe.encoders.base import MentionFeatures
+from spacy_dwe.encoders.base import EDGES, MentionFeatures
 from spacy_dwe.evidence import PreparedMention
 from spacy_dwe.kb.vectors import VectorSet
 from spacy_dwe.model.channels import CHANNELS
@@ -177,7 +177,10 @@ class TrainingBench:
             present=np.ones((candidates, features), dtype=bool),
             described=np.ones(candidates, dtype=bool),
             text=MentionFeatures(
-                self._units(1)[0], self._units(TOKENS), slice(0, MENTION_TOKENS)
+                self._units(1)[0],
+                self._units(TOKENS),
+                slice(0, MENTION_TOKENS),
+                self._units(EDGES).ravel(),
             ),
             pictures=self._units(1),
             objects=self._units(slots),

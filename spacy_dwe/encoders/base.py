@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EDGES = 4
-"""Tokens that `MentionFeatures.edges` reads."""
+"""Tokens that `edge_states` reads."""
 SHORTEST = 1e-12
 """Length below which a state is zero."""
 
@@ -42,26 +42,33 @@ class MentionFeatures:
     states (np.ndarray): token states after the tower's final norm, special tokens
         left out. Shape: (n_tokens, width), float32
     mention (slice): the rows of `states` that are the mention; never empty.
+    edges (np.ndarray): what stands at the edges of the mention, see `edge_states`; of
+        states in the middle of the tower, if it has one. Shape: (EDGES * width,),
+        float32
     """
 
     pooled: np.ndarray
     states: np.ndarray
     mention: slice
+    edges: np.ndarray
 
-    def edges(self) -> np.ndarray:
-        """What stands at the edges of the mention.
 
-        RETURNS (np.ndarray): states of the token before it, its first, its last and
-            the one after it, each of unit length; zeros where the context ends.
-            Shape: (EDGES * width,), float32
-        """
-        first, last, _ = self.mention.indices(len(self.states))
-        out = np.zeros((EDGES, self.states.shape[1]), dtype=np.float32)
-        for place, row in enumerate((first - 1, first, last - 1, last)):
-            if 0 <= row < len(self.states):
-                out[place] = self.states[row]
-        lengths = np.linalg.norm(out, axis=1, keepdims=True)
-        return (out / np.maximum(lengths, SHORTEST)).ravel()
+def edge_states(states: np.ndarray, mention: slice) -> np.ndarray:
+    """States at the edges of a mention.
+
+    states (np.ndarray): of all tokens. Shape: (n_tokens, width)
+    mention (slice): the rows that are the mention.
+    RETURNS (np.ndarray): those of the token before it, its first, its last and the one
+        after it, each of unit length; zeros where the context ends.
+        Shape: (EDGES * width,), float32
+    """
+    first, last, _ = mention.indices(len(states))
+    out = np.zeros((EDGES, states.shape[1]), dtype=np.float32)
+    for place, row in enumerate((first - 1, first, last - 1, last)):
+        if 0 <= row < len(states):
+            out[place] = states[row]
+    lengths = np.linalg.norm(out, axis=1, keepdims=True)
+    return (out / np.maximum(lengths, SHORTEST)).ravel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 Feature = np.ndarray | MentionFeatures | VisualEvidence
 FeatureKey = tuple[str, str, Hashable]
-"""Kind ("text", "mention", "picture", "sight"), fingerprint of the encoder and, for
+"""Kind ("text", `MENTION`, "picture", "sight"), fingerprint of the encoder and, for
 what was seen on a picture, of the extractor; content."""
+
+MENTION = "mention 2"
+"""The number is of what is kept of a mention: a store may hold what was kept before."""
 
 Sight = tuple[str, tuple[GivenBox, ...]]
 """What is looked at: content hash of a picture, and boxes that came with it."""
@@ -116,11 +119,11 @@ class FeatureCache:
         self, encoder: TextEncoder, mentions: Sequence[MentionText]
     ) -> list[MentionFeatures]:
         """RETURNS (list[MentionFeatures]): one a mention; equal ones share it."""
-        found = self._known("mention", encoder.fingerprint, mentions)
+        found = self._known(MENTION, encoder.fingerprint, mentions)
         missing = [m for m in dict.fromkeys(mentions) if m not in found]
         if missing:
             features = encoder.encode_mentions(missing)
-            self._add("mention", encoder.fingerprint, missing, features, found)
+            self._add(MENTION, encoder.fingerprint, missing, features, found)
         return [_mention(found[mention]) for mention in mentions]
 
     def pictures(
@@ -233,5 +236,6 @@ def _size(key: FeatureKey, feature: Feature) -> int:
     text = content.context if isinstance(content, MentionText) else content
     n_text = len(text.encode()) if isinstance(text, str) else 0
     if isinstance(feature, MentionFeatures):
-        return ENTRY_BYTES + n_text + feature.pooled.nbytes + feature.states.nbytes
+        arrays = feature.pooled, feature.states, feature.edges
+        return ENTRY_BYTES + n_text + sum(array.nbytes for array in arrays)
     return ENTRY_BYTES + n_text + feature.nbytes

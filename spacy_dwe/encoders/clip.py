@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from PIL.Image import new as new_image
 from torch import Tensor, nn
 
 from ..errors import DweError, Errors
-from .base import MentionFeatures, MentionText, PictureBatch, Progress
+from .base import MentionFeatures, MentionText, PictureBatch, Progress, edge_states
 from .batching import distinct, length_batches, mention_rows, unit, window
 from .boxes import Box
 from .clip_loading import cleaned, load_model, load_tokenizer
 from .clip_patches import PatchReader
 from .device import resolve_device
 from .fingerprint import fingerprint
+from .middle import MiddleReader, middle_states
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -73,7 +75,8 @@ class ClipEncoder:
         self._patches = PatchReader(model.visual)
         self._blank: Tensor | None = None
         self._autocast = PRECISIONS[precision] if self.device.type == "cuda" else None
-        pooled, states = self._read(self._tokens.rows([[]]))
+        self._middle = MiddleReader(self._tower.layers)
+        pooled, states, _ = self._read(self._tokens.rows([[]]))
         self.dim, self.width = pooled.shape[-1], states.shape[-1]
 
     @property
@@ -88,7 +91,7 @@ class ClipEncoder:
         vectors = np.zeros((len(unique), self.dim), dtype=np.float32)
         ids = self._tokens(unique) if unique else torch.zeros((0, 1), dtype=torch.long)
         counts = np.bincount(index, minlength=len(unique))
-        for batch, pooled, _ in self._batches(ids):
+        for batch, pooled, _, _ in self._batches(ids):
             vectors[batch] = _numpy(pooled)
             if progress is not None:
                 progress(int(counts[batch].sum()))
@@ -101,11 +104,21 @@ class ClipEncoder:
         ids = self._tokens.rows([content for content, _ in windows])
         features: dict[int, MentionFeatures] = {}
         first = self._tokens.n_before
-        for batch, pooled, states in self._batches(ids):
-            for row, vector, state in zip(batch, unit(_numpy(pooled)), _numpy(states)):
+        for batch, pooled, states, middle in self._batches(ids):
+            for row, vector, state, below in zip(
+                batch,
+                unit(_numpy(pooled)),
+                _numpy(states),
+                middle_states(middle, states),
+            ):
                 content, rows = windows[row]
-                own = state[first : first + max(1, len(content))].copy()
-                features[row] = MentionFeatures(vector.copy(), own, rows)
+                own = slice(first, first + max(1, len(content)))
+                features[row] = MentionFeatures(
+                    vector.copy(),
+                    state[own].copy(),
+                    rows,
+                    edge_states(below[own], rows),
+                )
         return [features[row] for row in index]
 
     def encode_images(
@@ -171,21 +184,25 @@ class ClipEncoder:
         half_width, half_height = cols / scale / 2, rows / scale / 2
         return Box(x - half_width, y - half_height, x + half_width, y + half_height)
 
-    def _batches(self, ids: Tensor) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    def _batches(
+        self, ids: Tensor
+    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor, Tensor | None]]:
         """Run the text tower over rows of token ids, cut where that is exact.
 
         ids (Tensor): Shape: (n, context_length), int64
         YIELDS (tuple): positions (b,), projected vectors (b, dim), states after the
-            final norm (b, n_tokens, width).
+            final norm (b, n_tokens, width), and those in the middle of the tower.
         """
         lengths = self._tower.lengths(ids)
         for batch in length_batches(lengths, self.batch_size * ids.shape[1]):
             yield batch, *self._read(ids[batch][:, : lengths[batch[0]]])
 
-    def _read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def _read(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         with torch.inference_mode(), self._precision():
-            pooled, states = self._tower(ids.to(self.device))
-        return pooled, states
+            (pooled, states), middle = self._middle(
+                partial(self._tower, ids.to(self.device))
+            )
+        return pooled, states, middle
 
     def _precision(self) -> Any:
         if self._autocast is None:
@@ -226,6 +243,13 @@ class TextTower:
         )
         if not self._is_plain:
             tower.output_tokens = True
+
+    @property
+    def layers(self) -> nn.Module:
+        """RETURNS (nn.Module): the part that has the layers. CLIP's own text tower is
+        no module apart from that of its pictures."""
+        layers: nn.Module = self.module.transformer
+        return layers
 
     def lengths(self, ids: Tensor) -> list[int]:
         """Tokens that the tower needs. Shape of ids: (n, context_length)"""

@@ -12,15 +12,15 @@ Three ways lead there without further weights:
   at that patch alone.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .hooks import seen
 
 Reader = Callable[[Tensor], Tensor]
 """From states (batch, tokens, width) to vectors (batch, patches, dim)."""
@@ -52,7 +52,7 @@ class PatchReader:
         """
         if self._read is None:
             return run(), None
-        with _seen(self._source, self._at_input) as states:
+        with seen(self._source, at_input=self._at_input) as states:
             pooled = run()
         patches = self._read(states[0])
         return pooled, F.normalize(patches.float(), dim=-1)
@@ -153,23 +153,3 @@ def _by_latent_pool(visual: TimmModel, n_patches: int) -> Reader:
 
 def _part(bias: Tensor | None, start: int, end: int) -> Tensor | None:
     return None if bias is None else bias[start:end]
-
-
-@contextmanager
-def _seen(module: nn.Module, at_input: bool) -> Iterator[list[Tensor]]:
-    """What enters or leaves a module in this thread; others may run it meanwhile."""
-    owner, seen = threading.get_ident(), []
-
-    def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Any = None) -> None:
-        if threading.get_ident() == owner:
-            seen.append(inputs[0] if at_input else output)
-
-    hook: Any
-    if at_input:
-        hook = module.register_forward_pre_hook(note)
-    else:
-        hook = module.register_forward_hook(note)
-    try:
-        yield seen
-    finally:
-        hook.remove()

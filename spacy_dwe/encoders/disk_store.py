@@ -255,7 +255,12 @@ def _to_bytes(feature: np.ndarray | MentionFeatures) -> bytes:
 
     if isinstance(feature, MentionFeatures):
         rows = np.array([feature.mention.start, feature.mention.stop], np.int64)
-        arrays = {"pooled": feature.pooled, "states": feature.states, "mention": rows}
+        arrays = {
+            "pooled": feature.pooled,
+            "states": feature.states,
+            "mention": rows,
+            "edges": feature.edges,
+        }
     else:
         arrays = {"vector": feature}
     return save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
@@ -269,7 +274,11 @@ def _from_bytes(data: bytes) -> Feature:
         arrays = load(data)
         if "vector" in arrays:
             return arrays["vector"]
-        start, stop = arrays["mention"].tolist()
-        return MentionFeatures(arrays["pooled"], arrays["states"], slice(start, stop))
+        return MentionFeatures(
+            arrays["pooled"],
+            arrays["states"],
+            slice(*arrays["mention"].tolist()),
+            arrays["edges"],
+        )
     except (SafetensorError, KeyError, ValueError) as error:
         raise sqlite3.DatabaseError(f"damaged entry ({error})") from None

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ..errors import DweError, Errors
-from .base import MentionFeatures, MentionText, Progress
+from .base import MentionFeatures, MentionText, Progress, edge_states
 from .batching import distinct, length_batches, mention_rows, unit, window
 from .device import quiet_hub, resolve_device
 from .fingerprint import fingerprint
+from .middle import MiddleReader, middle_states
 
 POOLINGS = ("mean", "cls", "max", "lasttoken")
 
@@ -61,6 +63,7 @@ class SentenceEncoder:
         }
         self.fingerprint = fingerprint(used, model.state_dict())
         self._model = model.to(self.device)
+        self._middle = MiddleReader(self._model)
         # Two threads that set a fast tokenizer's truncation at once make it panic.
         self._lock = threading.Lock()
         self.dim = self.width = int(model.config.hidden_size)
@@ -72,7 +75,7 @@ class SentenceEncoder:
         unique, index = distinct(texts)
         vectors = np.zeros((len(unique), self.dim), dtype=np.float32)
         counts = np.bincount(index, minlength=len(unique))
-        for batch, pooled, _ in self._batches(self._tokenize(unique)):
+        for batch, pooled, _, _ in self._batches(self._tokenize(unique)):
             vectors[batch] = pooled.cpu().numpy()
             if progress is not None:
                 progress(int(counts[batch].sum()))
@@ -84,16 +87,18 @@ class SentenceEncoder:
         cut = self._cut_around(unique)
         tokens = self._tokenize([mention.context for mention in cut])
         features: dict[int, MentionFeatures] = {}
-        for batch, pooled, states in self._batches(tokens):
+        for batch, pooled, states, middle in self._batches(tokens):
             vectors, arrays = unit(pooled.cpu().numpy()), states.cpu().numpy()
-            for row, vector, array in zip(batch, vectors, arrays):
+            for row, vector, array, below in zip(
+                batch, vectors, arrays, middle_states(middle, states)
+            ):
                 special = np.asarray(tokens["special_tokens_mask"][row], dtype=bool)
                 # A text without tokens keeps its special ones: no row is worse.
                 kept = np.flatnonzero(~special) if not special.all() else [0]
                 offsets = np.asarray(tokens["offset_mapping"][row])[kept]
-                features[row] = MentionFeatures(
-                    vector.copy(), array[kept], _rows_of(cut[row], offsets)
-                )
+                own = _rows_of(cut[row], offsets)
+                edges = edge_states(below[kept], own)
+                features[row] = MentionFeatures(vector.copy(), array[kept], own, edges)
         return [features[row] for row in index]
 
     def _cut_around(self, mentions: Sequence[MentionText]) -> list[MentionText]:
@@ -128,11 +133,12 @@ class SentenceEncoder:
 
     def _batches(
         self, tokens: Mapping[str, list[list[Any]]]
-    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor, Tensor | None]]:
         """Run the model over tokenized texts, similar lengths together.
 
         YIELDS (tuple): positions (b,), pooled vectors (b, dim), states of all tokens,
-            special and padding ones included (b, n_tokens, width).
+            special and padding ones included (b, n_tokens, width), and their states in
+            the middle of the model.
         """
         lengths = [len(ids) for ids in tokens["input_ids"]]
         for batch in length_batches(lengths, self.batch_size * self.max_tokens):
@@ -144,9 +150,10 @@ class SentenceEncoder:
             mask = inputs["attention_mask"].to(self.device)
             with torch.inference_mode():
                 moved = {name: ids.to(self.device) for name, ids in inputs.items()}
-                states = self._model(**moved).last_hidden_state.float()
+                output, middle = self._middle(partial(self._model, **moved))
+                states = output.last_hidden_state.float()
                 pooled = _pool(states, mask.bool(), self.pooling)
-            yield batch, pooled, states
+            yield batch, pooled, states, middle
 
     def _inputs(self, tokens: Mapping[str, Any]) -> dict[str, int]:
         """What the model reads, and the value each is padded with."""

@@ -176,7 +176,7 @@ def _inputs(
 
 def _edges(mentions: Sequence["PreparedMention"]) -> Tensor:
     texts = [mention.text for mention in mentions]
-    return torch.from_numpy(np.stack([text.edges() for text in texts if text]))
+    return torch.from_numpy(np.stack([text.edges for text in texts if text]))
 
 
 def _slots(

@@ -25,7 +25,7 @@ def key(n):
 def test_outputs_come_back_bit_by_bit_in_a_later_run(tmp_path):
     mention = MentionText("London won, Zürich lost", 0, 6)
     states = vector(1, 40).reshape(5, 8)
-    put = MentionFeatures(vector(2, 8), states, slice(0, 2))
+    put = MentionFeatures(vector(2, 8), states, slice(0, 2), vector(3, 32))
     store = DiskStore(tmp_path)
     store.put(key(0), vector(0))
     store.put(("mention", "fingerprint", mention), put)
@@ -35,6 +35,7 @@ def test_outputs_come_back_bit_by_bit_in_a_later_run(tmp_path):
     found = later.get(("mention", "fingerprint", mention))
     np.testing.assert_array_equal(found.states, states)
     np.testing.assert_array_equal(found.pooled, put.pooled)
+    np.testing.assert_array_equal(found.edges, put.edges)
     assert found.mention == slice(0, 2)
     assert found.states.dtype == np.float32
 
@@ -55,7 +56,8 @@ def test_only_equal_kind_encoder_and_content_are_the_same(tmp_path, other):
 
 def test_mentions_at_other_places_of_a_text_differ(tmp_path):
     store = DiskStore(tmp_path)
-    features = MentionFeatures(vector(0), vector(1).reshape(10, 10), slice(0, 1))
+    states = vector(1).reshape(10, 10)
+    features = MentionFeatures(vector(0), states, slice(0, 1), vector(2, 40))
     store.put(("mention", "f", MentionText("a a", 0, 1)), features)
     assert DiskStore(tmp_path).get(("mention", "f", MentionText("a a", 2, 3))) is None
 

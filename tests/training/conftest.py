@@ -75,6 +75,7 @@ def prepared(random, n_features):
                 pooled=random.standard_normal(DIM).astype(np.float32),
                 states=random.standard_normal((tokens, 5)).astype(np.float32),
                 mention=slice(1, tokens),
+                edges=random.standard_normal(4 * 5).astype(np.float32),
             ),
             pictures=some(n_pictures),
             objects=some(n_regions),
