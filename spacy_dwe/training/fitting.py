@@ -30,9 +30,9 @@ BLOCK = 512
 PRIOR_DEVIATION = 2.0
 """How far from its untrained value a weight is expected to be, in logits a unit of the
 feature. It counts against few mentions and hardly against many."""
-EDGE_DEVIATION = 0.3
+EDGE_DEVIATION = 0.6
 """The same of what a state of unit length at an edge of a mention says of NIL."""
-PAIR_DEVIATION = 0.6
+PAIR_DEVIATION = 0.4
 """The same of what two states say together, along one axis each."""
 MENTION = list(UNTRAINED_NIL).index("mention")
 ITERATIONS = 60
@@ -127,7 +127,7 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
     edges = combiner.edges
     fitted = {edges.weight: EDGE_DEVIATION, edges.form: PAIR_DEVIATION}
     if len(edges):
-        edges.set_axes(_edges_of(blocks))
+        edges.look_at(_edges_of(blocks))
         for weights, deviation in fitted.items():
             parameters.append(weights.requires_grad_())
             strengths.append(strength * (PRIOR_DEVIATION / deviation) ** 2)

@@ -1,5 +1,7 @@
 """s(e) = Σ_c m_c · (w_c · x_c + b_c · present_c), and NIL as one more candidate."""
 
+import math
+
 import pytest
 import torch
 
@@ -148,6 +150,7 @@ class TestNil:
         self, randomise, features, present, candidates, described
     ):
         combiner = randomise(Combiner(LAYOUT, edge_width=8))
+        combiner.edges.mean += torch.randn(4, 2)
         combiner.edges.weight += torch.randn(8)
         combiner.edges.axes += torch.randn(4, 2, 2)
         combiner.edges.form += torch.randn(8, 8)
@@ -165,9 +168,13 @@ class TestNil:
         assert torch.equal(unread.logits, scores.logits)
 
     def edges_by_hand(self, reader, edges):
-        """w · x + p(x)ᵀ A p(x), one number at a time."""
+        """w · z + p(z)ᵀ A p(z), one number at a time."""
+        states = []
+        for e in range(4):
+            x = [float(edges[2 * e + i] - reader.mean[e, i]) for i in range(2)]
+            states += [value / math.hypot(*x) for value in x]
         along = [
-            sum(float(reader.axes[e, i, a] * edges[2 * e + i]) for i in range(2))
+            sum(float(reader.axes[e, i, a]) * states[2 * e + i] for i in range(2))
             for e in range(4)
             for a in range(2)
         ]
@@ -176,7 +183,8 @@ class TestNil:
             for i in range(8)
             for j in range(8)
         ]
-        return float(reader.weight @ edges) + sum(pairs)
+        alone = [float(w) * z for w, z in zip(reader.weight, states)]
+        return sum(alone) + sum(pairs)
 
     def test_is_there_without_a_name_channel(self, randomise):
         combiner = randomise(Combiner(FeatureLayout.of(["text"])))
