@@ -3,7 +3,7 @@
     python benchmarks/bench_training_step.py
     python benchmarks/bench_training_step.py --device cuda --states tokens
 
-Three rows, one network (head = dwe, all three enhancers, one query head):
+Three rows, one network (all three enhancers where `--head` is dwe, one query head):
 
   training step      padding, forward, all losses, backward, optimizer
   straightforward    the same network and optimizer; candidate vectors are read one row
@@ -24,6 +24,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 from torch import Tensor
@@ -48,6 +49,7 @@ CHANNEL_DROPOUT = 0.15
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--head", default="dwe", choices=("dwe", "linear", "plain"))
     parser.add_argument("--states", default="pooled", choices=("pooled", "tokens"))
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--slots", type=int, default=3)
@@ -87,7 +89,9 @@ class TrainingBench:
         self.pooled = arguments.states == "pooled"
         self.width = arguments.width
         self.random = np.random.default_rng(0)
-        self.network = LinkerNetwork(_spec(self.width), precision="bf16")
+        self.network = LinkerNetwork(
+            _spec(self.width, arguments.head), precision="bf16"
+        )
         self.network.to(self.device).train()
         self.optimizer = TorchOptimizer(self.network, combiner_rate=20.0)
         self.numbers = Adam(1e-4, L2=1e-3, L2_is_weight_decay=True, grad_clip=1.0)
@@ -196,8 +200,10 @@ class _OneRowAtATime:
     def __init__(self, vectors: VectorSet) -> None:
         self.vectors, self.mean, self.std = vectors, vectors.mean, vectors.std
 
-    def gather(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        read = [self.vectors.gather([row]) for row in rows]
+    def gather(
+        self, rows: Sequence[int] | np.ndarray, dtype: DTypeLike
+    ) -> tuple[np.ndarray, np.ndarray]:
+        read = [self.vectors.gather([row], dtype) for row in rows]
         return np.concatenate([v for v, _ in read]), np.concatenate(
             [p for _, p in read]
         )
@@ -209,7 +215,7 @@ def _broad_n_pair(queries: Tensor, golds: Tensor, negatives: Tensor) -> Tensor:
     return torch.log1p(scores.exp().sum(dim=1)).mean()
 
 
-def _spec(width: int) -> NetworkSpec:
+def _spec(width: int, head: str) -> NetworkSpec:
     return NetworkSpec(
         channels=CHANNELS,
         heads={SET: QueryHead(width, text=True, picture=True, of_pictures=False)},
@@ -219,6 +225,7 @@ def _spec(width: int) -> NetworkSpec:
         n_heads=8,
         ffn_width=4 * width,
         dropout=0.4,
+        head=head,
         decoder=True,
         dwe_trained=True,
         shared_text=True,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..errors import DweError, Errors
 from .arrays import map_array
@@ -112,17 +113,26 @@ class VectorSet:
         assert self.kb is not None and self.keys_file is not None
         return _checked(self.kb, self.keys_file, (len(self.array), 2), np.uint64)
 
-    def gather(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def gather(
+        self, rows: Sequence[int] | np.ndarray, dtype: DTypeLike = np.float32
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read vectors of rows.
 
+        rows (Sequence[int] | np.ndarray): rows of entities.
+        dtype (DTypeLike): float16 reads them as they are: NumPy takes far longer to
+            convert them than to read them, and torch does not.
         RETURNS (tuple[np.ndarray, np.ndarray]): unit vectors, zero where there is none,
-            and where there is one. Shapes: (len(rows), dim), float32 and (len(rows),)
+            and where there is one. Shapes: (len(rows), dim) and (len(rows),)
         """
         places = self.index[np.asarray(rows, dtype=np.int64)]
         present = places >= 0
-        vectors = np.zeros((len(places), self.dim), dtype=np.float32)
-        vectors[present] = self.array[places[present]]
-        return vectors, present
+        if not present.any():
+            return np.zeros((len(places), self.dim), dtype=dtype), present
+        # The last one stands in for those that there are not.
+        vectors = np.asarray(self.array).take(places, axis=0)
+        if not present.all():
+            vectors[~present] = 0
+        return vectors.astype(dtype, copy=False), present
 
     def rows_at(self, live: np.ndarray | None = None) -> RowsAt:
         """Turn `index` round: the rows that use each vector. Reads all of `index`.

@@ -25,6 +25,14 @@ def linking_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return -picked.mean()
 
 
+def cosines(queries: Tensor, entities: Tensor) -> Tensor:
+    """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
+    entities (Tensor): unit vectors. *Shape:* ``(batch, candidates, dim)``
+    RETURNS (Tensor): *Shape:* ``(batch, candidates)``
+    """
+    return torch.einsum("bd,bcd->bc", queries, entities)
+
+
 @dataclass(frozen=True, slots=True)
 class Contrast:
     """Queries beside what they should and should not be like.
@@ -51,6 +59,7 @@ class Contrast:
         valid: Tensor,
         targets: Tensor,
         gold_rows: Tensor,
+        own: Tensor | None = None,
     ) -> "Contrast":
         """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
         entities (Tensor): unit vectors of the candidates.
@@ -61,6 +70,8 @@ class Contrast:
             leaves the mention out. *Shape:* ``(batch,)``
         gold_rows (Tensor): identity of the gold, to recognise equal ones.
             *Shape:* ``(batch,)``
+        own (Tensor | None): cosines of the queries with the candidates, if they are
+            known. *Shape:* ``(batch, candidates)``
         RETURNS (Contrast): of the mentions whose gold has a vector.
         """
         n_candidates = entities.shape[1]
@@ -69,7 +80,8 @@ class Contrast:
         usable = usable & valid.gather(1, position)[:, 0]
         index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
         golds = entities.gather(1, index)[:, 0]
-        own = torch.einsum("bd,bcd->bc", queries, entities)
+        if own is None:
+            own = cosines(queries, entities)
         others = queries @ golds.T
         same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
         left_out = torch.cat(

@@ -10,7 +10,7 @@ from .channels import FeatureLayout
 from .combiner import CombinedScores, Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import MentionInputs
-from .losses import linking_loss
+from .losses import cosines, linking_loss
 from .modalities import Modality
 from .objective import LossParts, LossSettings, Objective
 from .spec import NetworkSpec
@@ -72,10 +72,13 @@ class NetworkOutput:
     """scores (CombinedScores): logits of candidates and NIL.
     encoded (EncodedMentions): what the mention encoder says, nothing where it was not
         asked.
+    cosines (dict[str, Tensor]): of each query with the candidates, by vector set.
+        *Shape:* ``(batch, candidates)``
     """
 
     scores: CombinedScores
     encoded: EncodedMentions
+    cosines: dict[str, Tensor]
 
     @property
     def queries(self) -> dict[str, Query]:
@@ -120,13 +123,17 @@ class LinkerNetwork(nn.Module):
             name is never masked.
         RETURNS (NetworkOutput): logits and queries.
         """
-        encoded = EncodedMentions({}, {})
+        encoded, found = EncodedMentions({}, {}), {}
         features, present = batch.features, batch.present
         if self.mention_encoder is not None:
             if "dwe" in channels and batch.inputs is not None:
                 encoded = self.mention_encoder(batch.inputs)
-            cosines, there = self._dwe_features(batch, encoded.queries)
-            features = torch.cat([features, cosines], dim=-1)
+            found = {
+                name: cosines(query.vectors, batch.entities[name].vectors)
+                for name, query in encoded.queries.items()
+            }
+            values, there = self._dwe_features(batch, encoded.queries, found)
+            features = torch.cat([features, values], dim=-1)
             present = torch.cat([present, there], dim=-1)
         mask = self._channel_mask(len(features), channels, channel_dropout)
         present = present & mask.to(present.device).unsqueeze(1)
@@ -137,7 +144,7 @@ class LinkerNetwork(nn.Module):
             batch.described,
             batch.edges if "text" in channels else None,
         )
-        return NetworkOutput(scores, encoded)
+        return NetworkOutput(scores, encoded, found)
 
     def loss(
         self,
@@ -160,6 +167,7 @@ class LinkerNetwork(nn.Module):
         return self.objective(
             self.mention_encoder,
             output.encoded,
+            output.cosines,
             output.scores,
             batch,
             targets,
@@ -167,7 +175,10 @@ class LinkerNetwork(nn.Module):
         )
 
     def _dwe_features(
-        self, batch: LinkingBatch, queries: dict[str, Query]
+        self,
+        batch: LinkingBatch,
+        queries: dict[str, Query],
+        found: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         values, there = [], []
         usable = self.training or self.dwe_trained
@@ -177,8 +188,7 @@ class LinkerNetwork(nn.Module):
                 there.append(torch.zeros_like(batch.candidates))
                 continue
             entities, query = batch.entities[name], queries[name]
-            cosine = torch.einsum("bd,bcd->bc", query.vectors, entities.vectors)
-            values.append((cosine - entities.mean) / entities.std)
+            values.append((found[name] - entities.mean) / entities.std)
             there.append(entities.present & query.present.unsqueeze(1))
         return torch.stack(values, dim=-1), torch.stack(there, dim=-1)
 

@@ -12,7 +12,7 @@ from .alignment import a_align, s_align
 from .combiner import CombinedScores
 from .dwe import EncodedMentions, MentionEncoder
 from .inputs import MentionInputs
-from .losses import IGNORED, Contrast, info_nce, linking_loss, n_pair, triplet
+from .losses import IGNORED, Contrast, cosines, info_nce, linking_loss, n_pair, triplet
 from .spec import TEXT, VISION
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Objective(nn.Module):
         self,
         encoder: MentionEncoder,
         encoded: EncodedMentions,
+        found: dict[str, Tensor],
         scores: CombinedScores,
         batch: "LinkingBatch",
         targets: Tensor,
@@ -93,6 +94,8 @@ class Objective(nn.Module):
     ) -> LossParts:
         """encoder (MentionEncoder): gives what A-Align compares.
         encoded (EncodedMentions): the mentions.
+        found (dict[str, Tensor]): cosines of each query with the candidates.
+            *Shape:* ``(batch, candidates)``
         scores (CombinedScores): logits of candidates and NIL.
         batch (LinkingBatch): the mentions' candidates.
         targets (Tensor): position of the gold, number of candidates for NIL, or
@@ -104,7 +107,7 @@ class Objective(nn.Module):
         zero = linking.new_zeros(())
         contrast, faces, aligned = zero, zero, zero
         if settings.info_nce_weight:
-            contrast = self._contrast(encoded, batch, targets, settings, zero)
+            contrast = self._contrast(encoded, found, batch, targets, settings, zero)
         if settings.a_align_weight and batch.inputs is not None:
             faces = self._a_align(encoder, batch.inputs, zero)
         if settings.s_align_weight and batch.inputs is not None:
@@ -120,6 +123,7 @@ class Objective(nn.Module):
     def _contrast(
         self,
         encoded: EncodedMentions,
+        found: dict[str, Tensor],
         batch: "LinkingBatch",
         targets: Tensor,
         settings: LossSettings,
@@ -135,8 +139,10 @@ class Objective(nn.Module):
         for name, query in encoded.queries.items():
             vectors = batch.entities[name].vectors
             valid = batch.entities[name].present & allowed
+            own = found[name]
             if name in batch.hard:
                 hard = batch.hard[name]
+                own = torch.cat([own, cosines(query.vectors, hard.vectors)], dim=1)
                 vectors = torch.cat([vectors, hard.vectors], dim=1)
                 valid = torch.cat([valid, hard.present], dim=1)
             unlabelled = ~query.present | (targets >= n_candidates)
@@ -146,6 +152,7 @@ class Objective(nn.Module):
                 valid,
                 targets.masked_fill(unlabelled, IGNORED),
                 batch.rows.gather(1, position)[:, 0],
+                own,
             )
             total = total + self._term(contrast, settings)
         return total / max(1, len(encoded.queries))

@@ -229,10 +229,11 @@ def _pad(arrays: Sequence[np.ndarray], width: int) -> tuple[Tensor, Tensor]:
 def _entity_vectors(
     vectors: "VectorSet", rows: np.ndarray, device: str
 ) -> EntityVectors:
-    gathered, there = vectors.gather(np.maximum(rows, 0).ravel())
+    gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
     present = there.reshape(rows.shape) & (rows >= 0)
+    moved = torch.from_numpy(gathered.reshape(*rows.shape, -1)).to(device)
     return EntityVectors(
-        vectors=torch.from_numpy(gathered.reshape(*rows.shape, -1)).to(device),
+        vectors=moved.to(torch.float32),
         present=torch.from_numpy(present).to(device),
         mean=vectors.mean,
         std=vectors.std,
