@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 PAPER = (TEXT, VISION, ATTRIBUTES)
 
 
+def mean_state(states: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): as `np.mean` has it, which takes twice as long for so few.
+    Shape: (1, width), float32"""
+    total: np.ndarray = states.sum(axis=0, keepdims=True)
+    return total / np.float32(len(states))
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderWidths:
     """Widths of the frozen encoders' vectors; 0 = there is no such encoder.
@@ -101,7 +108,7 @@ class TextModality:
     ) -> Mapping[str, np.ndarray]:
         assert mention.text is not None, "the dwe channel reads text"
         states = mention.text.states
-        return {"states": states.mean(0, keepdims=True) if self.pooled else states}
+        return {"states": mean_state(states) if self.pooled else states}
 
     def enhancer(self, width: int, shape: "EnhancerShape") -> "nn.Module":
         from .enhancers import TextEnhancer

@@ -15,6 +15,7 @@ from ..model.modalities import (
     Modality,
     all_modalities,
     checked_slots,
+    mean_state,
 )
 from ..model.network import EntityVectors, LinkingBatch
 from ..model.spec import TEXT
@@ -159,7 +160,7 @@ def _inputs(
         text = mention.text
         assert text is not None, "the dwe channel reads text"
         own = text.states[text.mention]
-        spans.append(own.mean(0, keepdims=True) if pooled else own)
+        spans.append(mean_state(own) if pooled else own)
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
     pictures = [m.pictures if image_dim else m.pictures[:0] for m in mentions]
