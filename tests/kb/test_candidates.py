@@ -99,6 +99,22 @@ def test_what_has_no_description_is_near_to_nothing(places):
     )
 
 
+def test_vectors_are_read_as_they_are_stored_or_converted(places):
+    vectors = places.vector_sets["description@text"]
+    rows = [*range(8), 3, 3]
+    full, present = vectors.gather(rows)
+    half, there = vectors.gather(rows, np.float16)
+    assert (full.dtype, half.dtype) == (np.float32, np.float16)
+    np.testing.assert_array_equal(full, half)
+    assert 0 < present.sum() < len(rows)
+    np.testing.assert_array_equal(present, there)
+    assert not full[~present].any()
+    np.testing.assert_allclose(np.linalg.norm(full[present], axis=1), 1, atol=1e-3)
+    nothing, none = vectors.gather(np.flatnonzero(~present))
+    assert nothing.shape == (len(none), vectors.dim)
+    assert not nothing.any() and not none.any()
+
+
 def test_dense_retrieval_ranks_as_all_cosines_do(places):
     queries = np.random.default_rng(0).standard_normal((20, 64)).astype(np.float32)
     vectors, present = places.vector_sets["description@text"].gather(range(8))
