@@ -437,7 +437,10 @@ class Errors:
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E501 = '[DWE-E501] states = "{states}" is neither "tokens" nor "pooled"'
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
-    E503 = "[DWE-E503] The linker's weights are damaged: {reason}"
+    E503 = (
+        "[DWE-E503] The linker's weights are damaged, or of another version of "
+        "spacy-dwe, for which it has to be trained again: {reason}"
+    )
     E504 = "[DWE-E504] {doc}: {reason}"
     E505 = (
         "[DWE-E505] No training example has an entity with a kb_id: label mentions "

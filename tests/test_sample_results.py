@@ -37,6 +37,10 @@ def test_pictures_can(undecidable):
     assert undecidable["dwe"] >= undecidable["no-dwe"] - UNSEEN_DIFFERENCE
 
 
+def test_the_network_alone_tells_namesakes_apart(undecidable):
+    assert undecidable["dwe-only"] >= undecidable["chance"] + SLACK
+
+
 def test_unseen_places_are_linked_too(metrics):
     unseen = metrics["dwe"]["by"]["unseen"]
     assert unseen["intervals"]["top1"][0] > unseen["chance"] + SLACK

@@ -59,7 +59,8 @@ def edge_states(states: np.ndarray, mention: slice) -> np.ndarray:
     states (np.ndarray): of all tokens. Shape: (n_tokens, width)
     mention (slice): the rows that are the mention.
     RETURNS (np.ndarray): those of the token before it, its first, its last and the one
-        after it, each of unit length; zeros where the context ends.
+        after it, each of unit length; zeros where the context ends, or where half
+        precision did not hold a state.
         Shape: (EDGES * width,), float32
     """
     first, last, _ = mention.indices(len(states))
@@ -67,6 +68,7 @@ def edge_states(states: np.ndarray, mention: slice) -> np.ndarray:
     for place, row in enumerate((first - 1, first, last - 1, last)):
         if 0 <= row < len(states):
             out[place] = states[row]
+    out[~np.isfinite(out).all(axis=1)] = 0
     lengths = np.linalg.norm(out, axis=1, keepdims=True)
     return (out / np.maximum(lengths, SHORTEST)).ravel()
 

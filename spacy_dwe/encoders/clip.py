@@ -76,7 +76,8 @@ class ClipEncoder:
         self._blank: Tensor | None = None
         self._autocast = PRECISIONS[precision] if self.device.type == "cuda" else None
         self._middle = MiddleReader(self._tower.layers)
-        pooled, states, _ = self._read(self._tokens.rows([[]]))
+        pooled, states, middle = self._read(self._tokens.rows([[]]))
+        self._middle.check(middle, states)
         self.dim, self.width = pooled.shape[-1], states.shape[-1]
 
     @property

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from .hooks import seen
 
 HEIGHT = 2 / 3
-"""Share of the layers below."""
+"""Share of the layers below. With it `cache.MENTION` has to change: stores hold what
+was read before."""
 
 Result = TypeVar("Result")
 
@@ -22,8 +23,8 @@ Result = TypeVar("Result")
 class MiddleReader:
     """Reads token states off a layer in the middle of a tower.
 
-    tower (nn.Module): has its layers in one list, or runs one layer repeatedly. Of
-        another kind, it has no middle that can be read.
+    tower (nn.Module): its longest list is that of its layers, or it runs one layer
+        repeatedly. Of another kind, it has no middle that can be read.
     """
 
     def __init__(self, tower: nn.Module) -> None:
@@ -36,8 +37,8 @@ class MiddleReader:
     def __call__(self, run: Callable[[], Result]) -> tuple[Result, Tensor | None]:
         """
         run (Callable): one forward pass of the tower.
-        RETURNS (tuple[Any, Tensor | None]): what it returns, and states of all tokens.
-            Shape: (n, n_tokens, width)
+        RETURNS (tuple[Any, Tensor | None]): what it returns, and states of all tokens,
+            which may end with a class token. Shape: (n, n_tokens, width)
         """
         if self._layer is None:
             return run(), None
@@ -50,19 +51,26 @@ class MiddleReader:
             states = states[0]
         return result, states if isinstance(states, Tensor) else None
 
+    def check(self, middle: Tensor | None, states: Tensor) -> None:
+        """Read nothing from now on if states lie otherwise than the last ones do: some
+        towers put the tokens first, which a batch may hide.
+
+        middle (Tensor | None): of one text of several tokens.
+        states (Tensor): its last states. Shape: (1, n_tokens, width)
+        """
+        if middle is None or middle[:, : states.shape[1]].shape != states.shape:
+            self._layer = None
+
 
 def middle_states(middle: Tensor | None, states: Tensor) -> np.ndarray:
     """
-    middle (Tensor | None): what `MiddleReader` saw, which may end with a class token.
+    middle (Tensor | None): what `MiddleReader` saw.
     states (Tensor): the last ones. Shape: (n, n_tokens, width)
-    RETURNS (np.ndarray): states in the middle, or the last ones where a tower has none
-        of the same shape. Shape: as `states`, float32
+    RETURNS (np.ndarray): states in the middle, or the last ones of a tower without.
+        Shape: as `states`, float32
     """
-    if middle is not None:
-        middle = middle[:, : states.shape[1]]
-    if middle is None or middle.shape != states.shape:
-        middle = states
-    array: np.ndarray = middle.to(torch.float32).cpu().numpy()
+    chosen = states if middle is None else middle[:, : states.shape[1]]
+    array: np.ndarray = chosen.to(torch.float32).cpu().numpy()
     return array
 
 

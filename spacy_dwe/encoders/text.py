@@ -30,6 +30,7 @@ POOLING_MODES = {
     "max_tokens": "max",
     **{pooling: pooling for pooling in POOLINGS},
 }
+PROBE = "a text of several words"
 FILES = ("config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json")
 PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
 
@@ -67,6 +68,8 @@ class SentenceEncoder:
         # Two threads that set a fast tokenizer's truncation at once make it panic.
         self._lock = threading.Lock()
         self.dim = self.width = int(model.config.hidden_size)
+        for *_, states, middle in self._batches(self._tokenize([PROBE])):
+            self._middle.check(middle, states)
 
     def encode_texts(
         self, texts: Sequence[str], progress: Progress | None = None

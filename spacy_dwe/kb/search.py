@@ -30,6 +30,9 @@ DECIMALS = 5
 
 _NAMED, _RESEMBLES, _EQUAL = _TIERS = range(3)
 """Of names: the mention says nothing of it, resembles it, equals it."""
+_OWNER_SHIFT, _PLACE_SHIFT = 54, 32
+"""Of numbers that are sorted: below are a place, at most 3 * 10 ** (DECIMALS + 1), and
+the 32 bits of an id's; above is room for 511 `MENTIONS`."""
 _AROUND, _OWN = 1, 2
 """Kinds of a word: of the mention's context, of the mention."""
 
@@ -221,7 +224,8 @@ def _by_entity(
     points = np.rint(scores * 10**DECIMALS).astype(np.int64)
     place = (len(_TIERS) - tier) * 10 ** (DECIMALS + 1) - points
     # One number to sort by instead of four. No score comes near to ten.
-    best = np.argsort(owner << 54 | place << 32 | sort_key[rows], kind="stable")
+    whole = owner << _OWNER_SHIFT | place << _PLACE_SHIFT | sort_key[rows]
+    best = np.argsort(whole, kind="stable")
     offsets = np.searchsorted(owner[best], np.arange(n_mentions + 1))
     return Candidates(rows[best].astype(np.int32), offsets, found_by[best])
 

@@ -122,7 +122,8 @@ class VectorSet:
         dtype (DTypeLike): float16 reads them as they are: NumPy takes far longer to
             convert them than to read them, and torch does not.
         RETURNS (tuple[np.ndarray, np.ndarray]): unit vectors, zero where there is none,
-            and where there is one. Shapes: (len(rows), dim) and (len(rows),)
+            and where there is one. Shapes: (len(rows), dim), dtype, and (len(rows),),
+            bool
         """
         places = self.index[np.asarray(rows, dtype=np.int64)]
         present = places >= 0

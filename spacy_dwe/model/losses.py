@@ -25,7 +25,7 @@ def linking_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return -picked.mean()
 
 
-def cosines(queries: Tensor, entities: Tensor) -> Tensor:
+def candidate_cosines(queries: Tensor, entities: Tensor) -> Tensor:
     """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
     entities (Tensor): unit vectors. *Shape:* ``(batch, candidates, dim)``
     RETURNS (Tensor): *Shape:* ``(batch, candidates)``
@@ -81,7 +81,7 @@ class Contrast:
         index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
         golds = entities.gather(1, index)[:, 0]
         if own is None:
-            own = cosines(queries, entities)
+            own = candidate_cosines(queries, entities)
         others = queries @ golds.T
         same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
         left_out = torch.cat(

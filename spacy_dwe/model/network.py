@@ -10,7 +10,7 @@ from .channels import FeatureLayout
 from .combiner import CombinedScores, Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import MentionInputs
-from .losses import cosines, linking_loss
+from .losses import candidate_cosines, linking_loss
 from .modalities import Modality
 from .objective import LossParts, LossSettings, Objective
 from .spec import NetworkSpec
@@ -123,16 +123,17 @@ class LinkerNetwork(nn.Module):
             name is never masked.
         RETURNS (NetworkOutput): logits and queries.
         """
-        encoded, found = EncodedMentions({}, {}), {}
+        encoded = EncodedMentions({}, {})
+        cosines: dict[str, Tensor] = {}
         features, present = batch.features, batch.present
         if self.mention_encoder is not None:
             if "dwe" in channels and batch.inputs is not None:
                 encoded = self.mention_encoder(batch.inputs)
-            found = {
-                name: cosines(query.vectors, batch.entities[name].vectors)
+            cosines = {
+                name: candidate_cosines(query.vectors, batch.entities[name].vectors)
                 for name, query in encoded.queries.items()
             }
-            values, there = self._dwe_features(batch, encoded.queries, found)
+            values, there = self._dwe_features(batch, encoded.queries, cosines)
             features = torch.cat([features, values], dim=-1)
             present = torch.cat([present, there], dim=-1)
         mask = self._channel_mask(len(features), channels, channel_dropout)
@@ -144,7 +145,7 @@ class LinkerNetwork(nn.Module):
             batch.described,
             batch.edges if "text" in channels else None,
         )
-        return NetworkOutput(scores, encoded, found)
+        return NetworkOutput(scores, encoded, cosines)
 
     def loss(
         self,
@@ -178,7 +179,7 @@ class LinkerNetwork(nn.Module):
         self,
         batch: LinkingBatch,
         queries: dict[str, Query],
-        found: dict[str, Tensor],
+        cosines: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         values, there = [], []
         usable = self.training or self.dwe_trained
@@ -188,7 +189,7 @@ class LinkerNetwork(nn.Module):
                 there.append(torch.zeros_like(batch.candidates))
                 continue
             entities, query = batch.entities[name], queries[name]
-            values.append((found[name] - entities.mean) / entities.std)
+            values.append((cosines[name] - entities.mean) / entities.std)
             there.append(entities.present & query.present.unsqueeze(1))
         return torch.stack(values, dim=-1), torch.stack(there, dim=-1)
 

@@ -12,7 +12,15 @@ from .alignment import a_align, s_align
 from .combiner import CombinedScores
 from .dwe import EncodedMentions, MentionEncoder
 from .inputs import MentionInputs
-from .losses import IGNORED, Contrast, cosines, info_nce, linking_loss, n_pair, triplet
+from .losses import (
+    IGNORED,
+    Contrast,
+    candidate_cosines,
+    info_nce,
+    linking_loss,
+    n_pair,
+    triplet,
+)
 from .spec import TEXT, VISION
 
 if TYPE_CHECKING:
@@ -86,7 +94,7 @@ class Objective(nn.Module):
         self,
         encoder: MentionEncoder,
         encoded: EncodedMentions,
-        found: dict[str, Tensor],
+        cosines: dict[str, Tensor],
         scores: CombinedScores,
         batch: "LinkingBatch",
         targets: Tensor,
@@ -94,7 +102,7 @@ class Objective(nn.Module):
     ) -> LossParts:
         """encoder (MentionEncoder): gives what A-Align compares.
         encoded (EncodedMentions): the mentions.
-        found (dict[str, Tensor]): cosines of each query with the candidates.
+        cosines (dict[str, Tensor]): cosines of each query with the candidates.
             *Shape:* ``(batch, candidates)``
         scores (CombinedScores): logits of candidates and NIL.
         batch (LinkingBatch): the mentions' candidates.
@@ -107,7 +115,7 @@ class Objective(nn.Module):
         zero = linking.new_zeros(())
         contrast, faces, aligned = zero, zero, zero
         if settings.info_nce_weight:
-            contrast = self._contrast(encoded, found, batch, targets, settings, zero)
+            contrast = self._contrast(encoded, cosines, batch, targets, settings, zero)
         if settings.a_align_weight and batch.inputs is not None:
             faces = self._a_align(encoder, batch.inputs, zero)
         if settings.s_align_weight and batch.inputs is not None:
@@ -123,7 +131,7 @@ class Objective(nn.Module):
     def _contrast(
         self,
         encoded: EncodedMentions,
-        found: dict[str, Tensor],
+        cosines: dict[str, Tensor],
         batch: "LinkingBatch",
         targets: Tensor,
         settings: LossSettings,
@@ -139,10 +147,11 @@ class Objective(nn.Module):
         for name, query in encoded.queries.items():
             vectors = batch.entities[name].vectors
             valid = batch.entities[name].present & allowed
-            own = found[name]
+            own = cosines[name]
             if name in batch.hard:
                 hard = batch.hard[name]
-                own = torch.cat([own, cosines(query.vectors, hard.vectors)], dim=1)
+                theirs = candidate_cosines(query.vectors, hard.vectors)
+                own = torch.cat([own, theirs], dim=1)
                 vectors = torch.cat([vectors, hard.vectors], dim=1)
                 valid = torch.cat([valid, hard.present], dim=1)
             unlabelled = ~query.present | (targets >= n_candidates)

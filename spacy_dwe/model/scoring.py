@@ -16,8 +16,9 @@ SCORE_DECIMALS = 5
 BLOCK_BYTES = 24 << 20
 """Of an `EntityIndex`: scores that are held at a time. From 32 MB on, glibc gives each
 allocation new pages, and the kernel takes as long to clear them as a search to rank."""
-_CACHED_BYTES = 2 << 20
-"""Of its matrix, held as float32 at a time: stays in a core's cache for a product."""
+_CACHED_BYTES, _COPIED_BYTES = 2 << 20, 64 << 20
+"""Of its matrix, held as float32 at a time: on a CPU what stays in a core's cache for a
+product, elsewhere what keeps the device busy."""
 _QUERIES = 256
 """Queries that are searched for together; more only need more memory."""
 _EXACT_QUERIES = 8
@@ -218,13 +219,13 @@ class EntityIndex:
         wanted = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
         wanted = wanted.to(self.device)
         rows = max(1, self.block_bytes // (4 * max(1, len(queries))))
-        rows = min(rows, len(self))
+        rows = max(1, min(rows, len(self)))
         # Products are half as slow again where rows start at odd addresses.
         padded = -(-rows // _GROUP) * _GROUP
         out = wanted.new_empty((len(queries), padded))
-        some = rows
-        if wanted.device.type == "cpu":
-            some = max(1, min(rows, _CACHED_BYTES // (4 * max(1, matrix.shape[1]))))
+        limit = _CACHED_BYTES if wanted.device.type == "cpu" else _COPIED_BYTES
+        some = limit // (4 * max(1, matrix.shape[1])) // _GROUP * _GROUP
+        some = min(rows, max(_GROUP, some))
         converted = wanted.new_empty((some, matrix.shape[1]))
         for first in range(0, len(self), rows):
             n_rows = min(rows, len(self) - first)

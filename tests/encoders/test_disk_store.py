@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spacy_dwe.encoders.base import MentionFeatures, MentionText
+from spacy_dwe.encoders.cache import MENTION
 from spacy_dwe.encoders.disk_store import FILE_NAME, DiskStore, feature_cache
 from spacy_dwe.encoders.findings import VisualEvidence
 from spacy_dwe.errors import DweError
@@ -28,11 +29,11 @@ def test_outputs_come_back_bit_by_bit_in_a_later_run(tmp_path):
     put = MentionFeatures(vector(2, 8), states, slice(0, 2), vector(3, 32))
     store = DiskStore(tmp_path)
     store.put(key(0), vector(0))
-    store.put(("mention", "fingerprint", mention), put)
+    store.put((MENTION, "fingerprint", mention), put)
 
     later = DiskStore(tmp_path)
     np.testing.assert_array_equal(later.get(key(0)), vector(0))
-    found = later.get(("mention", "fingerprint", mention))
+    found = later.get((MENTION, "fingerprint", mention))
     np.testing.assert_array_equal(found.states, states)
     np.testing.assert_array_equal(found.pooled, put.pooled)
     np.testing.assert_array_equal(found.edges, put.edges)
@@ -58,8 +59,8 @@ def test_mentions_at_other_places_of_a_text_differ(tmp_path):
     store = DiskStore(tmp_path)
     states = vector(1).reshape(10, 10)
     features = MentionFeatures(vector(0), states, slice(0, 1), vector(2, 40))
-    store.put(("mention", "f", MentionText("a a", 0, 1)), features)
-    assert DiskStore(tmp_path).get(("mention", "f", MentionText("a a", 2, 3))) is None
+    store.put((MENTION, "f", MentionText("a a", 0, 1)), features)
+    assert DiskStore(tmp_path).get((MENTION, "f", MentionText("a a", 2, 3))) is None
 
 
 def test_an_encoder_is_not_asked_twice(tmp_path, clip):

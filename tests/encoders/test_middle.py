@@ -57,10 +57,35 @@ def test_a_tower_without_layers_is_read_at_its_end():
     np.testing.assert_array_equal(middle_states(None, result), result.numpy())
 
 
-def test_what_leaves_a_layer_in_another_shape_is_not_read():
-    states = torch.rand(2, 3, 4)
-    found = middle_states(torch.rand(3, 2, 4), states)
-    np.testing.assert_array_equal(found, states.numpy())
+class TokensFirst(nn.Module):
+    """As in XLNet, what is between its layers is transposed."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Tower(3)
+
+    def forward(self, states):
+        return self.inner(states.transpose(0, 1)).transpose(0, 1)
+
+
+def test_a_tower_that_puts_tokens_first_is_read_at_its_end():
+    """In a square batch its states have the right shape and the wrong rows."""
+    tower = TokensFirst()
+    reader = MiddleReader(tower)
+    one, several = torch.rand(1, 3, 4), torch.rand(3, 3, 4)
+    last, middle = reader(lambda: tower(one))
+    reader.check(middle, last)
+    last, middle = reader(lambda: tower(several))
+    np.testing.assert_array_equal(middle_states(middle, last), last.numpy())
+
+
+def test_a_class_token_at_the_end_is_left_out():
+    tower = Tower(3)
+    reader = MiddleReader(tower)
+    last, middle = reader(lambda: tower(torch.rand(1, 5, 4))[:, :4])
+    reader.check(middle, last)
+    last, middle = reader(lambda: tower(torch.rand(2, 5, 4))[:, :4])
+    np.testing.assert_allclose(2 * middle_states(middle, last), last.numpy())
 
 
 def test_edges_are_four_tokens_of_unit_length():
@@ -75,6 +100,9 @@ def test_edges_are_four_tokens_of_unit_length():
     np.testing.assert_allclose(edges(0, 1), [zero, unit[0], unit[0], unit[1]], 1e-6)
     np.testing.assert_allclose(edges(5, 6), [unit[4], unit[5], unit[5], zero], 1e-6)
     assert not edge_states(np.zeros((1, 5), np.float32), slice(0, 1)).any()
+    states[2] = np.inf
+    np.testing.assert_array_equal(edges(2, 4)[1], zero)
+    np.testing.assert_allclose(edges(2, 4)[2], unit[3], rtol=1e-6)
 
 
 def test_a_sentence_encoder_reads_its_own_hidden_states(bert_folder):
@@ -94,6 +122,24 @@ def test_a_sentence_encoder_reads_its_own_hidden_states(bert_folder):
     np.testing.assert_allclose(found.edges, expected, atol=1e-5)
 
 
+def edges_by_hand(encoder, mention):
+    """Of a row with all its tokens, read off the first of two layers."""
+    ids, rows = encoder._tokens.around(mention)
+    layers = [
+        part
+        for part in encoder._tower.layers.modules()
+        if isinstance(part, nn.ModuleList) and len(part) == 2
+    ]
+    noted = []
+    hook = layers[0][0].register_forward_hook(lambda *call: noted.append(call[2]))
+    with torch.inference_mode():
+        encoder._tower(encoder._tokens.rows([ids]))
+    hook.remove()
+    states = noted[0][0] if isinstance(noted[0], tuple) else noted[0]
+    first = encoder._tokens.n_before
+    return edge_states(states[0, first : first + len(ids)].numpy(), rows)
+
+
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_clip_model_has_a_middle(clip, kind):
     """Its states are not the last ones, and do not depend on what a batch holds."""
@@ -104,5 +150,8 @@ def test_a_clip_model_has_a_middle(clip, kind):
     for mention, found in zip(mentions, together):
         assert found.edges.shape == (4 * encoder.width,)
         assert not np.allclose(found.edges, edge_states(found.states, found.mention))
+        np.testing.assert_allclose(
+            found.edges, edges_by_hand(encoder, mention), atol=1e-5
+        )
         (alone,) = encoder.encode_mentions([mention])
         np.testing.assert_allclose(found.edges, alone.edges, atol=1e-5)

@@ -112,6 +112,11 @@ def test_top_k_of_nothing(vectors, shape):
     assert positions.shape == scores.shape == (n_queries, min(k, n_entities))
 
 
+def test_scores_of_nothing():
+    empty = EntityIndex(np.zeros((0, 8), np.float32))
+    assert empty.scores(np.ones((2, 8), np.float32)).shape == (2, 0)
+
+
 def test_top_k_reads_a_memory_map(vectors, queries, tmp_path):
     np.save(tmp_path / "vectors.npy", vectors)
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")

@@ -11,6 +11,7 @@ from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.network import LinkerNetwork, LinkingBatch
 from spacy_dwe.model.spec import NetworkSpec, QueryHead, untrained_spec
 from spacy_dwe.training.fitting import (
+    PRIOR_DEVIATION,
     feature_scores,
     fit,
     fit_features,
@@ -133,6 +134,12 @@ class TestEdges:
         assert network.combiner.edges.weight.norm() > 0.1
         assert not network.combiner.edges.weight.requires_grad
         batch, _ = told_by_edges
+        alone = Combiner(LAYOUT, self.WIDTH)
+        blocks = fitting_blocks([told_by_edges], 0.0, seed=0)
+        fit(alone, blocks, strength=1 / (2 * PRIOR_DEVIATION**2 * N_MENTIONS))
+        for name, weights in alone.edges.state_dict().items():
+            assert weights.any(), name
+            assert torch.equal(network.combiner.edges.state_dict()[name], weights)
         read = network(batch, channels).scores
         unread = network(replace(batch, edges=None), channels).scores
         assert not torch.allclose(read.nil, unread.nil)
