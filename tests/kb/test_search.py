@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from spacy_dwe.kb import queries
 from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.candidates import found_by_names
 from spacy_dwe.kb.entity import Alias, Entity
@@ -110,7 +111,12 @@ def test_names_that_share_a_common_word_do_not_hide_a_misspelt_one(tmp_path):
     assert next(iter(search(kb, "John Batitsa"))) == "batista"
 
 
-def test_a_word_alike_to_a_very_common_one_is_read_beside_the_others(tmp_path):
+@pytest.mark.parametrize("pairs", [0, queries.PAIRS])
+def test_a_word_alike_to_a_very_common_one_is_read_beside_the_others(
+    tmp_path, monkeypatch, pairs
+):
+    """Whether words are searched for in pairs, or are too many for that."""
+    monkeypatch.setattr(queries, "PAIRS", pairs)
     johns = [Entity(f"J{i}", f"John A{i}") for i in range(ALIKE + 100)]
     batistas = [Entity(f"B{i}", f"Karl Batista {i}") for i in range(RARELY + 10)]
     wanted = Entity("batista", "John Batista")
