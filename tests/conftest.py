@@ -1,5 +1,7 @@
 """The tiny world of `tiny_world`, as files and pipelines."""
 
+import signal
+
 import pytest
 import torch
 from fresh_python import FreshPython
@@ -25,6 +27,12 @@ from spacy_dwe.kb.build import build_kb
 def single_threaded():
     """Networks this small lose more to threads than they gain."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stopped_by_ctrl_c():
+    """Also where a shell runs the tests in the background and has them ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
