@@ -59,7 +59,7 @@ class Contrast:
         valid: Tensor,
         targets: Tensor,
         gold_rows: Tensor,
-        own: Tensor | None = None,
+        own: Tensor,
     ) -> "Contrast":
         """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
         entities (Tensor): unit vectors of the candidates.
@@ -70,8 +70,7 @@ class Contrast:
             leaves the mention out. *Shape:* ``(batch,)``
         gold_rows (Tensor): identity of the gold, to recognise equal ones.
             *Shape:* ``(batch,)``
-        own (Tensor | None): cosines of the queries with the candidates, if they are
-            known. *Shape:* ``(batch, candidates)``
+        own (Tensor): `candidate_cosines` of the two. *Shape:* ``(batch, candidates)``
         RETURNS (Contrast): of the mentions whose gold has a vector.
         """
         n_candidates = entities.shape[1]
@@ -80,8 +79,6 @@ class Contrast:
         usable = usable & valid.gather(1, position)[:, 0]
         index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
         golds = entities.gather(1, index)[:, 0]
-        if own is None:
-            own = candidate_cosines(queries, entities)
         others = queries @ golds.T
         same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
         left_out = torch.cat(

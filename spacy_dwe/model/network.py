@@ -165,15 +165,7 @@ class LinkerNetwork(nn.Module):
             linking = linking_loss(output.scores.log_probabilities(), targets)
             zero = linking.new_zeros(())
             return LossParts(linking, linking, zero, zero, zero)
-        return self.objective(
-            self.mention_encoder,
-            output.encoded,
-            output.cosines,
-            output.scores,
-            batch,
-            targets,
-            settings,
-        )
+        return self.objective(self.mention_encoder, output, batch, targets, settings)
 
     def _dwe_features(
         self,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from .alignment import a_align, s_align
-from .combiner import CombinedScores
 from .dwe import EncodedMentions, MentionEncoder
 from .inputs import MentionInputs
 from .losses import (
@@ -24,7 +23,7 @@ from .losses import (
 from .spec import TEXT, VISION
 
 if TYPE_CHECKING:
-    from .network import LinkingBatch
+    from .network import LinkingBatch, NetworkOutput
 
 CONTRAST_TEMPERATURE = 0.05
 MIN_TEMPERATURE = 0.01
@@ -93,29 +92,25 @@ class Objective(nn.Module):
     def forward(
         self,
         encoder: MentionEncoder,
-        encoded: EncodedMentions,
-        cosines: dict[str, Tensor],
-        scores: CombinedScores,
+        output: "NetworkOutput",
         batch: "LinkingBatch",
         targets: Tensor,
         settings: LossSettings,
     ) -> LossParts:
         """encoder (MentionEncoder): gives what A-Align compares.
-        encoded (EncodedMentions): the mentions.
-        cosines (dict[str, Tensor]): cosines of each query with the candidates.
-            *Shape:* ``(batch, candidates)``
-        scores (CombinedScores): logits of candidates and NIL.
+        output (NetworkOutput): what the network says of the mentions.
         batch (LinkingBatch): the mentions' candidates.
         targets (Tensor): position of the gold, number of candidates for NIL, or
             `IGNORED`. *Shape:* ``(batch,)``
         settings (LossSettings): what counts.
         RETURNS (LossParts): the losses.
         """
-        linking = linking_loss(scores.log_probabilities(), targets)
+        encoded = output.encoded
+        linking = linking_loss(output.scores.log_probabilities(), targets)
         zero = linking.new_zeros(())
         contrast, faces, aligned = zero, zero, zero
         if settings.info_nce_weight:
-            contrast = self._contrast(encoded, cosines, batch, targets, settings, zero)
+            contrast = self._contrast(output, batch, targets, settings, zero)
         if settings.a_align_weight and batch.inputs is not None:
             faces = self._a_align(encoder, batch.inputs, zero)
         if settings.s_align_weight and batch.inputs is not None:
@@ -130,8 +125,7 @@ class Objective(nn.Module):
 
     def _contrast(
         self,
-        encoded: EncodedMentions,
-        cosines: dict[str, Tensor],
+        output: "NetworkOutput",
         batch: "LinkingBatch",
         targets: Tensor,
         settings: LossSettings,
@@ -144,10 +138,10 @@ class Objective(nn.Module):
             # The gold is no negative, and stays.
             allowed = allowed & batch.negatives.scatter(1, position, True)
         total = zero
-        for name, query in encoded.queries.items():
+        for name, query in output.queries.items():
             vectors = batch.entities[name].vectors
             valid = batch.entities[name].present & allowed
-            own = cosines[name]
+            own = output.cosines[name]
             if name in batch.hard:
                 hard = batch.hard[name]
                 theirs = candidate_cosines(query.vectors, hard.vectors)
@@ -164,7 +158,7 @@ class Objective(nn.Module):
                 own,
             )
             total = total + self._term(contrast, settings)
-        return total / max(1, len(encoded.queries))
+        return total / max(1, len(output.queries))
 
     def _term(self, contrast: Contrast, settings: LossSettings) -> Tensor:
         if settings.loss == "triplet":

@@ -218,7 +218,7 @@ class EntityIndex:
         matrix = self._matrix()
         wanted = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
         wanted = wanted.to(self.device)
-        rows = max(1, self.block_bytes // (4 * max(1, len(queries))))
+        rows = self.block_bytes // (4 * max(1, len(queries)))
         rows = max(1, min(rows, len(self)))
         # Products are half as slow again where rows start at odd addresses.
         padded = -(-rows // _GROUP) * _GROUP

@@ -91,7 +91,7 @@ def collate(
         rows=torch.from_numpy(rows).to(device),
         inputs=None if inputs is None else inputs.to(device),
         entities={
-            name: _entity_vectors(vectors, rows, device)
+            name: entity_vectors(vectors, rows, device)
             for name, vectors in heads.items()
         },
         sentences=_sentences(mentions).to(device),
@@ -145,7 +145,7 @@ def with_hard_negatives(
     RETURNS (LinkingBatch): the batch.
     """
     device = str(batch.rows.device)
-    hard = {name: _entity_vectors(v, rows, device) for name, v in heads.items()}
+    hard = {name: entity_vectors(v, rows, device) for name, v in heads.items()}
     return replace(batch, hard=hard)
 
 
@@ -227,9 +227,16 @@ def _pad(arrays: Sequence[np.ndarray], width: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values), torch.from_numpy(mask)
 
 
-def _entity_vectors(
+def entity_vectors(
     vectors: "VectorSet", rows: np.ndarray, device: str
 ) -> EntityVectors:
+    """Read the vectors of candidates.
+
+    vectors (VectorSet): where they are.
+    rows (np.ndarray): KB rows, -1 = padding. Shape: (batch, candidates)
+    device (str): torch device to put them on.
+    RETURNS (EntityVectors): zero where there is none.
+    """
     gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
     present = there.reshape(rows.shape) & (rows >= 0)
     moved = torch.from_numpy(gathered.reshape(*rows.shape, -1)).to(device)

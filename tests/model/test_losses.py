@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 from spacy_dwe.model.losses import (
     IGNORED,
     Contrast,
+    candidate_cosines,
     info_nce,
     linking_loss,
     n_pair,
@@ -99,7 +100,12 @@ class TestContrast:
     def loss(self, name):
         def compute(queries, entities, valid, targets, rows):
             contrast = Contrast.of(
-                queries, entities, valid, torch.tensor(targets), torch.tensor(rows)
+                queries,
+                entities,
+                valid,
+                torch.tensor(targets),
+                torch.tensor(rows),
+                candidate_cosines(queries, entities),
             )
             return LOSSES[name](contrast)
 
@@ -162,7 +168,12 @@ def test_the_temperature_has_a_gradient():
     entities = normalize(torch.randn(2, 3, 6, dtype=torch.double), dim=-1)
     valid = torch.tensor([[True, True, False], [True, True, True]])
     contrast = Contrast.of(
-        queries, entities, valid, torch.tensor([0, 1]), torch.tensor([7, 7])
+        queries,
+        entities,
+        valid,
+        torch.tensor([0, 1]),
+        torch.tensor([7, 7]),
+        candidate_cosines(queries, entities),
     )
     temperature = torch.tensor(0.05, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t: info_nce(contrast, t), temperature)

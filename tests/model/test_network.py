@@ -186,7 +186,10 @@ def test_the_loss_is_chosen(network, channels, batch, name):
     batch = replace(batch, rows=batch.rows + torch.tensor([[0], [10], [20]]))
     entities = batch.entities[DESCRIPTIONS]
     rows = batch.rows[:, 0]
-    contrast = Contrast.of(query, entities.vectors, entities.present, targets, rows)
+    own = torch.einsum("bd,bcd->bc", query, entities.vectors)
+    contrast = Contrast.of(
+        query, entities.vectors, entities.present, targets, rows, own
+    )
     expected = {
         "info_nce": info_nce(contrast, network.objective.log_temperature.exp()),
         "triplet": triplet(contrast, 0.3),

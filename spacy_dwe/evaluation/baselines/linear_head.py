@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...model.combiner import CombinedScores, Combiner
-from ...model.losses import Contrast, info_nce, linking_loss
-from ...training.batching import with_targets
+from ...model.losses import Contrast, candidate_cosines, info_nce, linking_loss
+from ...training.batching import entity_vectors, with_targets
 from .combiner import NIL_SHARE, Score
 from .prepared import LabelledMentions
 
 if TYPE_CHECKING:
     from ...kb.vectors import VectorSet
-    from ...model.network import LinkingBatch
+    from ...model.network import EntityVectors, LinkingBatch
 
 BATCH = 128
 MAX_EPOCHS = 15
@@ -48,27 +48,24 @@ class LinearHead(nn.Module):
 
     def forward(
         self, batch: "LinkingBatch", texts: Tensor
-    ) -> tuple[CombinedScores, Tensor, Tensor, Tensor]:
+    ) -> "tuple[CombinedScores, Tensor, EntityVectors, Tensor]":
         """texts (Tensor): unit vectors of mentions. *Shape:* ``(batch, dim)``
-        RETURNS (tuple): scores, queries (batch, dim), vectors of the candidates
-            (batch, candidates, dim), and which of these there are.
+        RETURNS (tuple): scores, queries (batch, dim), vectors of the candidates, and
+            their cosines (batch, candidates).
         """
         queries = normalize(texts + self.correction(texts), dim=-1)
-        rows = batch.rows.numpy()
-        gathered, there = self.vectors.gather(np.maximum(rows, 0).ravel())
-        entities = torch.from_numpy(gathered.reshape(*rows.shape, -1))
-        present = torch.from_numpy(there.reshape(rows.shape) & (rows >= 0))
-        cosines = torch.einsum("bd,bcd->bc", queries, entities)
-        added = self.weight * (cosines - self.vectors.mean) / self.vectors.std
+        entities = entity_vectors(self.vectors, batch.rows.numpy(), "cpu")
+        cosines = candidate_cosines(queries, entities.vectors)
+        added = self.weight * (cosines - entities.mean) / entities.std
         scores = self.combiner(
             batch.features,
             batch.present,
             batch.candidates,
             batch.described,
         )
-        logits = scores.logits + torch.where(present, added, 0.0)
+        logits = scores.logits + torch.where(entities.present, added, 0.0)
         combined = replace(scores, logits=logits)
-        return combined, queries, entities, present
+        return combined, queries, entities, cosines
 
 
 def fit_linear_head(
@@ -150,14 +147,15 @@ def _loss(
     assert train.texts is not None
     batch, targets = with_targets(batch, train.rows[which], nil_share)
     texts = torch.from_numpy(train.texts[which])
-    scores, queries, entities, present = head(batch, texts)
+    scores, queries, entities, cosines = head(batch, texts)
     linking = linking_loss(scores.log_probabilities(), targets)
     contrast = Contrast.of(
         queries,
-        entities,
-        present & batch.candidates,
+        entities.vectors,
+        entities.present & batch.candidates,
         targets,
         torch.from_numpy(train.rows[which].astype(np.int64)),
+        cosines,
     )
     return linking + info_nce(contrast, head.log_temperature.exp())
 
