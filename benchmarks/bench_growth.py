@@ -145,8 +145,10 @@ def _use(words: list[str], size: int, path: Path) -> dict[str, float]:
         "misspelt": _each(kb.search, misspelt),
         "exact": _each(kb.exact, titles),
     }
-    ids = [entity.id for entity in some]
-    figures |= {f"found_{n}": _recall(kb, misspelt, ids, n) for n in FOUND_AMONG}
+    found = kb.search(misspelt)
+    for n in FOUND_AMONG:
+        hits = [e.id in kb.ids(rows) for e, rows in zip(some, found.head(n))]
+        figures[f"found_{n}"] = sum(hits) / len(hits)
     start = time.perf_counter()
     add_entities(path, [Entity("new", "A new one", "It was not there.")])
     figures["add"] = time.perf_counter() - start
@@ -194,12 +196,6 @@ def _each(work: Callable[[list[str]], object], mentions: list[str]) -> float:
     start = time.process_time()
     work(mentions)
     return (time.process_time() - start) / len(mentions)
-
-
-def _recall(kb: DweKnowledgeBase, mentions: list[str], ids: list[str], n: int) -> float:
-    found = kb.search(mentions, n)
-    spans = [found.span(i, i + 1).rows for i in range(len(ids))]
-    return sum(id_ in kb.ids(rows) for id_, rows in zip(ids, spans)) / len(ids)
 
 
 def _memory() -> float:

@@ -1,6 +1,7 @@
 """Mentions that a training step learns from a second, from cached features.
 
     python benchmarks/bench_training_step.py
+    python benchmarks/bench_training_step.py --head linear
     python benchmarks/bench_training_step.py --device cuda --states tokens
 
 Three rows, one network (all three enhancers where `--head` is dwe, one query head):
