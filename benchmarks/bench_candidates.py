@@ -39,14 +39,13 @@ from spacy.kb import InMemoryLookupKB
 from spacy.vocab import Vocab
 from wasabi import table
 
-from spacy_dwe.datasets.documents import read_documents
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.candidates import NameCandidates, NamedMentions, hybrid_candidates
-from spacy_dwe.kb.entity import Entity
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.documents import read_documents
+from spacy_dwe.kb.entity import Entity, read_entities
+from spacy_dwe.kb.generators import NameCandidates, NamedMentions, hybrid_candidates
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.mentions import mentions_of
-from spacy_dwe.model.scoring import EntityIndex
+from spacy_dwe.kb.vectors.entity_index import EntityIndex
+from spacy_dwe.linking.mentions import mentions_of
 
 N = 100
 """Candidates a mention."""

@@ -20,11 +20,11 @@ from bench_names import made_up
 from spacy.tokens import Doc
 from wasabi import table
 
-from spacy_dwe.datasets.documents import Document, MentionRecord, labelled_docs
-from spacy_dwe.datasets.documents import make_docs as docs_of
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.documents import Document, MentionRecord, labelled_docs
+from spacy_dwe.documents import make_docs as docs_of
 from spacy_dwe.evaluation.bootstrap import DRAWS
 from spacy_dwe.evaluation.evaluate import evaluate_docs
-from spacy_dwe.kb.build import build_kb
 
 MENTIONS = 5000
 ENTITIES = 20_000

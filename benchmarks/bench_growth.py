@@ -29,11 +29,10 @@ from spacy.kb import InMemoryLookupKB
 from spacy.vocab import Vocab
 from wasabi import table
 
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Entity
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import add_entities
+from spacy_dwe.kb.entity import Entity, read_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.update import add_entities
 
 MENTIONS = 1000
 IN_MEMORY = 1_000_000

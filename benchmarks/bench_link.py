@@ -26,12 +26,11 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from wasabi import table
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.cli.link import link
-from spacy_dwe.datasets.documents import make_docs, read_documents
+from spacy_dwe.documents import make_docs, read_documents
 from spacy_dwe.files import writing_jsonl
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Entity
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.kb.entity import Entity, read_entities
 
 RUNS = 3
 

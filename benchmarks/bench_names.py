@@ -22,14 +22,14 @@ from spacy.kb import InMemoryLookupKB
 from spacy.vocab import Vocab
 from wasabi import table
 
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.channels.facts import LIFE_SPAN, fact_features
+from spacy_dwe.channels.name import name_features
 from spacy_dwe.kb.candidates import Candidates
-from spacy_dwe.kb.entity import Entity
-from spacy_dwe.kb.features import LIFE_SPAN
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.kb.entity import Entity, read_entities
+from spacy_dwe.kb.index.lexicon import description_words, years_in
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.lexical import description_words, years_in
-from spacy_dwe.kb.normalisation import GRAM_ORDER, initials, normalise
+from spacy_dwe.names.normalisation import GRAM_ORDER, initials, normalise
 
 BATCH = 256
 CANDIDATES = 100
@@ -74,8 +74,8 @@ def measure(
     def timed(work: Callable[[list[str], list[str], Candidates], object]) -> float:
         return _best(lambda: [work(*batch) for batch in batches]) / n_mentions
 
-    names = timed(lambda m, _, c: kb.name_features(m, c))
-    facts = timed(lambda _, t, c: kb.fact_features(t, c))
+    names = timed(lambda m, _, c: name_features(kb.lexicon, m, c))
+    facts = timed(lambda _, t, c: fact_features(kb.lexicon, t, c))
     exact = timed(lambda m, _, __: kb.exact(m))
     few = batches[0][2].span(0, NAIVE)
     slow_names = _best(lambda: plain.names(mentions[:NAIVE], few), runs=1) / NAIVE

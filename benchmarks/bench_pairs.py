@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from places.data import read_places
+from places.flags import FlagSpec, draw
+from places.made_up import random_flag
+from places.pairs import pairs
+from places.photograph import photograph
 from wasabi import msg
 
-from spacy_dwe.datasets.places.data import read_places
-from spacy_dwe.datasets.places.flags import FlagSpec, draw
-from spacy_dwe.datasets.places.made_up import random_flag
-from spacy_dwe.datasets.places.pairs import pairs
-from spacy_dwe.datasets.places.photograph import photograph
 from spacy_dwe.encoders import clip_encoder
-from spacy_dwe.encoders.findings import Scene
-from spacy_dwe.encoders.visual_registry import scene_attributes
+from spacy_dwe.encoders.visual.extractor import scene_attributes
+from spacy_dwe.encoders.visual.findings import Scene
 
 PLACES = Path("assets/places/places.jsonl")
 MARGINS = np.arange(1.0, 6.01, 0.1)

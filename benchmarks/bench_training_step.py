@@ -31,16 +31,16 @@ from thinc.api import Adam
 from torch import Tensor
 from wasabi import table
 
-from spacy_dwe.encoders.base import EDGES, MentionFeatures
-from spacy_dwe.evidence import PreparedMention
-from spacy_dwe.kb.vectors import VectorSet
-from spacy_dwe.model.channels import CHANNELS
+from spacy_dwe.encoders.protocol import EDGES, MentionFeatures
+from spacy_dwe.kb.vectors.sets import VectorSet
+from spacy_dwe.linking.collate import collate
+from spacy_dwe.model.architectures import TorchOptimizer
+from spacy_dwe.model.inputs import LinkingBatch, PreparedMention
 from spacy_dwe.model.losses import linking_loss
-from spacy_dwe.model.network import LinkerNetwork, LinkingBatch
+from spacy_dwe.model.network import LinkerNetwork
 from spacy_dwe.model.objective import LossSettings
-from spacy_dwe.model.optimizer import TorchOptimizer
-from spacy_dwe.model.spec import NetworkSpec, QueryHead
-from spacy_dwe.training.batching import collate, with_targets
+from spacy_dwe.model.spec import CHANNELS, NetworkSpec, QueryHead
+from spacy_dwe.training.targets import with_targets
 
 SET = "description@clip"
 N_ENTITIES, TOKENS, MENTION_TOKENS, SCENES = 20_000, 24, 3, 5

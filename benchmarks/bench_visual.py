@@ -20,8 +20,8 @@ from bench_encoders import random_clip
 from PIL import Image
 from wasabi import msg
 
-from spacy_dwe.encoders.visual import VisualExtractor
-from spacy_dwe.encoders.visual_registry import (
+from spacy_dwe.encoders.visual.extractor import (
+    VisualExtractor,
     face_finder,
     patch_regions,
     scene_attributes,

@@ -15,11 +15,7 @@ from spacy.util import get_package_path, is_package, load_config
 from thinc.api import Config
 from tqdm import tqdm
 
-from .encoders.registry import CLIP, TEXT, encoder_from_spec
-from .encoders.specs import encoder_path
-from .errors import DweError, Errors, Warnings
-from .files import write_json
-from .kb.copying import (
+from .building.copying import (
     EncoderCopies,
     Progress,
     carry_encoders,
@@ -28,9 +24,12 @@ from .kb.copying import (
     vector_specs,
     write_specs,
 )
+from .encoders.registry import CLIP, TEXT, encoder_from_spec, encoder_path
+from .errors import DweError, Errors, Warnings
+from .files import write_json
 from .kb.knowledge_base import DweKnowledgeBase
-from .kb.loaders import kb_path
-from .training.checkpoint import OPTIMIZER_FILE
+from .kb.storage.folder import kb_path
+from .training.state import OPTIMIZER_FILE
 
 FACTORY = "dwe_linker"
 KB_FOLDER = "kb"

@@ -5,36 +5,16 @@ this module must not import spaCy.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from .given_boxes import GivenBox
-from .images import ImageRef
+from .images import GivenBox, ImageRef
+from .links import KBCandidate
 
 CODEC = "spacy-dwe"
 IMAGE_KEY = "__dwe_image__"
 CANDIDATE_KEY = "__dwe_candidate__"
 
 Chain = Callable[[Any], Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class KBCandidate:
-    """One entity that a mention may mean.
-
-    id, title, description (str): of the entity in the KnowledgeBase.
-    probability (float): over the candidates and NIL.
-    scores (dict[str, float]): what each scoring channel contributed to the logit.
-    found_by (tuple[str, ...]): how it became a candidate: exact, words, initials,
-        spelling, context, dense, all; see `FoundBy`.
-    """
-
-    id: str
-    title: str
-    description: str
-    probability: float
-    scores: dict[str, float] = field(default_factory=dict, hash=False)
-    found_by: tuple[str, ...] = ()
 
 
 def encode_msgpack(obj: Any, chain: Chain = None) -> Any:

@@ -261,6 +261,15 @@ class Errors:
         "[DWE-E462] The plots of a report need matplotlib: `pip install "
         "'spacy-dwe[report]'`"
     )
+    E490 = (
+        "[DWE-E490] `dwe {name}` is no command of the package any more: in a checkout, "
+        "run `python {script}`"
+    )
+    E491 = (
+        "[DWE-E491] `dwe report` is no command of the package any more: for your own "
+        "data `python -m spacy dwe evaluate … --report DIR` writes a report; that of "
+        "the places sample is made, in a checkout, by `python scripts/sample.py report`"
+    )
 
     E300 = "[DWE-E300] Flag specification, {where}: {reason}"
     E301 = (

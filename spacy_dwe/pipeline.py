@@ -1,32 +1,449 @@
-"""The `dwe_linker` component: doc.ents and doc._.images in, ent.kb_id_ out.
-
-Here are its factory, and how it is trained and saved; how it links is in
-`LinkingPipe`.
-"""
+"""Files and bytes of a saved component: its state as JSON, the weights of its network
+and, in model-last, the state of the optimizer."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import srsly
+from spacy import util
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from .errors import DweError, Errors, Warnings
-from .linking_pipe import LinkingPipe
-from .mentions import Mention
-from .model.channels import FeatureLayout
-from .model.modalities import MentionPlace
-from .serialisation import read_bytes, read_folder, write_bytes, write_folder
-from .training.clock import TrainingClock
-from .training.first_look import FirstLook, warn_of_golds
-from .training.labels import labelled_mentions
-from .training.state import TrainingState
+from .kb.reference import KBReference
+from .linking.annotate import ScoredMention, annotate, rank_candidates
+from .linking.collate import linking_batch
+from .linking.mentions import Mention, mentions_of
+from .linking.prepare import EvidenceSettings, EvidenceSource
+from .model.architectures import NetworkShim, shim_of
+from .model.inputs import MentionPlace
+from .model.spec import CHANNELS, FeatureLayout, check_channels, untrained_spec
+from .tokens import document_name
+from .training.labels import FirstLook, labelled_mentions, warn_of_golds
+from .training.state import (
+    OPTIMIZER_FILE,
+    TrainingClock,
+    TrainingState,
+    read_optimizer,
+    write_optimizer,
+)
 
 if TYPE_CHECKING:
-    from .evidence import PreparedMention
+    from .encoders.cache import FeatureCache
+    from .encoders.registry import LazyClipEncoder, LazyTextEncoder
+    from .encoders.visual.extractor import VisualExtractor
+    from .encoders.visual.findings import VisualEvidence
+    from .images import ImageRef
+    from .kb.candidates import Candidates
+    from .kb.generators import CandidateGenerator
+    from .kb.knowledge_base import DweKnowledgeBase
+    from .linking.prepare import Evidence
+    from .model.inputs import LinkingBatch, PreparedMention
+
+STATE = "cfg"
+WEIGHTS = "model.safetensors"
+
+GetState = Callable[[Path | None], dict[str, Any]]
+"""Gives the state, for the folder of a pipeline; None = for bytes."""
+
+SetState = Callable[[dict[str, Any], Path | None], None]
+"""Takes the state back, from the folder of a pipeline; None = from bytes."""
+
+
+def write_folder(
+    path: str | Path, shim: NetworkShim, get_state: GetState, exclude: Iterable[str]
+) -> None:
+    """Write a component.
+
+    path (str | Path): its folder, within that of the pipeline.
+    shim (NetworkShim): holds the network.
+    get_state (GetState): gives the rest.
+    exclude (Iterable[str]): files to leave out.
+    """
+    util.to_disk(
+        path,
+        {
+            STATE: lambda p: srsly.write_json(p, get_state(p.parent.parent)),
+            WEIGHTS: lambda p: _write_bytes(p, shim.to_bytes()),
+            OPTIMIZER_FILE: lambda p: write_optimizer(p, shim.optimizer_bytes),
+        },
+        exclude,
+    )
+
+
+def read_folder(
+    path: str | Path,
+    shim: NetworkShim,
+    set_state: SetState,
+    load_weights: Callable[[bytes], None],
+    exclude: Iterable[str],
+) -> None:
+    """Read what `write_folder` wrote.
+
+    path (str | Path): folder of the component.
+    shim (NetworkShim): gets the state of the optimizer, if there is one.
+    set_state (SetState): gets the state.
+    load_weights (Callable[[bytes], None]): gets the weights, after the state.
+    exclude (Iterable[str]): files to leave out.
+    """
+    util.from_disk(
+        path,
+        {
+            STATE: lambda p: set_state(srsly.read_json(p), p.parent.parent),
+            WEIGHTS: lambda p: load_weights(p.read_bytes()),
+            OPTIMIZER_FILE: lambda p: shim.resume_optimizer(read_optimizer(p)),
+        },
+        exclude,
+    )
+
+
+def write_bytes(
+    shim: NetworkShim, get_state: GetState, exclude: Iterable[str]
+) -> bytes:
+    """RETURNS (bytes): state and weights; see `write_folder`."""
+    return util.to_bytes(
+        {
+            STATE: lambda: srsly.json_dumps(get_state(None)),
+            WEIGHTS: shim.to_bytes,
+        },
+        exclude,
+    )
+
+
+def read_bytes(
+    data: bytes,
+    set_state: SetState,
+    load_weights: Callable[[bytes], None],
+    exclude: Iterable[str],
+) -> None:
+    """data (bytes): what `write_bytes` gave; see `read_folder`."""
+    util.from_bytes(
+        data,
+        {
+            STATE: lambda b: set_state(srsly.json_loads(b), None),
+            WEIGHTS: load_weights,
+        },
+        exclude,
+    )
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+MENTIONS_AT_A_TIME = 256
+
+
+class LinkingPipe(TrainablePipe):
+    """The part of `DweLinker` that links, trained or not.
+
+    All settings are here, as `make_dwe_linker` documents them; most can be changed at
+    any time.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "dwe_linker",
+        *,
+        kb: str | None = None,
+        channels: Sequence[str] = CHANNELS,
+        n_candidates: int = 100,
+        top_k: int = 10,
+        threshold: float = 0.0,
+        use_images: bool = True,
+        strict_images: bool = False,
+        fetch_urls: bool = False,
+        use_gold_ents: bool = True,
+        overwrite: bool = True,
+        device: str = "auto",
+        feature_cache: str | None = None,
+        clip: "LazyClipEncoder | None" = None,
+        text_encoder: "LazyTextEncoder | None" = None,
+        visual: "VisualExtractor | None" = None,
+        generate_candidates: "CandidateGenerator",
+        scorer: Callable | None = None,
+    ) -> None:
+        _check_setting("n_candidates", n_candidates, n_candidates >= 1, "at least 1")
+        _check_setting("top_k", top_k, top_k >= 0, "at least 0")
+        _check_setting("threshold", threshold, 0 <= threshold <= 1, "from 0 to 1")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.cfg: dict[str, Any] = {}
+        self.channels = list(channels)
+        self.n_candidates = n_candidates
+        self.top_k = top_k
+        self.threshold = threshold
+        self.use_images = use_images
+        self.strict_images = strict_images
+        self.fetch_urls = fetch_urls
+        self.use_gold_ents = use_gold_ents
+        self.overwrite = overwrite
+        self.device = device
+        self.feature_cache = feature_cache
+        self.visual = visual
+        self.generate_candidates = generate_candidates
+        self.scorer = scorer
+        self._evidence_source = EvidenceSource(text_encoder=text_encoder, clip=clip)
+        self._kb = KBReference(kb)
+        self._trained_sets: dict[str, str] = {}
+        self.cache: FeatureCache | None = None
+
+    # Set-up
+
+    @property
+    def network_shim(self) -> NetworkShim:
+        """RETURNS (NetworkShim): holds the torch network of the component's model."""
+        return shim_of(self.model)
+
+    @property
+    def channels(self) -> list[str]:
+        """RETURNS (list[str]): the channels in use; set it to switch some off."""
+        return list(self._channels)
+
+    @channels.setter
+    def channels(self, channels: Sequence[str]) -> None:
+        self._channels = check_channels(channels)
+
+    @property
+    def kb(self) -> "DweKnowledgeBase | None":
+        """RETURNS (DweKnowledgeBase | None): the KB, opened when first asked for.
+        RAISES (DweError): the KB that the pipeline refers to cannot be opened.
+        """
+        return self._kb.opened(self.vocab)
+
+    def load_kb(self, path: str | Path) -> None:
+        """Use the KnowledgeBase at a path.
+
+        path (str | Path): directory made by `python -m spacy dwe kb build`.
+        RAISES (DweError): it cannot be opened.
+        """
+        from .kb.knowledge_base import DweKnowledgeBase
+
+        self._set_kb(DweKnowledgeBase(path, self.vocab))
+
+    def set_kb(self, kb: "DweKnowledgeBase | str | Path | Callable") -> None:
+        """Use a KnowledgeBase, given by path, as an object, or by a loader that takes
+        the vocab (as spaCy's own EntityLinker has it)."""
+        if isinstance(kb, (str, Path)):
+            self.load_kb(kb)
+        elif callable(kb):
+            self._set_kb(kb(self.vocab))
+        else:
+            self._set_kb(kb)
+
+    def _set_kb(self, kb: "DweKnowledgeBase") -> None:
+        self._kb.use(kb)
+        self._evidence_source.forget_kb()
+
+    def _require_kb(self) -> "DweKnowledgeBase":
+        kb = self.kb
+        if kb is None:
+            raise DweError(Errors.E507.format(name=self.name))
+        return kb
+
+    def _device(self) -> str:
+        from .encoders.inference import resolve_device
+
+        return str(resolve_device(self.device))
+
+    def _network_layout(self) -> FeatureLayout:
+        """Columns of the trained combiner; untrained, those of the zero-shot one."""
+        shim = self.network_shim
+        if not shim.is_built:
+            shim.build(untrained_spec(), self._device())
+        return shim.network.layout
+
+    @property
+    def evidence(self) -> "Evidence":
+        """RETURNS (Evidence): what gathers features for the network in use."""
+        settings = self._evidence_settings()
+        evidence = self._evidence_source.kept(settings)
+        if evidence is None:
+            layout = self._network_layout()
+            channels = [c for c in self.channels if c in layout.channels]
+            evidence = self._make_evidence(layout, channels)
+            self._evidence_source.keep(evidence, settings)
+        return evidence
+
+    def _make_evidence(
+        self, layout: FeatureLayout, channels: Sequence[str]
+    ) -> "Evidence":
+        from .encoders.store import feature_cache
+
+        kb = self._require_kb()
+        if self.cache is None:
+            self.cache = feature_cache(self.feature_cache)
+        return self._evidence_source.make(
+            kb,
+            self._evidence_settings(),
+            layout=layout,
+            channels=channels,
+            cache=self.cache,
+            device=self._device(),
+        )
+
+    def _evidence_settings(self) -> EvidenceSettings:
+        return EvidenceSettings(
+            channels=self._channels,
+            n_candidates=self.n_candidates,
+            use_images=self.use_images,
+            strict_images=self.strict_images,
+            fetch_urls=self.fetch_urls,
+            visual=self.visual,
+            generate_candidates=self.generate_candidates,
+        )
+
+    # Linking
+
+    def predict(self, docs: Iterable[Doc]) -> list[ScoredMention]:
+        """Score all mentions of a batch of documents, without modifying them.
+
+        docs (Iterable[Doc]): documents with entities.
+        RETURNS (list[ScoredMention]): one an entity, in order.
+        """
+        return self.score_mentions(list(docs))
+
+    def score_mentions(self, docs: Sequence[Doc]) -> list[ScoredMention]:
+        """Rank the candidates of every entity of the documents.
+
+        docs (Sequence[Doc]): documents with entities.
+        RETURNS (list[ScoredMention]): one an entity, in order.
+        RAISES (DweError): there is no KB, or a score is NaN or infinite.
+        """
+        mentions = mentions_of(docs)
+        scored: list[ScoredMention] = []
+        for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
+            batch = mentions[first : first + MENTIONS_AT_A_TIME]
+            done = 0
+            for prepared in self.evidence.prepare(
+                batch, self.generate_candidates, self.n_candidates
+            ):
+                own = batch[done : done + len(prepared)]
+                places = [MentionPlace((docs[m.doc],), m.start, m.end) for m in own]
+                scored.extend(self._score(own, prepared, places))
+                done += len(prepared)
+        return scored
+
+    def find_candidates(
+        self, docs: Sequence[Doc], n: int | None = None
+    ) -> "Candidates":
+        """Candidates of every entity of the documents, not yet scored.
+
+        docs (Sequence[Doc]): documents with entities.
+        n (int | None): how many to look for; None = as many as are scored.
+        RETURNS (Candidates): of each entity, in order.
+        """
+        from .kb.candidates import Candidates
+
+        mentions = mentions_of(docs)
+        n = self.n_candidates if n is None else n
+        return Candidates.concatenated(
+            [
+                self.evidence.candidates(
+                    mentions[first : first + MENTIONS_AT_A_TIME],
+                    self.generate_candidates,
+                    n,
+                )
+                for first in range(0, len(mentions), MENTIONS_AT_A_TIME)
+            ]
+        )
+
+    @property
+    def looks(self) -> bool:
+        """RETURNS (bool): whether the linker looks for objects, faces or scenes."""
+        return self.visual is not None and self.use_images
+
+    def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
+        """What is seen on the pictures of a document and of its entities.
+
+        doc (Doc): need not be linked.
+        RETURNS (list[dict[str, Any]]): for each picture that can be read its name as
+            `image`, its `size`, `regions` and `faces` with a box in pixels and words,
+            and `scenes` with a score; JSON.
+        RAISES (DweError): the linker looks for none of these.
+        """
+        spans = (ent._.images for ent in doc.ents)
+        refs = dict.fromkeys(chain(doc._.images, *spans))
+        seen = self.look(dict.fromkeys(refs, document_name(doc)))
+        return [{"image": ref.name, **found.words()} for ref, found in seen.items()]
+
+    def look(
+        self, pictures: "Mapping[ImageRef, str]"
+    ) -> "dict[ImageRef, VisualEvidence]":
+        """Objects, faces and scenes of pictures.
+
+        pictures (Mapping[ImageRef, str]): what messages call the document of each.
+        RETURNS (dict[ImageRef, VisualEvidence]): of those that can be read.
+        RAISES (DweError): the linker looks for none of these.
+        """
+        if not self.looks:
+            raise DweError(Errors.E440.format(name=self.name))
+        return self.evidence.pictures(self.visual).look(pictures)
+
+    def _score(
+        self,
+        mentions: Sequence[Mention],
+        prepared: Sequence["PreparedMention"],
+        places: Sequence[MentionPlace],
+    ) -> list[ScoredMention]:
+        output = self.model.predict((self._collate(prepared, places), self.channels))
+        return rank_candidates(
+            mentions,
+            prepared,
+            output.scores,
+            layout=self._network_layout(),
+            channels=self.channels,
+            kb=self._require_kb(),
+        )
+
+    def _collate(
+        self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
+    ) -> "LinkingBatch":
+        return linking_batch(
+            prepared,
+            places,
+            shim=self.network_shim,
+            kb=self._require_kb(),
+            trained_sets=self._trained_sets,
+            channels=self.channels,
+            device=self._device(),
+        )
+
+    def set_annotations(
+        self, docs: Iterable[Doc], scores: Sequence[ScoredMention]
+    ) -> None:
+        """Write links and ranked candidates onto the documents.
+
+        docs (Iterable[Doc]): the documents.
+        scores (Sequence[ScoredMention]): what `predict` returned for them.
+        """
+        if not scores:
+            return
+        annotate(
+            docs,
+            scores,
+            self._require_kb(),
+            top_k=self.top_k,
+            threshold=self.threshold,
+            overwrite=self.overwrite,
+        )
+
+
+def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:
+    if not is_valid:
+        raise DweError(Errors.E514.format(name=name, value=value, expected=expected))
+
 
 DEFAULT_CONFIG = """
 [dwe_linker]
@@ -194,7 +611,7 @@ class DweLinker(LinkingPipe):
         if not golds:
             raise DweError(Errors.E505)
         self._training.set_labels(golds, shim.cfg)
-        from .training.setup import network_spec
+        from .training.state import network_spec
 
         layout = FeatureLayout.of(self.channels)
         evidence = self._make_evidence(layout, self.channels)
@@ -262,7 +679,7 @@ class DweLinker(LinkingPipe):
         self._training.first_look.at_documents(examples, self.use_gold_ents)
         if not mentions:
             return False
-        from .training.gradients import add_gradients
+        from .training.fitting import add_gradients
 
         # What users set on documents is lost where predicted ones are made from text.
         pairs = [(each.predicted, each.reference) for each in examples]
@@ -288,7 +705,7 @@ class DweLinker(LinkingPipe):
     def loss_parts(self) -> tuple[str, ...]:
         """RETURNS (tuple[str, ...]): parts of the loss that count, as `update` names
         them behind the name of the component."""
-        from .training.gradients import loss_parts
+        from .training.fitting import loss_parts
 
         return loss_parts(self.network_shim)
 

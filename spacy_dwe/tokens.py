@@ -11,11 +11,10 @@ Values are always tuples, so that `.append`, which could not be seen, fails loud
 
 from typing import Any
 
-import srsly
 from spacy.tokens import Doc, Span
 
-from .codecs import CODEC, KBCandidate, decode_msgpack, encode_msgpack
 from .images import ImageRef, image_refs
+from .links import KBCandidate
 
 # spaCy's own form of key, so that Doc.from_docs moves a span's values with the span.
 IMAGES = "_dwe_images"
@@ -58,7 +57,7 @@ def replace_images(doc: Doc, source: Doc | None) -> None:
 
 
 def register_extensions() -> None:
-    """Add the extension attributes and codecs. Calling it again changes nothing."""
+    """Add the extension attributes. Calling it again changes nothing."""
     Doc.set_extension("images", getter=_doc_images, setter=_set_doc_images, force=True)
     Span.set_extension(
         "images", getter=_span_images, setter=_set_span_images, force=True
@@ -67,8 +66,6 @@ def register_extensions() -> None:
         "kb_candidates", getter=_candidates, setter=_set_candidates, force=True
     )
     Span.set_extension("link_groups", getter=_groups, setter=_set_groups, force=True)
-    srsly.msgpack_encoders.register(CODEC, func=encode_msgpack)
-    srsly.msgpack_decoders.register(CODEC, func=decode_msgpack)
 
 
 def _key(name: str, start: int | None = None, end: int | None = None) -> Any:

@@ -20,7 +20,7 @@ from tiny_world import (
     train,
 )
 
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,14 +14,14 @@ from tiny_models import save_bert, save_clip_of_kind
 from tiny_world import described_entities, linking_pipeline, pictured_entities
 from typer.testing import CliRunner
 
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.copying import vector_specs, write_specs
+from spacy_dwe.building.update import add_entities, rebuild_kb
 from spacy_dwe.bundle import bundle
 from spacy_dwe.encoders.registry import CLIP, TEXT, clip_encoder, text_encoder
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.copying import vector_specs, write_specs
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.update import add_entities, rebuild_kb
 from spacy_dwe.kb.verify import kb_problems
 
 

@@ -12,7 +12,7 @@ from thinc.api import Adam
 from tiny_world import SMALL_MODEL, example, linking_pipeline, train
 
 from spacy_dwe.bundle import bundle
-from spacy_dwe.training.checkpoint import OPTIMIZER_FILE
+from spacy_dwe.training.state import OPTIMIZER_FILE
 
 STEPS = 4
 

@@ -1,6 +1,6 @@
 """A folder of encoder outputs that pipelines share, each in its own time."""
 
-from spacy_dwe.encoders.disk_store import DiskStore
+from spacy_dwe.encoders.store import DiskStore
 
 
 def links(nlp, document, picture):

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.given_boxes import GivenBox
 from spacy_dwe.images import (
+    GivenBox,
     ImageRef,
     content_hash,
     decode,

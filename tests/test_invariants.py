@@ -10,8 +10,8 @@ from PIL import Image
 from spacy.tokens import DocBin
 from tiny_world import NAMES, SMALL_MODEL, linking_pipeline, train
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Entity
 
 TOLERANCE = 1e-5

@@ -6,7 +6,7 @@ import pytest
 import spacy
 from PIL import Image
 
-from spacy_dwe.codecs import KBCandidate
+from spacy_dwe.links import KBCandidate
 
 
 def link(nlp, doc):
@@ -149,7 +149,7 @@ def test_documents_without_mentions_or_words(nlp, document, picture):
 
 def test_context_is_the_sentence_or_a_window(nlp, document):
     """A document of any length can be linked, whether or not it has sentences."""
-    from spacy_dwe.mentions import WINDOW, mentions_of
+    from spacy_dwe.linking.mentions import WINDOW, mentions_of
 
     doc = document("Rain. Georgia won. " + "Rain fell. " * 100)
     (window,) = mentions_of([doc])

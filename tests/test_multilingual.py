@@ -7,8 +7,8 @@ import spacy
 from tiny_models import save_multilingual_bert
 from tiny_world import SMALL_MODEL, linking_pipeline, train
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.encoders.registry import text_encoder
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.training.corpus import create_corpus
 

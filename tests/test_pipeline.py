@@ -7,8 +7,7 @@ from tiny_models import save_clip_of_kind
 
 from spacy_dwe.encoders.registry import clip_encoder
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.loaders import kb_from_path
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase, kb_from_path
 
 LOADER = {"@misc": "spacy-dwe.KBFromPath.v1"}
 

@@ -222,8 +222,8 @@ def test_a_kb_of_other_weights_of_the_same_kind_is_refused(
     from tiny_models import clip_config, save_clip
     from tiny_world import described_entities
 
+    from spacy_dwe.building.build import build_kb
     from spacy_dwe.encoders.registry import clip_encoder
-    from spacy_dwe.kb.build import build_kb
 
     folder = save_clip(tmp_path / "clip", clip_config("clip"), seed=1)
     other = clip_encoder(f"local-dir:{folder}", device="cpu")

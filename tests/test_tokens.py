@@ -7,8 +7,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 import spacy_dwe.tokens
 from spacy_dwe.errors import DweError
-from spacy_dwe.given_boxes import GivenBox
-from spacy_dwe.images import ImageRef
+from spacy_dwe.images import GivenBox, ImageRef
 from spacy_dwe.tokens import (
     KBCandidate,
     document_name,

@@ -15,10 +15,10 @@ from tiny_world import (
     train,
 )
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.encoders.registry import text_encoder
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.mentions import mentions_of
+from spacy_dwe.linking.mentions import mentions_of
 from spacy_dwe.training.labels import labelled_mentions
 
 STILL = {"channel_dropout": 0.0, "nil_dropout": 0.0}

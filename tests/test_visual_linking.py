@@ -11,12 +11,9 @@ from tiny_world import NAMES, SMALL_MODEL, linking_pipeline, train
 
 from spacy_dwe.cli.evaluate import evaluate
 from spacy_dwe.cli.link import link
-from spacy_dwe.encoders.visual_registry import (
-    patch_regions,
-    visual_extractor,
-)
+from spacy_dwe.encoders.visual.extractor import patch_regions, visual_extractor
 from spacy_dwe.errors import DweError
-from spacy_dwe.mentions import mentions_of
+from spacy_dwe.linking.mentions import mentions_of
 
 VISUAL = {
     "@misc": "spacy-dwe.VisualExtractor.v1",
@@ -129,8 +126,8 @@ class FaceInTheMiddle:
         self.settings = {"finder": "middle"}
 
     def __call__(self, encoder, images, texts):
-        from spacy_dwe.encoders.boxes import Box
-        from spacy_dwe.encoders.findings import Face
+        from spacy_dwe.encoders.visual.boxes import Box
+        from spacy_dwe.encoders.visual.findings import Face
 
         (phrase,) = texts.texts(encoder, ["old man"])
         crops = encoder.encode_images(images)

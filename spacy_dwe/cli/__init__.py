@@ -14,9 +14,7 @@ from .evaluate import evaluate_cli
 from .kb import kb_cli
 from .link import link_cli
 from .look import look_cli
-from .report import report_cli
-from .sample import sample_cli
-from .study import study_cli
+from .moved import SCRIPTS, moved_cli
 
 # What a command does not know itself are overrides of the config, as in spaCy.
 OVERRIDES: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -29,22 +27,23 @@ dwe_cli = typer.Typer(
     rich_markup_mode=None,
 )
 dwe_cli.add_typer(kb_cli)
-dwe_cli.add_typer(sample_cli)
 for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
     ("calibrate", calibrate_cli, {}),
     ("compare", compare_cli, {}),
-    ("study", study_cli, OVERRIDES),
     ("convert", convert_cli, {}),
     ("account", account_cli, {}),
-    ("report", report_cli, {}),
     ("look", look_cli, {}),
     ("bundle", bundle_cli, {}),
 ):
     dwe_cli.command(name, context_settings=settings, no_args_is_help=True)(
         clear_errors(command)
     )
+
+
+for name in SCRIPTS:
+    dwe_cli.command(name, context_settings=OVERRIDES, hidden=True)(moved_cli)
 
 
 def setup_cli() -> None:

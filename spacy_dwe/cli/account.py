@@ -60,7 +60,7 @@ def account_of(
     from wasabi import Printer
 
     from ..datasets.account import account, conversion_of
-    from ..datasets.folders import ACCOUNT
+    from ..datasets.published_files import ACCOUNT
     from ..files import require_writable, write_json
 
     path = folder / ACCOUNT if output is None else output

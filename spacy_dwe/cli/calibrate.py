@@ -7,7 +7,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import warning_lines
-from .pipelines import load_linking_pipeline
+from .options import load_linking_pipeline
 
 WEIGHTS = "model.safetensors"
 ENOUGH_NIL = 20
@@ -62,14 +62,10 @@ def calibrate(
     from tqdm import tqdm
     from wasabi import Printer
 
-    from ..datasets.documents import labelled_docs
+    from ..documents import labelled_docs
     from ..evaluation.evaluate import evaluate_docs
     from ..files import replacing, require_file
-    from ..training.temperature import (
-        Calibration,
-        fit_calibration,
-        fit_temperature,
-    )
+    from ..training.calibration import Calibration, fit_calibration, fit_temperature
     from .errors import BAR_DELAY
 
     require_file(data)

@@ -177,7 +177,7 @@ def _to_docbin(
     import spacy
     from spacy.tokens import DocBin
 
-    from ..datasets.documents import make_docs, read_documents
+    from ..documents import make_docs, read_documents
     from ..files import replacing
 
     try:
@@ -205,7 +205,7 @@ def _to_jsonl(
 ) -> int:
     from spacy.vocab import Vocab
 
-    from ..datasets.documents import docbin_docs, document_objects
+    from ..documents import docbin_docs, document_objects
     from ..files import writing_jsonl
 
     docs = docbin_docs(src, Vocab())

@@ -16,7 +16,9 @@ from .kb_change import (
     remove_cli,
     update_cli,
 )
-from .kb_options import (
+from .kb_tables import csv_cli, import_spacy_cli
+from .kb_wiki import wikidata_cli, wikipedia_cli
+from .options import (
     ClipOption,
     ClipWeightsOption,
     DeviceOption,
@@ -25,9 +27,6 @@ from .kb_options import (
     TextEncoderOption,
     chosen_encoders,
 )
-from .kb_tables import csv_cli, import_spacy_cli
-from .kb_wikidata import wikidata_cli
-from .kb_wikipedia import wikipedia_cli
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
@@ -80,8 +79,8 @@ def build_cli(
     """
     from wasabi import Printer
 
-    from ..kb.build import build_kb
-    from ..kb.io import count_lines, read_entities
+    from ..building.build import build_kb
+    from ..kb.entity import count_lines, read_entities
 
     text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
@@ -107,7 +106,7 @@ def info_cli(
     """Show what a KnowledgeBase holds and which encoders made its vectors."""
     from wasabi import Printer, table
 
-    from ..kb.descriptions import META_KEY, kept_by
+    from ..kb.entity import META_KEY, kept_by
     from ..kb.knowledge_base import DweKnowledgeBase
 
     kb = DweKnowledgeBase(path)
@@ -158,7 +157,7 @@ def export_cli(
     from tqdm import tqdm
     from wasabi import Printer
 
-    from ..kb.io import write_entities
+    from ..kb.entity import write_entities
     from ..kb.knowledge_base import DweKnowledgeBase
 
     kb = DweKnowledgeBase(path)
@@ -187,10 +186,11 @@ def verify_cli(path: KBArgument) -> None:
 
 def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
     """RETURNS (list[tuple[str, ...]]): cells of the best n, in the linker's order."""
+    from ..channels.name import name_features
     from ..kb.candidates import found_by_names
 
     candidates = kb.search([name], max(n, _SEARCHED)).head(n)
-    match = kb.name_features([name], candidates)[:, 0]
+    match = name_features(kb.lexicon, [name], candidates)[:, 0]
     priors = kb.priors([name], candidates)
     titles = kb.titles(candidates.rows)
     return [

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
-from .kb_options import (
+from .options import (
     ClipOption,
     ClipWeightsOption,
     DeviceOption,
@@ -18,7 +18,7 @@ from .kb_options import (
 )
 
 if TYPE_CHECKING:
-    from ..kb.update import Changes, Conflict
+    from ..building.update import Changes, Conflict
 
 EntitiesArgument = Annotated[
     Path,
@@ -82,7 +82,7 @@ def remove_cli(
     ] = None,
 ) -> None:
     """Remove entities from a KnowledgeBase by id."""
-    from ..kb.update import remove_entities
+    from ..building.update import remove_entities
 
     names = list(ids or [])
     if from_file is not None:
@@ -113,7 +113,7 @@ def merge_cli(
 ) -> None:
     """Add the entities of other KnowledgeBases to one. Vectors of the same encoder are
     taken over."""
-    from ..kb.update import Conflict, merge_kbs
+    from ..building.update import Conflict, merge_kbs
 
     choices = get_args(Conflict)
     if on_conflict not in choices:
@@ -149,8 +149,8 @@ def encode_cli(
     """
     from wasabi import Printer
 
+    from ..building.update import encode_kb
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..kb.update import encode_kb
 
     text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     if text is None and both is None:
@@ -189,7 +189,7 @@ def rebuild_cli(
     """
     from wasabi import Printer
 
-    from ..kb.update import rebuild_kb
+    from ..building.update import rebuild_kb
 
     text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
@@ -213,8 +213,8 @@ def _add(
     image_root: Path | None,
     device: str,
 ) -> None:
-    from ..kb.io import count_lines, read_entities
-    from ..kb.update import add_entities
+    from ..building.update import add_entities
+    from ..kb.entity import count_lines, read_entities
 
     text, clip = encoders
     with warning_lines():

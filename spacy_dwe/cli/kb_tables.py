@@ -78,9 +78,9 @@ def csv_cli(
     Columns are found by name, without regard to case; all others become extra keys of
     the entity. The file appears when it is complete.
     """
-    from ..kb.io import count_lines
-    from ..kb.sources.table_file import TableLayout
-    from ..kb.sources.tables import entities_from_table
+    from ..kb.entity import count_lines
+    from ..sources.table_file import TableLayout
+    from ..sources.tables import entities_from_table
 
     _require_other(out, table, alias_table)
     if not separator:
@@ -142,9 +142,9 @@ def import_spacy_cli(
     """
     from wasabi import Printer
 
-    from ..kb.sources.lookup_kb import entities_from_lookup_kb, read_lookup_kb
-    from ..kb.sources.table_file import TableLayout
-    from ..kb.sources.tables import titles_from_table
+    from ..sources.spacy_kb import entities_from_lookup_kb, read_lookup_kb
+    from ..sources.table_file import TableLayout
+    from ..sources.tables import titles_from_table
 
     _require_other(out, path, titles, vocab)
     with warning_lines():
@@ -164,7 +164,7 @@ def _write(out: Path, entities: "Iterable[Entity]", total: int) -> None:
     from tqdm import tqdm
     from wasabi import Printer
 
-    from ..kb.io import write_entities
+    from ..kb.entity import write_entities
 
     count = aliases = 0
 

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import DweError, Errors, Warnings
 from .errors import BAR_DELAY, warning_lines
-from .pipelines import (
+from .options import (
     ChannelsOption,
     KBOption,
     load_linking_pipeline,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Span
 
-    from ..datasets.documents import Document, MentionRecord
+    from ..documents import Document, MentionRecord
 
 SCORE_DIGITS = 5
 UNREADABLE_IMAGE = Warnings.W001.split(maxsplit=1)[0]
@@ -101,7 +101,7 @@ def link(
     from tqdm import tqdm
     from wasabi import Printer
 
-    from ..datasets.documents import read_documents
+    from ..documents import read_documents
     from ..files import require_file, writing_jsonl
 
     require_file(data)
@@ -144,7 +144,7 @@ def linked_records(
     batch_size (int): texts that components process together.
     pipeline (str): what an error calls the pipeline.
     """
-    from ..datasets.documents import make_docs
+    from ..documents import make_docs
 
     finders = [
         name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns
@@ -206,7 +206,7 @@ def _piped(
 def _given(
     mentions: "tuple[MentionRecord, ...]", docs: "list[Doc]"
 ) -> list[dict[str, Any]]:
-    from ..datasets.documents import MENTIONS
+    from ..documents import MENTIONS
 
     links: dict[int, dict[str, Any]] = {}
     for doc in docs:

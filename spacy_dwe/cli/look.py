@@ -1,23 +1,50 @@
-"""`python -m spacy dwe look`: what is seen on pictures, in words and boxes."""
+"""The page of `look`: each picture with the boxes drawn on it, as SVG."""
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import DweError, Errors, Warnings
+from ..images import ImageRef
+from ..visualise.page import data_uri, lay_out
+from ..visualise.pictures import Frame, frames
 from .errors import warning_lines
-from .kb_options import ClipWeightsOption, DeviceOption, chosen_encoders
+from .options import ClipWeightsOption, DeviceOption, chosen_encoders
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..encoders.findings import VisualEvidence
-    from ..encoders.lazy import LazyClipEncoder
-    from ..encoders.objects import ObjectFinder
-    from ..encoders.visual import VisualExtractor
+    from ..encoders.registry import LazyClipEncoder
+    from ..encoders.visual.extractor import VisualExtractor
+    from ..encoders.visual.findings import VisualEvidence
+    from ..encoders.visual.objects import ObjectFinder
+
+PICTURE_SIZE = (900, 700)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A picture with what was found on it; `picture` is a data URI."""
+
+    name: str
+    picture: str | None
+    evidence: "VisualEvidence"
+    frames: list[Frame]
+
+
+def look_page(seen: "Sequence[tuple[Path, VisualEvidence]]", model: str) -> str:
+    """RETURNS (str): HTML with its style and pictures inside, no script."""
+    sheets = [_sheet(path, evidence) for path, evidence in seen]
+    return lay_out("look.html", sheets=sheets, model=model)
+
+
+def _sheet(path: Path, evidence: "VisualEvidence") -> Sheet:
+    picture = data_uri(ImageRef(path=str(path)), PICTURE_SIZE)
+    return Sheet(path.name, picture, evidence, frames(evidence))
 
 
 def look_cli(
@@ -72,7 +99,7 @@ def look_cli(
     Boxes are in pixels of the upright picture. A picture that cannot be read is named
     and left out.
     """
-    from ..encoders import visual_registry as make
+    from ..encoders.visual import extractor as make
     from ..files import require_writable, write_jsonl, write_text
 
     for path in (html, output):
@@ -97,8 +124,6 @@ def look_cli(
     if output is not None:
         write_jsonl(output, ({"image": str(p), **e.words()} for p, e in seen))
     if html is not None:
-        from .look_page import look_page
-
         write_text(html, look_page(seen, str(encoder.spec["model"])))
 
 

@@ -9,15 +9,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..documents import Document, read_documents
 from ..errors import DweError, Errors
 from ..images import ImageRef, content_hash, read_bytes
-from ..kb.entity import Entity
-from ..kb.io import read_entities
-from .documents import Document, read_documents
-from .duplicates import repeats_between, repeats_within, words_of
-from .folders import ACCOUNT, ENTITIES
+from ..kb.entity import Entity, read_entities
 from .name_probe import NameProbes
-from .splits import HELD_OUT
+from .published_files import ACCOUNT, ENTITIES
+from .splits import HELD_OUT, repeats_between, repeats_within, words_of
 
 TRAIN = ("train", HELD_OUT)
 """Splits that a model may learn from; all others are evaluated on."""

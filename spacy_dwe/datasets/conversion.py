@@ -9,15 +9,19 @@ from tqdm import tqdm
 from ..errors import DweError, Errors
 from ..files import require_file, write_json, writing, writing_jsonl
 from ..kb.entity import Entity
-from ..kb.revision import BAR_DELAY
+from ..kb.storage.store import BAR_DELAY
 from .account import account
-from .folders import ACCOUNT, ENTITIES, check_output, published
 from .mel import read_mel
 from .mimic import find_mimic, read_mimic
-from .offsets import MentionText, fits, place_mentions
-from .pictures import PictureFolders
-from .published_files import not_published
-from .samples import PublishedDataset, Sample
+from .published_files import (
+    ACCOUNT,
+    ENTITIES,
+    PictureFolders,
+    check_output,
+    not_published,
+    published,
+)
+from .samples import MentionText, PublishedDataset, Sample, fits, place_mentions
 from .splits import HELD_OUT, golds_are_apart, hold_out
 from .wikidiverse import WIKIDIVERSE, read_wikidiverse
 

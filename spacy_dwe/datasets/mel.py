@@ -17,14 +17,7 @@ from .published_files import (
     records,
     split_files,
 )
-from .samples import (
-    UNSPLIT,
-    LeftOut,
-    PublishedDataset,
-    Sample,
-    SampleMention,
-    merged,
-)
+from .samples import UNSPLIT, LeftOut, PublishedDataset, Sample, SampleMention, merged
 from .splits import read_splits, split_samples
 
 TITLES, NAMES = "qid2ne.json", "ne2qid.json"

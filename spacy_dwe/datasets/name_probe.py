@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..kb.build import build_kb
+from ..building.build import build_kb
+from ..channels.name import name_features
 from ..kb.candidates import Candidates
 from ..kb.entity import Entity
 from ..kb.knowledge_base import DweKnowledgeBase
-from ..kb.revision import BAR_DELAY
-from ..model.channels import UNTRAINED_WEIGHTS
-from ..model.scoring import SCORE_DECIMALS
+from ..kb.storage.store import BAR_DELAY
+from ..kb.vectors.entity_index import SCORE_DECIMALS
+from ..model.spec import UNTRAINED_WEIGHTS
 
 CANDIDATES = 100
 _BATCH = 512
@@ -110,7 +111,7 @@ class NameProbes:
         contexts = [context for _, context, _ in mentions]
         candidates = self.kb.search(texts, CANDIDATES, contexts)
         weights = np.array(list(UNTRAINED_WEIGHTS["name"].values()), dtype=np.float32)
-        logits = self.kb.name_features(texts, candidates) @ weights
+        logits = name_features(self.kb.lexicon, texts, candidates) @ weights
         scores = np.round(logits.astype(np.float64), SCORE_DECIMALS)
         remaining = np.where(self._is_seen[candidates.rows], -np.inf, scores)
         return np.stack(

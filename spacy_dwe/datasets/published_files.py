@@ -1,13 +1,123 @@
-"""Files of published datasets: which there are, and what each record of them holds."""
+"""Folders of converted datasets: written whole or not at all."""
 
+import hashlib
 import json
+import os
 import re
+import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ..errors import DweError, Errors
 from .samples import LeftOut
+
+ENTITIES = "entities.jsonl"
+ACCOUNT = "account.json"
+
+
+def check_output(src: Path, out: Path, overwrite: bool) -> None:
+    """RAISES (DweError): a dataset at `src` is not to be written to `out`."""
+    a, b = src.resolve(), out.resolve()
+    if a == b or a in b.parents or b in a.parents:
+        raise DweError(Errors.E257.format(out=out, src=src))
+    if out.is_file():
+        raise DweError(Errors.E256.format(path=out))
+    if out.is_dir() and any(out.iterdir()):
+        if not ((out / ENTITIES).is_file() and (out / ACCOUNT).is_file()):
+            raise DweError(Errors.E256.format(path=out))
+        if not overwrite:
+            raise DweError(Errors.E253.format(path=out))
+
+
+@contextmanager
+def published(out: Path) -> Iterator[Path]:
+    """A hidden neighbour that takes the name `out` when the block ends well.
+
+    YIELDS (Path): a new folder to write to.
+    RAISES (DweError): no folder can be made there.
+    """
+    target = out.resolve()
+    token = secrets.token_hex(4)
+    draft = target.with_name(f".{target.name}.{token}.draft")
+    former = target.with_name(f".{target.name}.{token}.former")
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise DweError(
+            Errors.E006.format(path=out, reason=error.strerror or error)
+        ) from None
+    try:
+        yield draft
+        if target.exists():
+            target.rename(former)
+        draft.rename(target)
+    finally:
+        if former.exists() and not target.exists():
+            former.rename(target)
+        for folder in (draft, former):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".avif", ".jp2", ".ppm", ".ico", ".tga"),
+)
+
+
+class PictureFolders:
+    """Finds pictures in folders, whatever the suffix: many were converted from what
+    their names still say."""
+
+    def __init__(self, folders: Iterable[Path] = ()) -> None:
+        """folders (Iterable[Path]): searched in this order, and below."""
+        self._paths: dict[str, str] = {}
+        for folder in folders:
+            for path in _pictures(folder):
+                for key in (path.name, _stem(path.name)):
+                    self._paths.setdefault(key, str(path))
+
+    def __len__(self) -> int:
+        return len(set(self._paths.values()))
+
+    def find(self, *names: str | None) -> str | None:
+        """RETURNS (str | None): absolute path of the first that is there, of names with
+        or without a suffix, or with folders before them."""
+        for name in names:
+            if not name:
+                continue
+            base = name.replace("\\", "/").rsplit("/", 1)[-1]
+            for key in (base, _stem(base)):
+                if key in self._paths:
+                    return self._paths[key]
+        return None
+
+    def find_download(self, url: str | None) -> str | None:
+        """RETURNS (str | None): the picture of a URL, under the name that it has there
+        or the MD5 sum of that, as WikiDiverse's own pictures are called."""
+        if not url:
+            return None
+        quoted = url.rsplit("/", 1)[-1]
+        name = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+        return self.find(name, hashlib.md5(quoted.encode()).hexdigest())
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    for directory, folders, names in os.walk(folder.absolute()):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(directory, name)
+            if path.suffix.lower() in SUFFIXES:
+                yield path
+
+
+def _stem(name: str) -> str:
+    path = Path(name)
+    return path.stem if path.suffix.lower() in (*SUFFIXES, ".svg") else name
+
 
 SPLIT_NAMES = {
     "train": "train",

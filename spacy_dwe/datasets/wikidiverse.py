@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kb.entity import Alias, Entity
+from .descriptions import page_title, page_url
 from .mel import is_nil, read_mentions
 from .published_files import (
     Refuse,
@@ -30,16 +31,8 @@ from .published_files import (
     shown,
     split_files,
 )
-from .samples import (
-    UNSPLIT,
-    LeftOut,
-    PublishedDataset,
-    Sample,
-    SampleMention,
-    merged,
-)
+from .samples import UNSPLIT, LeftOut, PublishedDataset, Sample, SampleMention, merged
 from .splits import read_splits, split_samples
-from .wiki_page_urls import page_title, page_url
 
 WIKIDIVERSE = "wikidiverse"
 SINGLE_FILES = ("WikiDiverse.json", "wikidiverse.json")

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from PIL.Image import Image
 
-from ..given_boxes import GivenBox
-from .base import ImageEncoder, MentionFeatures, MentionText, TextEncoder
-from .findings import VisualEvidence
+from ..images import GivenBox
+from .protocol import ImageEncoder, MentionFeatures, MentionText, TextEncoder
+from .visual.findings import VisualEvidence
 
 if TYPE_CHECKING:
-    from .base import PictureReader
-    from .visual import VisualExtractor
+    from .protocol import PictureReader
 
 Feature = np.ndarray | MentionFeatures | VisualEvidence
 FeatureKey = tuple[str, str, Hashable]
@@ -40,6 +39,20 @@ ENTRY_BYTES = 500
 
 PICTURES_AT_A_TIME = 64
 """Decoded pictures held at once; a 12-megapixel photo takes 36 MB."""
+
+
+class SightReader(Protocol):
+    """Looks for objects, faces and scenes; see `visual.extractor.VisualExtractor`."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: Sequence[Image],
+        boxes: Sequence[Sequence[GivenBox]] | None = None,
+    ) -> list[VisualEvidence]: ...
 
 
 class FeatureStore(Protocol):
@@ -149,14 +162,14 @@ class FeatureCache:
 
     def sights(
         self,
-        extractor: "VisualExtractor",
+        extractor: "SightReader",
         encoder: "PictureReader",
         sights: Sequence[Sight],
         open_picture: Callable[[str], Image | None],
     ) -> dict[Sight, VisualEvidence]:
         """What is on pictures, which are decoded and looked at only if it is not known.
 
-        extractor (VisualExtractor): looks at them.
+        extractor (SightReader): looks at them.
         encoder (PictureReader): CLIP.
         sights (Sequence[Sight]): what to look at.
         open_picture (Callable): as of `pictures`.

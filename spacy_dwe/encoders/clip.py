@@ -16,14 +16,19 @@ from PIL.Image import new as new_image
 from torch import Tensor, nn
 
 from ..errors import DweError, Errors
-from .base import MentionFeatures, MentionText, PictureBatch, Progress, edge_states
-from .batching import distinct, length_batches, mention_rows, unit, window
-from .boxes import Box
 from .clip_loading import cleaned, load_model, load_tokenizer
-from .clip_patches import PatchReader
-from .device import resolve_device
-from .fingerprint import fingerprint
-from .middle import MiddleReader, middle_states
+from .inference import (
+    distinct,
+    fingerprint,
+    length_batches,
+    mention_rows,
+    resolve_device,
+    unit,
+    window,
+)
+from .protocol import MentionFeatures, MentionText, PictureBatch, Progress, edge_states
+from .towers import MiddleReader, PatchReader, middle_states
+from .visual.boxes import Box
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

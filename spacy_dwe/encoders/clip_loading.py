@@ -12,7 +12,7 @@ import open_clip
 from open_clip.tokenizer import SimpleTokenizer
 
 from ..errors import DweError, Errors
-from .device import quiet_hub
+from .inference import quiet_hub
 
 LOCAL_DIR = "local-dir:"
 

@@ -1,16 +1,223 @@
-"""The registered encoder factories. Light: they return encoders that load later."""
+"""Paths in encoders' config blocks. In a KB that carries its encoders a path begins
+with "kb:" and the KB's folder, so that it holds wherever the KB is."""
 
-from collections.abc import Callable, Mapping
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import DweError, Errors
-from .lazy import LazyClipEncoder, LazyTextEncoder
-from .specs import spec_from
 
 if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
     from .clip import ClipEncoder
+    from .protocol import (
+        MentionFeatures,
+        MentionText,
+        PictureBatch,
+        Progress,
+        TextEncoder,
+    )
     from .text import SentenceEncoder
+
+INSIDE = "kb:"
+_LOCAL_DIR = "local-dir:"
+"""open_clip's own scheme for a folder with a model."""
+
+
+def encoder_path(spec: Mapping[str, Any], base: str | Path | None) -> Path | None:
+    """The folder, or the file of weights, that a config block names.
+
+    spec (Mapping[str, Any]): an encoder's `spec`.
+    base (str | Path | None): the folder that "kb:" stands for.
+    RETURNS (Path | None): None for a model that is known by its name. What lies
+        nowhere is a path if it begins at the root.
+    """
+    _, _, text = _place(spec)
+    if text.startswith(INSIDE) and base is not None:
+        return Path(base) / text.removeprefix(INSIDE)
+    path = Path(text).expanduser() if text else Path()
+    if path.is_absolute() or (text and path.exists()):
+        return path.absolute()
+    return None
+
+
+def with_encoder_path(spec: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the config block with another path in it."""
+    key, prefix, _ = _place(spec)
+    return {**spec, key: f"{prefix}{path}"}
+
+
+def spec_from(spec: Mapping[str, Any], base: str | Path | None) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the config block with "kb:" replaced by `base`."""
+    if base is None or not _place(spec)[2].startswith(INSIDE):
+        return dict(spec)
+    return with_encoder_path(spec, encoder_path(spec, base) or "")
+
+
+def spec_inside(spec: Mapping[str, Any], base: str | Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the opposite of `spec_from`: a path below `base` then
+    begins with "kb:", other ones stay."""
+    path, folder = encoder_path(spec, base), Path(base).resolve()
+    if path is None or not path.resolve().is_relative_to(folder):
+        return dict(spec)
+    below = path.resolve().relative_to(folder).as_posix()
+    return with_encoder_path(spec, f"{INSIDE}{below}")
+
+
+def _place(spec: Mapping[str, Any]) -> tuple[str, str, str]:
+    """RETURNS (tuple[str, str, str]): the key that may name a path, what stands before
+    the path in its value, and the rest of the value."""
+    if "model" not in spec:
+        return "name", "", str(spec.get("name") or "")
+    model = str(spec["model"])
+    if model.startswith(_LOCAL_DIR):
+        return "model", _LOCAL_DIR, model.removeprefix(_LOCAL_DIR)
+    return "pretrained", "", str(spec.get("pretrained") or "")
+
+
+class Loaded(Protocol):
+    """An encoder with its weights in memory."""
+
+    @property
+    def device(self) -> Any: ...
+
+
+class LazyTextEncoder:
+    """A TextEncoder whose weights are loaded at first use.
+
+    spec (dict): the JSON config block that builds this encoder again.
+    load (Callable): module-level function that loads it: load(spec, **options).
+    options (dict): what changes speed and not vectors: device, batch_size, precision.
+    """
+
+    def __init__(
+        self, spec: dict[str, Any], load: Callable[..., Loaded], **options: Any
+    ) -> None:
+        self.spec = spec
+        self._load = load
+        self._options = options
+        self._lock = threading.Lock()
+        self._loaded: Loaded | None = None
+        self._pid = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return self._text.fingerprint
+
+    @property
+    def dim(self) -> int:
+        return self._text.dim
+
+    @property
+    def width(self) -> int:
+        return self._text.width
+
+    @property
+    def max_tokens(self) -> int:
+        return self._text.max_tokens
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._loaded is not None
+
+    def encode_texts(
+        self, texts: Sequence[str], progress: "Progress | None" = None
+    ) -> "np.ndarray":
+        return self._text.encode_texts(texts, progress)
+
+    def encode_mentions(
+        self, mentions: "Sequence[MentionText]"
+    ) -> "list[MentionFeatures]":
+        return self._text.encode_mentions(mentions)
+
+    @property
+    def _text(self) -> "TextEncoder":
+        return cast("TextEncoder", self._encoder())
+
+    def _encoder(self) -> Loaded:
+        if self._loaded is None:
+            import torch
+
+            # Weights are drawn before those of the file replace them. What a training
+            # run draws then must not hang on whether a cache spared it the loading.
+            with self._lock, torch.random.fork_rng(devices=()):
+                if self._loaded is None:
+                    _single_threaded_after_fork()
+                    self._loaded = self._load(self.spec, **self._options)
+                    self._pid = os.getpid()
+        if self._pid != os.getpid() and self._loaded.device.type == "cuda":
+            raise DweError(
+                Errors.E224.format(name=self._name, device=self._loaded.device)
+            )
+        return self._loaded
+
+    @property
+    def _name(self) -> str:
+        return str(self.spec.get("model") or self.spec.get("name"))
+
+    def __repr__(self) -> str:
+        state = "loaded" if self.is_loaded else "not loaded"
+        return f"<{type(self).__name__} {self._name} ({state})>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.spec, self._load, self._options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LazyTextEncoder":
+        return self
+
+
+class LazyClipEncoder(LazyTextEncoder):
+    """A TextEncoder and ImageEncoder in one, loaded at first use."""
+
+    def encode_images(
+        self, images: "Sequence[Image]", progress: "Progress | None" = None
+    ) -> "np.ndarray":
+        return self._clip.encode_images(images, progress)
+
+    def encode_pictures(self, images: "Sequence[Image]") -> "PictureBatch":
+        return self._clip.encode_pictures(images)
+
+    @property
+    def device(self) -> Any:
+        return self._clip.device
+
+    @property
+    def batch_size(self) -> int:
+        return self._clip.batch_size
+
+    @property
+    def logit_scale(self) -> float:
+        return self._clip.logit_scale
+
+    @property
+    def _clip(self) -> "ClipEncoder":
+        return cast("ClipEncoder", self._encoder())
+
+
+def _rebuild(
+    kind: type[LazyTextEncoder],
+    spec: dict[str, Any],
+    load: Callable[..., Loaded],
+    options: dict[str, Any],
+) -> LazyTextEncoder:
+    return kind(spec, load, **options)
+
+
+_fork_hook = threading.Lock()
+
+
+def _single_threaded_after_fork() -> None:
+    """torch's thread pool does not survive a fork: a forked worker of `nlp.pipe` hangs
+    in its first matrix product unless it keeps to one thread."""
+    import torch
+
+    if hasattr(os, "register_at_fork") and _fork_hook.acquire(blocking=False):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 
 CLIP = "spacy-dwe.ClipEncoder.v1"
 TEXT = "spacy-dwe.TextEncoder.v1"

@@ -13,11 +13,18 @@ import torch
 from torch import Tensor
 
 from ..errors import DweError, Errors
-from .base import MentionFeatures, MentionText, Progress, edge_states
-from .batching import distinct, length_batches, mention_rows, unit, window
-from .device import quiet_hub, resolve_device
-from .fingerprint import fingerprint
-from .middle import MiddleReader, middle_states
+from .inference import (
+    distinct,
+    fingerprint,
+    length_batches,
+    mention_rows,
+    quiet_hub,
+    resolve_device,
+    unit,
+    window,
+)
+from .protocol import MentionFeatures, MentionText, Progress, edge_states
+from .towers import MiddleReader, middle_states
 
 POOLINGS = ("mean", "cls", "max", "lasttoken")
 

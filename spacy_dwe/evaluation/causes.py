@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..kb.normalisation import normalise
-from .likeness import bears, nearly_same, same_title, shared_words
-from .misses import Miss
+from ..names.normalisation import normalise
+from .misses import Miss, bears, nearly_same, same_title, shared_words
 
 if TYPE_CHECKING:
     from ..kb.entity import Entity

@@ -13,11 +13,19 @@ from .causes import (
     meaning_of,
     title_of,
 )
-from .likeness import SIMILAR_DESCRIPTION, SIMILAR_TITLE
-from .misses import VOTE, ChannelVotes, Miss, Votes, collect_misses, count_votes
+from .misses import (
+    SIMILAR_DESCRIPTION,
+    SIMILAR_TITLE,
+    VOTE,
+    ChannelVotes,
+    Miss,
+    Votes,
+    collect_misses,
+    count_votes,
+)
 
 if TYPE_CHECKING:
-    from ..datasets.documents import Document
+    from ..documents import Document
     from ..kb.knowledge_base import DweKnowledgeBase
     from .evaluate import Evaluation
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DweError, Errors
-from .bootstrap import DRAWS, document_index, ratio_intervals
-from .calibration import calibration
+from .bootstrap import DRAWS, calibration, document_index, ratio_intervals
 from .outcomes import Outcome
 
 TOP_K = (1, 3, 5, 10, 20)

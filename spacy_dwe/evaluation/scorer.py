@@ -7,8 +7,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..tokens import NIL, has_images, replace_images
-from .gold import gold_mentions
-from .outcomes import outcomes_of
+from .outcomes import gold_mentions, outcomes_of
 from .ranking import measure
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
-"""Which of several runs over the same mentions are better than another, and which
-differences are no more than chance."""
+"""Confidence intervals by drawing documents with replacement: the mentions of one
+document are not independent of each other (Efron & Tibshirani, 1993, chapter 8)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

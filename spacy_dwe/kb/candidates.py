@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DweError, Errors
-
 if TYPE_CHECKING:
-    from .knowledge_base import DweKnowledgeBase
-
-DENSE_SHARE = 0.5
-"""Of a mention's candidates, that are there for their descriptions alone, at most."""
+    pass
 
 
 class FoundBy(IntFlag):
@@ -150,181 +145,3 @@ class Candidates:
             np.bincount(self.mentions[which], minlength=len(self)), out=offsets[1:]
         )
         return Candidates(self.rows[which], offsets, self.found_by[which])
-
-
-class MentionBatch(Protocol):
-    """What a generator may ask about some mentions.
-
-    texts (Sequence[str]): the mentions.
-    contexts (Sequence[str]): the sentence or window that each stands in.
-    device (str): torch device for work on vectors.
-    """
-
-    @property
-    def texts(self) -> Sequence[str]: ...
-
-    @property
-    def contexts(self) -> Sequence[str]: ...
-
-    @property
-    def device(self) -> str: ...
-
-    def vectors(self, name: str) -> np.ndarray | None:
-        """Vectors of mentions and contexts to look for entities with, encoded when
-        first asked for.
-
-        name (str): vector set of the KB that they are to be compared with.
-        RETURNS (np.ndarray | None): unit vectors; None where the KB has no such set, or
-            no channel in use compares with it. Shape: (n_mentions, dim), float32
-        """
-        ...
-
-
-class NamedMentions:
-    """A `MentionBatch` of names alone, where nothing is encoded."""
-
-    device = "cpu"
-
-    def __init__(
-        self, texts: Sequence[str], contexts: Sequence[str] | None = None
-    ) -> None:
-        """texts (Sequence[str]): the mentions.
-        contexts (Sequence[str] | None): what each stands in, if that is known.
-        """
-        self.texts = texts
-        self.contexts = [""] * len(texts) if contexts is None else contexts
-
-    def vectors(self, name: str) -> np.ndarray | None:
-        return None
-
-
-CandidateGenerator: TypeAlias = (
-    "Callable[[DweKnowledgeBase, MentionBatch, int], Candidates]"
-)
-"""(kb, mentions, n) -> at most n candidates a mention, which depend on nothing but the
-mention itself."""
-
-
-def name_candidates(use_context: bool = True) -> CandidateGenerator:
-    """Entities whose title or alias resembles the mention: equal after normalisation,
-    partial, in another order, misspelt or abbreviated.
-
-    use_context (bool): let the words around a mention choose among too many names and
-        add entities that they name.
-    RETURNS (CandidateGenerator): registered as spacy-dwe.NameCandidates.v1.
-    """
-    return NameCandidates(use_context)
-
-
-def exact_candidates() -> CandidateGenerator:
-    """Entities with a title or alias equal to the mention, whatever its case and
-    diacritics.
-
-    RETURNS (CandidateGenerator): registered as spacy-dwe.ExactCandidates.v1.
-    """
-    return _exact_candidates
-
-
-def all_entities() -> CandidateGenerator:
-    """Every entity of the KB for every mention: full ranking, for evaluation and
-    small KBs. `n` is ignored.
-
-    RETURNS (CandidateGenerator): registered as spacy-dwe.AllEntities.v1.
-    """
-    return _all_entities
-
-
-def dense_candidates(vectors: str | None = None) -> CandidateGenerator:
-    """Entities whose description is nearest to the mention in its context, whatever
-    their names: exact search through all vectors, so its cost grows with the KB.
-
-    vectors (str | None): vector set of the KB; None means description@text, or else
-        description@clip.
-    RETURNS (CandidateGenerator): registered as spacy-dwe.DenseCandidates.v1.
-    """
-    return DenseCandidates(vectors)
-
-
-def hybrid_candidates(
-    dense_share: float = DENSE_SHARE,
-    vectors: str | None = None,
-    use_context: bool = True,
-) -> CandidateGenerator:
-    """Candidates by name, then the nearest descriptions that are not among them. Where
-    the KB has no vectors, or no channel in use compares texts, by name alone.
-
-    dense_share (float): as many of the n places go to the nearest descriptions; names
-        get the others, and those of descriptions that they found themselves.
-    vectors (str | None): as in `dense_candidates`.
-    use_context (bool): as in `name_candidates`.
-    RETURNS (CandidateGenerator): registered as spacy-dwe.HybridCandidates.v1.
-    """
-    return HybridCandidates(dense_share, vectors, use_context)
-
-
-@dataclass(frozen=True)
-class NameCandidates:
-    """See `name_candidates`."""
-
-    use_context: bool = True
-
-    def __call__(
-        self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
-    ) -> Candidates:
-        contexts = mentions.contexts if self.use_context else None
-        return kb.search(mentions.texts, n, contexts)
-
-
-@dataclass(frozen=True)
-class DenseCandidates:
-    """See `dense_candidates`."""
-
-    vectors: str | None = None
-
-    def __call__(
-        self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
-    ) -> Candidates:
-        found = self.nearest(kb, mentions, n)
-        if found is None:
-            name = self.vectors or "description"
-            raise DweError(Errors.E160.format(kb=kb.path, name=name))
-        return found
-
-    def nearest(
-        self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
-    ) -> Candidates | None:
-        """RETURNS (Candidates | None): None where there is nothing to compare."""
-        name = kb.text_set if self.vectors is None else self.vectors
-        queries = None if name is None else mentions.vectors(name)
-        if name is None or queries is None:
-            return None
-        return kb.nearest(name, queries, n, mentions.device)
-
-
-@dataclass(frozen=True)
-class HybridCandidates:
-    """See `hybrid_candidates`."""
-
-    dense_share: float = DENSE_SHARE
-    vectors: str | None = None
-    use_context: bool = True
-
-    def __call__(
-        self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
-    ) -> Candidates:
-        n_dense = round(n * self.dense_share)
-        by_name = NameCandidates(self.use_context)(kb, mentions, n)
-        dense = DenseCandidates(self.vectors).nearest(kb, mentions, n_dense)
-        if dense is None:
-            return by_name
-        return by_name.head(n - n_dense).union(dense).union(by_name).head(n)
-
-
-def _exact_candidates(
-    kb: DweKnowledgeBase, mentions: MentionBatch, n: int
-) -> Candidates:
-    return kb.exact(mentions.texts).head(n)
-
-
-def _all_entities(kb: DweKnowledgeBase, mentions: MentionBatch, n: int) -> Candidates:
-    return kb.all_rows(len(mentions.texts))

@@ -1,11 +1,15 @@
 """An entity as it stands in entities.jsonl and comes back from the KB."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 from ..errors import DweError, Errors
+from ..files import open_bytes, read_json_lines, write_jsonl
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +176,97 @@ def _kind(value: Any) -> str:
 
 def _malformed(source: str, problem: str) -> DweError:
     return DweError(Errors.E100.format(source=source, problem=problem))
+
+
+def read_entities(path: str | Path) -> Iterator[Entity]:
+    """Read entities one by one; the file is never held in memory.
+
+    path (str | Path): entities.jsonl or entities.jsonl.gz.
+    YIELDS (Entity): the entities in order; ids are distinct.
+    RAISES (DweError): a line is malformed or repeats an id; the message names it.
+    """
+    lines_of: dict[str, int] = {}
+    for number, value in read_json_lines(path):
+        entity = Entity.from_json(value, source=f"{path}, line {number}")
+        first = lines_of.setdefault(entity.id, number)
+        if first != number:
+            raise DweError(
+                Errors.E101.format(path=path, line=number, id=entity.id, first=first)
+            )
+        yield entity
+    if not lines_of:
+        raise DweError(Errors.E004.format(path=path, what="entities"))
+
+
+def count_lines(path: str | Path) -> int:
+    """RETURNS (int): lines of a file, gzipped or not; 0 if it is not readable. Good
+    enough for a progress bar."""
+    try:
+        with open_bytes(Path(path)) as file:
+            return sum(1 for _ in file)
+    except (OSError, EOFError, zlib.error):
+        return 0
+
+
+def write_entities(path: str | Path, entities: Iterable[Entity]) -> None:
+    """Write entities.jsonl, gzipped if the name ends in .gz."""
+    write_jsonl(path, (entity.to_json() for entity in entities))
+
+
+# A full stop after one or two letters is most often that of an abbreviation.
+SENTENCE_END = re.compile(
+    r"""(?<=[\w)\]"”’»%]{3})[.!?…।]+["'”’»)\]]*(?=\s)|[。！？]+[”」』）]*"""
+)
+_OPENING, _CLOSING = "([{（［", ")]}）］"
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a text. An end between brackets is none.
+
+    text (str): such as the abstract of an article.
+    RETURNS (str): on one line; all of the text where no sentence ends before it does.
+    """
+    text = " ".join(text.split())
+    for match in SENTENCE_END.finditer(text):
+        before = text[: match.start()]
+        opened = sum(before.count(mark) for mark in _OPENING)
+        if opened <= sum(before.count(mark) for mark in _CLOSING):
+            return text[: match.end()]
+    return text
+
+
+FULL = "full"
+META_KEY = "descriptions_kept"
+"""Entry of a KB's meta; without it, all of each description was kept."""
+
+_KEPT: Mapping[str, Callable[[Entity], str]] = {
+    FULL: lambda entity: entity.description,
+    "first-sentence": lambda entity: first_sentence(entity.description),
+    "title": lambda entity: entity.title,
+    "none": lambda entity: "",
+}
+KINDS = tuple(_KEPT)
+"""All of it, its first sentence, the title in its place, or nothing. With the title,
+encoders read the title alone; with nothing, an entity has no vector of its text."""
+
+
+def with_descriptions(entities: Iterable[Entity], kind: str) -> Iterator[Entity]:
+    """Entities with as much of their descriptions as is kept.
+
+    entities (Iterable[Entity]): with all of it.
+    kind (str): one of `KINDS`.
+    RETURNS (Iterator[Entity]): the entities, read as they are needed.
+    RAISES (DweError): there is no such kind.
+    """
+    if kind not in _KEPT:
+        choices = ", ".join(KINDS)
+        raise DweError(
+            Errors.E413.format(what="descriptions", value=kind, choices=choices)
+        )
+    kept = _KEPT[kind]
+    return (replace(entity, description=kept(entity)) for entity in entities)
+
+
+def kept_by(meta: Mapping[str, Any]) -> str:
+    """RETURNS (str): the kind that a KB was built with, from its meta."""
+    return str(meta.get(META_KEY, FULL))

@@ -1,7 +1,7 @@
 """The KnowledgeBase that users hold: entities, names, descriptions and vectors."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,18 @@ from spacy.tokens import Span
 from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors
-from . import features
+from ..names.normalisation import normalise, text_hashes
 from .candidates import Candidates, FoundBy
 from .entity import Entity
-from .generation import FOLDER as NAMES_FOLDER
-from .generation import INDEX_FOLDER
-from .lexical import Lexicon
-from .loaders import kb_path, reference_to
-from .normalisation import normalise, text_hashes
-from .store import FORMAT, META_FILE, EntityStore
-from .vectors import VectorSet
+from .index.lexicon import Lexicon, priors
+from .index.snapshot import FOLDER as NAMES_FOLDER
+from .index.snapshot import INDEX_FOLDER
+from .storage.folder import FORMAT, META_FILE, kb_path, reference_to
+from .storage.store import EntityStore
+from .vectors.sets import VectorSet
 
 if TYPE_CHECKING:
-    from .dense import NearestEntities
+    from .vectors.entity_index import NearestEntities
 
 TEXT_SETS = ("description@text", "description@clip")
 _NAMES_EACH = 2
@@ -59,7 +58,7 @@ class DweKnowledgeBase(KnowledgeBase):
                 self._store = newer
 
     def _map_files(self) -> None:
-        from .names import TantivyNames
+        from .index.names import TantivyNames
 
         self.meta: dict[str, Any] = self._store.version.meta
         folder = f"{NAMES_FOLDER}/{self._store.version.generation}"
@@ -121,7 +120,7 @@ class DweKnowledgeBase(KnowledgeBase):
             words choose among too many names, and add entities that they name.
         RETURNS (Candidates): equal names first, then the most similar.
         """
-        from .search import search_names
+        from .index.search import search_names
 
         keys = [normalise(mention) for mention in mentions]
         per_entity = min(max(self.meta["names"] / self.n_rows, 1), _NAMES_EACH)
@@ -163,31 +162,12 @@ class DweKnowledgeBase(KnowledgeBase):
 
     # Features
 
-    def name_features(
-        self, mentions: Sequence[str], candidates: Candidates
-    ) -> np.ndarray:
-        """How well each mention matches the names of its candidates.
-
-        RETURNS (np.ndarray): in [0, 1]. Shape: (total, len(NAME_FEATURES)), float32
-        """
-        return features.name_features(self._lexicon, mentions, candidates)
-
-    def fact_features(
-        self, contexts: Sequence[str], candidates: Candidates
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What each mention's context shares with the descriptions of its candidates.
-
-        RETURNS (tuple[np.ndarray, np.ndarray]): values in [0, 1], and which there are.
-            Shapes: (total, len(FACT_FEATURES)), float32 and bool
-        """
-        return features.fact_features(self._lexicon, contexts, candidates)
-
     def priors(self, mentions: Sequence[str], candidates: Candidates) -> np.ndarray:
         """RETURNS (np.ndarray): probability that the mention means the candidate: the
         prior of the alias, else of the entity, else NaN. Shape: (total,), float32"""
         if not self.meta["priors"]:
             return np.full(len(candidates.rows), np.nan, dtype=np.float32)
-        return features.priors(self._lexicon, mentions, candidates)
+        return priors(self._lexicon, mentions, candidates)
 
     def sort_keys(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """RETURNS (np.ndarray): place of each row's id among all ids in order; breaks
@@ -329,7 +309,7 @@ class DweKnowledgeBase(KnowledgeBase):
         return Candidates.from_lists(found, FoundBy.EXACT)
 
     def _nearest_in(self, name: str, device: str) -> "NearestEntities":
-        from .dense import NearestEntities
+        from .vectors.entity_index import NearestEntities
 
         if (name, device) not in self._dense:
             live = None
@@ -398,3 +378,23 @@ def check_format(path: Path) -> None:
 def _ints(rows: Sequence[int] | np.ndarray) -> list[int]:
     numbers: list[int] = np.asarray(rows, dtype=np.int64).tolist()
     return numbers
+
+
+def kb_from_path(path: str | None) -> Callable[..., "DweKnowledgeBase"]:
+    """Open a KB made by `python -m spacy dwe kb build`. It serves dwe_linker's
+    `kb_loader`, and `kb_loader` and `generate_empty_kb` of spaCy's entity_linker.
+
+    path (str | None): the KB's folder; the variable DWE_KB overrides it. None is for
+        configs whose user is to name it: opening it is an error.
+    RETURNS (Callable[[Vocab], DweKnowledgeBase]): registered as
+        spacy-dwe.KBFromPath.v1.
+    """
+
+    def load_kb(vocab: Vocab, entity_vector_length: int = 0) -> "DweKnowledgeBase":
+
+        place = kb_path(path or "")
+        if not place:
+            raise DweError(Errors.E521)
+        return DweKnowledgeBase(place, vocab)
+
+    return load_kb

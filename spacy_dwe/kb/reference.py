@@ -1,11 +1,11 @@
-"""Which KnowledgeBase a component uses, and how it is named in what is saved."""
+"""How a config names a KnowledgeBase."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spacy.vocab import Vocab
 
-from .loaders import kb_path, reference_to
+from .storage.folder import kb_path, reference_to
 
 if TYPE_CHECKING:
     from .knowledge_base import DweKnowledgeBase

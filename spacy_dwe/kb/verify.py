@@ -8,14 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DweError
+from ..names.normalisation import text_hashes
 from .entity import Entity
+from .index.lexicon import Lexicon
+from .index.lexicon_writer import names_of
 from .knowledge_base import DweKnowledgeBase, check_format
-from .lexical import Lexicon
-from .lexicon_writer import names_of
-from .manifest import problem
-from .normalisation import text_hashes
-from .revision import BAR_DELAY, BATCH, batches
-from .store import EntityStore, entity_checksum
+from .storage.manifest import problem
+from .storage.store import BAR_DELAY, BATCH, EntityStore, batches, entity_checksum
 
 Item = TypeVar("Item")
 

@@ -14,23 +14,16 @@ import numpy as np
 
 from ..errors import DweError, Errors
 from ..tokens import document_name
+from .inputs import MentionPlace, mean_state
 from .spec import ATTRIBUTES, TEXT, VISION
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc
     from torch import nn
 
-    from ..evidence import PreparedMention
+    from .inputs import PreparedMention
     from .layers import EnhancerShape
 
 PAPER = (TEXT, VISION, ATTRIBUTES)
-
-
-def mean_state(states: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): as `np.mean` has it, which takes twice as long for so few.
-    Shape: (1, width), float32"""
-    total: np.ndarray = states.sum(axis=0, keepdims=True)
-    return total / np.float32(len(states))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +36,6 @@ class EncoderWidths:
 
     text: int
     image: int
-
-
-@dataclass(frozen=True, slots=True)
-class MentionPlace:
-    """Where a mention stands, for a modality that reads what users set on documents.
-
-    docs (tuple[Doc, ...]): where to look, in this order: the document, and in training
-        the labelled one, as predicted documents are made from text alone.
-    start, end (int): character offsets, as in the keys of `Span._`.
-    """
-
-    docs: "tuple[Doc, ...]" = ()
-    start: int = 0
-    end: int = 0
 
 
 class Modality(Protocol):

@@ -1,89 +1,17 @@
 """The linker's whole network: mention encoder, channel features, combiner, losses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from .channels import FeatureLayout
-from .combiner import CombinedScores, Combiner
+from .combiner import Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
-from .inputs import MentionInputs
+from .inputs import LinkingBatch
 from .losses import candidate_cosines, linking_loss
 from .modalities import Modality
-from .objective import LossParts, LossSettings, Objective
-from .spec import NetworkSpec
-
-
-@dataclass(frozen=True, slots=True)
-class EntityVectors:
-    """Candidates' vectors from one KB vector set.
-
-    vectors (Tensor): unit length. *Shape:* ``(batch, candidates, dim)``
-    present (Tensor): *Shape:* ``(batch, candidates)``
-    mean, std (float): cosine of random pairs of the set, to standardise by.
-    """
-
-    vectors: Tensor
-    present: Tensor
-    mean: float
-    std: float
-
-
-@dataclass(frozen=True, slots=True)
-class LinkingBatch:
-    """Everything the network sees of a batch of mentions, on one device.
-
-    features (Tensor): features of all channels but dwe, in the order of the layout.
-        *Shape:* ``(batch, candidates, features)``
-    present (Tensor): *Shape:* as `features`, bool
-    candidates (Tensor): False = padding. *Shape:* ``(batch, candidates)``
-    described (Tensor): the entity has a description.
-        *Shape:* ``(batch, candidates)``
-    rows (Tensor): KB rows, -1 = padding. *Shape:* ``(batch, candidates)``, int64
-    inputs (MentionInputs | None): for the mention encoder.
-    entities (dict): candidates' vectors by vector set.
-    sentences (Tensor | None): identity of each mention's sentence; None = all differ.
-        *Shape:* ``(batch,)``, int64
-    negatives (Tensor | None): candidates that may be negatives of the contrastive
-        loss; None = all. *Shape:* ``(batch, candidates)``
-    hard (dict): by vector set, vectors of entities that are no candidates, as further
-        negatives of the contrastive loss.
-    edges (Tensor | None): token states at the edges of each mention, see
-        `MentionFeatures.edges`; None = unread. *Shape:* ``(batch, edge_width)``
-    """
-
-    features: Tensor
-    present: Tensor
-    candidates: Tensor
-    described: Tensor
-    rows: Tensor
-    inputs: MentionInputs | None
-    entities: dict[str, EntityVectors]
-    sentences: Tensor | None = None
-    negatives: Tensor | None = None
-    hard: dict[str, EntityVectors] = field(default_factory=dict)
-    edges: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkOutput:
-    """scores (CombinedScores): logits of candidates and NIL.
-    encoded (EncodedMentions): what the mention encoder says, nothing where it was not
-        asked.
-    cosines (dict[str, Tensor]): of each query with the candidates, by vector set.
-        *Shape:* ``(batch, candidates)``
-    """
-
-    scores: CombinedScores
-    encoded: EncodedMentions
-    cosines: dict[str, Tensor]
-
-    @property
-    def queries(self) -> dict[str, Query]:
-        """RETURNS (dict[str, Query]): the mention encoder's queries by vector set."""
-        return self.encoded.queries
+from .objective import LossParts, LossSettings, NetworkOutput, Objective
+from .spec import FeatureLayout, NetworkSpec
 
 
 class LinkerNetwork(nn.Module):

@@ -8,22 +8,44 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .alignment import a_align, s_align
-from .dwe import EncodedMentions, MentionEncoder
-from .inputs import MentionInputs
+from .combiner import CombinedScores
+from .dwe import EncodedMentions, MentionEncoder, Query
+from .inputs import LinkingBatch, MentionInputs
 from .losses import (
     IGNORED,
     Contrast,
+    a_align,
     candidate_cosines,
     info_nce,
     linking_loss,
     n_pair,
+    s_align,
     triplet,
 )
 from .spec import TEXT, VISION
 
 if TYPE_CHECKING:
-    from .network import LinkingBatch, NetworkOutput
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutput:
+    """scores (CombinedScores): logits of candidates and NIL.
+    encoded (EncodedMentions): what the mention encoder says, nothing where it was not
+        asked.
+    cosines (dict[str, Tensor]): of each query with the candidates, by vector set.
+        *Shape:* ``(batch, candidates)``
+    """
+
+    scores: CombinedScores
+    encoded: EncodedMentions
+    cosines: dict[str, Tensor]
+
+    @property
+    def queries(self) -> dict[str, Query]:
+        """RETURNS (dict[str, Query]): the mention encoder's queries by vector set."""
+        return self.encoded.queries
+
 
 CONTRAST_TEMPERATURE = 0.05
 MIN_TEMPERATURE = 0.01

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..datasets.documents import SUFFIXES, labelled_docs
+from ..documents import SUFFIXES, labelled_docs
 from ..errors import DweError, Errors
 
 if TYPE_CHECKING:

@@ -5,25 +5,30 @@ finds in seconds what thousands of stochastic steps do not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from thinc.api import Model
 from torch import Tensor
 
-from ..model.channels import UNTRAINED_NIL, FeatureLayout
+from ..errors import DweError, Errors
+from ..linking.collate import collate
+from ..model.architectures import NetworkShim, shim_of
 from ..model.combiner import CombinedScores, Combiner
 from ..model.losses import linking_loss
-from .batching import collate, with_targets
+from ..model.spec import UNTRAINED_NIL, VISION, FeatureLayout
 from .labels import some_labelled_mentions
+from .targets import with_targets
 
 if TYPE_CHECKING:
     from spacy.training import Example
 
-    from ..evidence import PreparedMention
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..mentions import Mention
-    from ..model.network import LinkerNetwork, LinkingBatch
+    from ..linking.mentions import Mention
+    from ..model.inputs import LinkingBatch, PreparedMention
+    from ..model.network import LinkerNetwork
 
 BLOCK = 512
 """Mentions whose gradient is computed at a time: bounds memory."""
@@ -203,3 +208,42 @@ def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
         whole.bias[columns] = fitted.bias.to(whole.bias.device)
         whole.nil.copy_(fitted.nil)
         whole.edges.load_state_dict(fitted.edges.state_dict())
+
+
+def add_gradients(
+    model: Model, batch: "LinkingBatch", targets: "Tensor", channels: Sequence[str]
+) -> dict[str, float]:
+    """Add the gradients of a batch to those that the weights have.
+
+    model (Model): of the component.
+    batch (LinkingBatch): mentions with their negatives.
+    targets (Tensor): position of each gold, see `with_targets`. Shape: (batch,)
+    channels (Sequence[str]): channels in use.
+    RETURNS (dict[str, float]): the loss as `total`, and its parts.
+    RAISES (DweError): the loss is not finite; no gradient is added.
+    """
+    from ..model.objective import LossSettings
+
+    shim = shim_of(model)
+    output, backprop = model.begin_update((batch, channels))
+    settings = LossSettings.of(shim.cfg)
+    parts = shim.network.loss(output, batch, targets, settings)
+    values = parts.values()
+    if not isfinite(values["total"]):
+        raise DweError(Errors.E512)
+    backprop(parts.total)
+    return values
+
+
+def loss_parts(shim: NetworkShim) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): parts of the loss that count for a network."""
+    from ..model.objective import LossSettings
+
+    spec = shim.network.spec
+    if not spec.heads:
+        return ("linking",)
+    counted = LossSettings.of(shim.cfg).counted
+    if VISION not in spec.modality_widths:
+        # There is no picture to align anything with.
+        counted = tuple(part for part in counted if not part.endswith("_align"))
+    return ("linking", *counted)

@@ -1,11 +1,18 @@
 """What training examples say of their mentions."""
 
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from spacy.training import Example
 
-from ..mentions import Mention, mentions_in
-from ..tokens import has_images
+from ..errors import Warnings
+from ..linking.mentions import Mention, mentions_in
+from ..tokens import NIL, has_images
+
+if TYPE_CHECKING:
+    from ..kb.knowledge_base import DweKnowledgeBase
+    from ..model.inputs import PreparedMention
 
 MOST_FITTED = 20_000
 """Mentions that weights are fitted to all at once, at most."""
@@ -66,3 +73,101 @@ def some_labelled_mentions(
             gold_ids += ids
         seen += sum(bool(ent.kb_id_) for ent in example.reference.ents)
     return mentions, gold_ids
+
+
+N_MENTIONS = 200
+"""Mentions after which a run is judged; those of a second epoch count again."""
+
+N_EXAMPLES = 3
+"""Ids that a warning shows."""
+
+
+class FirstLook:
+    """Watches the first mentions of a training run.
+
+    golds (Collection[str] | None): labels of the training data; None = not known, as
+        in a run that continues another, which spaCy does not initialise.
+    """
+
+    def __init__(self, golds: Collection[str] | None = None) -> None:
+        self.golds = None if golds is None else set(golds)
+        self.seen_golds: set[str] = set()
+        self.n_labelled = 0
+        self.n_mentions = 0
+        self.has_entities = False
+        self.has_choice = False
+
+    def at_documents(self, examples: Sequence[Example], use_gold_ents: bool) -> None:
+        """Warn if nothing recognises entities.
+
+        examples (Sequence[Example]): a batch.
+        use_gold_ents (bool): see `labelled_mentions`.
+        """
+        if use_gold_ents or self.has_entities or self.n_labelled >= N_MENTIONS:
+            return
+        self.has_entities = any(len(each.predicted.ents) for each in examples)
+        self.n_labelled += sum(
+            bool(ent.kb_id_) for each in examples for ent in each.reference.ents
+        )
+        if not self.has_entities and self.n_labelled >= N_MENTIONS:
+            warnings.warn(Warnings.W500.format(n=self.n_labelled), stacklevel=4)
+
+    def at_mentions(
+        self,
+        mentions: Sequence["PreparedMention"],
+        golds: Sequence[str],
+        kb: "DweKnowledgeBase",
+        n_candidates: int,
+    ) -> bool:
+        """Warn if there is nothing to choose from, or what labels are no use.
+
+        mentions (Sequence[PreparedMention]): those of a batch.
+        golds (Sequence[str]): label of each.
+        kb (DweKnowledgeBase): the KB.
+        n_candidates (int): most candidates a mention can have.
+        RETURNS (bool): these were the last that are looked at.
+        """
+        if self.n_mentions >= N_MENTIONS:
+            return False
+        self.n_mentions += len(mentions)
+        self.has_choice |= any(len(each.rows) > 1 for each in mentions)
+        self.seen_golds.update(golds)
+        if self.n_mentions < N_MENTIONS:
+            return False
+        if self.golds is None:
+            warn_of_golds(self.seen_golds, kb)
+        if not self.has_choice:
+            warnings.warn(
+                Warnings.W504.format(
+                    n=self.n_mentions, kb=kb.path, n_candidates=n_candidates
+                ),
+                stacklevel=4,
+            )
+        return True
+
+
+def warn_of_golds(golds: Collection[str], kb: "DweKnowledgeBase") -> None:
+    """Warn if the KB lacks most entities that training data names.
+
+    golds (Collection[str]): the labels.
+    kb (DweKnowledgeBase): the KB.
+    """
+    ids = sorted({*golds} - {NIL})
+    if not ids:
+        warnings.warn(Warnings.W505.format(kb=kb.path), stacklevel=3)
+        return
+    missing = [id_ for id_, row in zip(ids, kb.rows_of(ids)) if row < 0]
+    found = len(ids) - len(missing)
+    if 2 * found >= len(ids):
+        return
+    shown = {"n": len(ids), "kb": kb.path, "missing": _some(missing)}
+    if found:
+        message = Warnings.W503.format(found=found, **shown)
+    else:
+        rows = kb.all_rows(1).rows[:N_EXAMPLES]
+        message = Warnings.W502.format(present=_some(kb.ids(rows)), **shown)
+    warnings.warn(message, stacklevel=3)
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:N_EXAMPLES])

@@ -15,7 +15,7 @@ from ..errors import DweError, Errors
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..pipeline import DweLinker
+    from .state import TrainingClock
 
 Info = dict[str, Any]
 LogStep = Callable[[Info | None], None]
@@ -114,7 +114,9 @@ class _Evaluations:
             if weight is not None
         }
         self.clock = _RunClock(training["max_steps"], training["max_epochs"])
-        self._paces = {name: _Pace.of(linker) for name, linker in self.linkers.items()}
+        self._paces = {
+            name: _Pace.of(linker.clock) for name, linker in self.linkers.items()
+        }
 
     def record(self, info: Info) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): what spaCy's own loggers write, and what is known
@@ -140,7 +142,7 @@ class _Evaluations:
 
     def _linker(self, name: str, info: Info) -> dict[str, Any]:
         linker, losses = self.linkers[name], info["losses"]
-        now, before = _Pace.of(linker), self._paces[name]
+        now, before = _Pace.of(linker.clock), self._paces[name]
         self._paces[name] = now
         updates = now.updates - before.updates
         seconds = now.seconds - before.seconds
@@ -199,8 +201,7 @@ class _Pace:
     mentions: int
 
     @classmethod
-    def of(cls, linker: "DweLinker") -> "_Pace":
-        clock = linker.clock
+    def of(cls, clock: "TrainingClock") -> "_Pace":
         return cls(clock.seconds, clock.updates, clock.mentions)
 
 

@@ -1,18 +1,28 @@
 """What a component keeps from one batch of training to the next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
+
+from ..encoders.protocol import EDGES
+from ..errors import DweError, Errors
+from ..model.modalities import EncoderWidths, network_widths
+from ..model.spec import NetworkSpec, QueryHead
 from ..tokens import NIL
-from .first_look import FirstLook
-from .negatives import Negatives
+from .labels import FirstLook
+from .targets import Negatives
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..evidence import PreparedMention
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..model.network import LinkingBatch
+    from ..linking.prepare import Evidence
+    from ..model.inputs import LinkingBatch, PreparedMention
 
 
 class TrainingState:
@@ -77,7 +87,7 @@ class TrainingState:
         RETURNS (tuple[LinkingBatch, Tensor]): the batch with its negatives, and the
             position of each gold among the candidates.
         """
-        from .batching import with_targets
+        from .targets import with_targets
 
         look = self.first_look
         self._add_labels(set(gold_ids), settings)
@@ -98,3 +108,134 @@ class TrainingState:
         self.nil_is_labelled |= NIL in golds
         if settings["negatives"] == "train_golds":
             self.negatives.add(golds - {NIL})
+
+
+@dataclass(slots=True)
+class TrainingClock:
+    """Counts what a component has trained on, and the time that took it. Evaluations
+    and other components are no part of it.
+
+    seconds (float): spent in updates and steps.
+    updates (int): batches that had something to learn from.
+    mentions (int): mentions in them.
+    """
+
+    seconds: float = 0.0
+    updates: int = 0
+    mentions: int = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of a block."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += perf_counter() - start
+
+    def count(self, mentions: int) -> None:
+        """mentions (int): mentions of one update."""
+        self.updates += 1
+        self.mentions += mentions
+
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+
+
+def write_optimizer(path: Path, state: Callable[[], bytes]) -> None:
+    """Write the state if the pipeline is saved as `spacy train` saves its last one;
+    otherwise leave none there, as it would not belong to the weights beside it.
+
+    spaCy tells no component what it is saved for, and makes model-best a copy of
+    model-last right after saving it. So the copy is cleared when model-last is saved
+    the next time, which spaCy does once more at the end of every run.
+
+    path (Path): the file, in the folder of the component.
+    state (Callable[[], bytes]): gives the state; empty = there is none.
+    """
+    path.unlink(missing_ok=True)
+    component = path.parent.resolve()
+    pipeline = component.parent
+    if pipeline.name != DIR_MODEL_LAST:
+        return
+    best = pipeline.with_name(DIR_MODEL_BEST)
+    (best / component.name / path.name).unlink(missing_ok=True)
+    data = state()
+    if data:
+        path.write_bytes(data)
+
+
+def read_optimizer(path: Path) -> bytes:
+    """RETURNS (bytes): the state; empty where there is none."""
+    return path.read_bytes() if path.exists() else b""
+
+
+def network_spec(
+    evidence: "Evidence",
+    channels: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    nil_is_labelled: bool,
+) -> NetworkSpec:
+    """Shapes of a network to train.
+
+    evidence (Evidence): says which encoders and vector sets there are.
+    channels (Sequence[str]): channels of the combiner.
+    settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
+    nil_is_labelled (bool): NIL can learn what mentions of it look like.
+    RETURNS (NetworkSpec): the shapes.
+    RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
+        encoder could be compared with; or no modality is left to read.
+    """
+    heads: dict[str, QueryHead] = {}
+    text, clip = evidence.text_encoder, evidence.clip
+    if "dwe" in channels:
+        heads = _heads(evidence)
+        if text is None or not heads:
+            raise DweError(Errors.E506.format(kb=evidence.kb.path))
+    text_width = text.width if text is not None and heads else 0
+    image_dim = clip.dim if clip is not None and evidence.reads_images else 0
+    widths: dict[str, int] = {}
+    if heads:
+        widths = network_widths(
+            settings["modalities"],
+            settings["without"],
+            EncoderWidths(text_width, image_dim),
+        )
+    reads_edges = nil_is_labelled and settings["fit_combiner"] and "text" in channels
+    return NetworkSpec(
+        channels=tuple(channels),
+        heads=heads,
+        text_width=text_width,
+        image_dim=image_dim,
+        width=settings["width"],
+        n_heads=settings["n_heads"],
+        ffn_width=settings["ffn_width"],
+        dropout=settings["dropout"],
+        decoder=settings["decoder"],
+        dwe_trained=False,
+        head=settings["head"],
+        gate=settings["gate"],
+        modalities=widths,
+        shared_text=text is clip and text_width == image_dim,
+        read_mention=settings["read_mention"] and bool(heads),
+        edge_width=EDGES * text.width if text is not None and reads_edges else 0,
+    )
+
+
+def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
+    """A head for each vector set that an encoder in use shares its space with."""
+    text, clip = evidence.text_encoder, evidence.clip
+    heads = {}
+    for name, vectors in evidence.kb.vector_sets.items():
+        in_clip = name.endswith("@clip")
+        reads_text = text is not None and in_clip == (text is clip)
+        reads_picture = in_clip and evidence.use_images
+        if reads_text or reads_picture:
+            heads[name] = QueryHead(
+                dim=vectors.dim,
+                text=reads_text,
+                picture=reads_picture,
+                of_pictures=vectors.field == "image",
+            )
+    return heads

@@ -4,9 +4,9 @@ import pytest
 import spacy
 from spacy.tokens import DocBin, Span
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.cli.evaluate import evaluate
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Alias, Entity
 
 DOCUMENTS = [

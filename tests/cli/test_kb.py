@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.cli.kb import kb_cli
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Alias, Entity
-from spacy_dwe.kb.io import write_entities
+from spacy_dwe.kb.entity import Alias, Entity, write_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 
 ENTITIES = [

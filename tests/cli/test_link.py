@@ -5,10 +5,10 @@ import spacy
 from PIL import Image
 from typer.testing import CliRunner
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.cli import dwe_cli
 from spacy_dwe.cli.link import link
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Alias, Entity
 
 DOCUMENTS = [

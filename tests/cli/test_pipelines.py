@@ -1,13 +1,9 @@
 import pytest
 import spacy
 
-from spacy_dwe.cli.pipelines import (
-    load_linking_pipeline,
-    parse_channels,
-    parse_overrides,
-)
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.cli.options import load_linking_pipeline, parse_channels, parse_overrides
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Entity
 
 

@@ -18,9 +18,9 @@ from tiny_datasets import (
 )
 
 from spacy_dwe.datasets.conversion import ConversionOptions, convert_dataset
-from spacy_dwe.datasets.documents import read_documents
+from spacy_dwe.documents import read_documents
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.kb.entity import read_entities
 
 
 def lines(path):

@@ -4,7 +4,7 @@ import json
 import pytest
 import spacy
 
-from spacy_dwe.datasets.documents import (
+from spacy_dwe.documents import (
     MENTIONS,
     Document,
     MentionRecord,
@@ -13,8 +13,7 @@ from spacy_dwe.datasets.documents import (
     read_documents,
 )
 from spacy_dwe.errors import DweError
-from spacy_dwe.given_boxes import GivenBox
-from spacy_dwe.images import ImageRef
+from spacy_dwe.images import GivenBox, ImageRef
 
 LINE = {
     "id": "d1",

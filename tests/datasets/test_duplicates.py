@@ -1,6 +1,6 @@
 import random
 
-from spacy_dwe.datasets.duplicates import (
+from spacy_dwe.datasets.splits import (
     SIMILAR,
     Repeats,
     repeats_between,

@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_dwe.datasets.offsets import MentionText, place_mentions
+from spacy_dwe.datasets.samples import MentionText, place_mentions
 
 
 def placed(sentence, *mentions, golds=None):

@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_dwe.datasets.wiki_page_urls import page_title, page_url
+from spacy_dwe.datasets.descriptions import page_title, page_url
 
 ENGLISH = "https://en.wikipedia.org/wiki/"
 

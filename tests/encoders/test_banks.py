@@ -3,7 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from spacy_dwe.encoders.banks import FACES, OBJECTS, SCENES, bank_vectors, read_bank
+from spacy_dwe.encoders.visual.banks import (
+    FACES,
+    OBJECTS,
+    SCENES,
+    bank_vectors,
+    read_bank,
+)
 from spacy_dwe.errors import DweError
 
 # Words that sort people by origin or colour of skin; no bank of ours has them.

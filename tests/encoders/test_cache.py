@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spacy_dwe.encoders.base import MentionText
 from spacy_dwe.encoders.cache import FeatureCache, MemoryStore
+from spacy_dwe.encoders.protocol import MentionText
 
 
 class Counting:

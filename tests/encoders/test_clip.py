@@ -11,8 +11,8 @@ from PIL import Image
 from tiny_models import ALL_KINDS, TRIMMED, clip_config, save_clip
 
 from spacy_dwe.encoders import clip_encoder, encoder_from_spec
-from spacy_dwe.encoders.base import MentionText
 from spacy_dwe.encoders.clip import ClipEncoder
+from spacy_dwe.encoders.protocol import MentionText
 from spacy_dwe.errors import DweError
 
 TEXTS = [

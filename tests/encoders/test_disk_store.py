@@ -8,10 +8,10 @@ import sqlite3
 import numpy as np
 import pytest
 
-from spacy_dwe.encoders.base import MentionFeatures, MentionText
 from spacy_dwe.encoders.cache import MENTION
-from spacy_dwe.encoders.disk_store import FILE_NAME, DiskStore, feature_cache
-from spacy_dwe.encoders.findings import VisualEvidence
+from spacy_dwe.encoders.protocol import MentionFeatures, MentionText
+from spacy_dwe.encoders.store import FILE_NAME, DiskStore, feature_cache
+from spacy_dwe.encoders.visual.findings import VisualEvidence
 from spacy_dwe.errors import DweError
 
 

@@ -3,9 +3,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from spacy_dwe.encoders.cache import FeatureCache
-from spacy_dwe.encoders.faces import phrase
-from spacy_dwe.encoders.findings import Attribute
-from spacy_dwe.encoders.visual_registry import face_finder, visual_extractor
+from spacy_dwe.encoders.visual.extractor import face_finder, visual_extractor
+from spacy_dwe.encoders.visual.faces import phrase
+from spacy_dwe.encoders.visual.findings import Attribute
 from spacy_dwe.errors import DweError
 
 
@@ -76,8 +76,8 @@ class TestWithOpenCV:
         assert face.phrase in ("a king", "a king.")
 
     def test_flags_have_no_faces(self):
-        from spacy_dwe.datasets.places.flags import draw
-        from spacy_dwe.datasets.places.photograph import photograph
+        from places.flags import draw
+        from places.photograph import photograph
 
         finder = face_finder()
         layers = [

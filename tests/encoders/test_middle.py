@@ -6,9 +6,9 @@ import torch
 from tiny_models import ALL_KINDS
 from torch import nn
 
-from spacy_dwe.encoders.base import MentionText, edge_states
-from spacy_dwe.encoders.middle import MiddleReader, middle_states
+from spacy_dwe.encoders.protocol import MentionText, edge_states
 from spacy_dwe.encoders.registry import text_encoder
+from spacy_dwe.encoders.towers import MiddleReader, middle_states
 
 
 class Tower(nn.Module):

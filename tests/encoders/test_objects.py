@@ -3,17 +3,17 @@ import pytest
 from PIL import Image
 from tiny_models import clip_config, save_clip
 
-from spacy_dwe.encoders.banks import bank_vectors, read_bank
-from spacy_dwe.encoders.boxes import Box, kept, overlap
 from spacy_dwe.encoders.clip import ClipEncoder
-from spacy_dwe.encoders.visual_registry import (
+from spacy_dwe.encoders.visual.banks import bank_vectors, read_bank
+from spacy_dwe.encoders.visual.boxes import Box, kept, overlap
+from spacy_dwe.encoders.visual.extractor import (
     detector_regions,
     given_regions,
     patch_regions,
     visual_extractor,
 )
 from spacy_dwe.errors import DweError
-from spacy_dwe.given_boxes import GivenBox
+from spacy_dwe.images import GivenBox
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "head_width": 64}
 

@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_models import clip_config, save_clip
 
 from spacy_dwe.encoders.clip import ClipEncoder
-from spacy_dwe.encoders.visual_registry import patch_regions, visual_extractor
+from spacy_dwe.encoders.visual.extractor import patch_regions, visual_extractor
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "head_width": 64}
 

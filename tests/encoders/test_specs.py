@@ -7,9 +7,11 @@ from spacy_dwe.encoders.registry import (
     TEXT,
     clip_encoder,
     encoder_from_spec,
+    encoder_path,
+    spec_from,
+    spec_inside,
     text_encoder,
 )
-from spacy_dwe.encoders.specs import encoder_path, spec_from, spec_inside
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from tiny_models import save_bert
 
 from spacy_dwe.encoders import encoder_from_spec, text_encoder
-from spacy_dwe.encoders.base import MentionText
+from spacy_dwe.encoders.protocol import MentionText
 from spacy_dwe.errors import DweError
 
 TEXTS = ["Georgia", "london is the rival of paris.", "", "a, b, c " * 40, "Кордова"]

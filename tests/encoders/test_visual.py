@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spacy_dwe.encoders.boxes import Box
 from spacy_dwe.encoders.cache import FeatureCache
-from spacy_dwe.encoders.findings import Face, Region, VisualEvidence
-from spacy_dwe.encoders.visual_registry import (
+from spacy_dwe.encoders.visual.boxes import Box
+from spacy_dwe.encoders.visual.extractor import (
     face_finder,
     patch_regions,
     scene_attributes,
     visual_extractor,
 )
-from spacy_dwe.given_boxes import GivenBox
-from spacy_dwe.images import decode
+from spacy_dwe.encoders.visual.findings import Face, Region, VisualEvidence
+from spacy_dwe.images import GivenBox, decode
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 

@@ -2,7 +2,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc, Span
 
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.tokens import DOCUMENT_ID
 

@@ -12,7 +12,7 @@ from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.evaluation.outcomes import MISS, rank_of
 from spacy_dwe.evaluation.predictions import write_trec
 from spacy_dwe.evaluation.ranking import measure
-from spacy_dwe.model.scoring import ScoredMention
+from spacy_dwe.linking.annotate import ScoredMention
 
 
 def scored(scores):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spacy_dwe.evaluation.calibration import calibration
+from spacy_dwe.evaluation.bootstrap import calibration
 
 
 def test_error_is_the_distance_of_confidence_and_accuracy_by_bins_of_equal_mass():

@@ -6,13 +6,13 @@ import pytest
 
 from spacy_dwe.evaluation.causes import RULES, cause_of, title_of
 from spacy_dwe.evaluation.evaluate import evaluate_docs
-from spacy_dwe.evaluation.likeness import (
+from spacy_dwe.evaluation.misses import (
+    Miss,
     bears,
     nearly_same,
     same_title,
     shared_words,
 )
-from spacy_dwe.evaluation.misses import Miss
 from spacy_dwe.evaluation.outcomes import MISS
 from spacy_dwe.kb.entity import Alias, Entity
 

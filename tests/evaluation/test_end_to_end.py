@@ -2,7 +2,7 @@
 
 import pytest
 
-from spacy_dwe.datasets.documents import Document, MentionRecord, make_docs
+from spacy_dwe.documents import Document, MentionRecord, make_docs
 from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.end_to_end import evaluate_end_to_end
 

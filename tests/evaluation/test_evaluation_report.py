@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from spacy_dwe.datasets.documents import Document, MentionRecord
+from spacy_dwe.documents import Document, MentionRecord
 from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.error_analysis import analyse
 from spacy_dwe.evaluation.evaluate import evaluate_docs
-from spacy_dwe.evaluation.evaluation_report import build_evaluation_report
-from spacy_dwe.evaluation.evaluation_tables import Baseline
 from spacy_dwe.images import image_refs
+from spacy_dwe.visualise.report import Baseline, build_evaluation_report
 
 TEXTS = {
     "right": ("American Samoa is <b>far</b>.", (0, 2, "Q4")),

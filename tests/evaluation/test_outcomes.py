@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.evaluation.gold import Gold, gold_mentions
-from spacy_dwe.evaluation.outcomes import MISS, is_linked, outcomes_of, rank_of
+from spacy_dwe.evaluation.outcomes import (
+    MISS,
+    Gold,
+    gold_mentions,
+    is_linked,
+    outcomes_of,
+    rank_of,
+)
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.model.scoring import ScoredMention
+from spacy_dwe.linking.annotate import ScoredMention
 
 
 @pytest.fixture(scope="module")

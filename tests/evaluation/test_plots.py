@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.evaluation.plots import causes_plot, hits_plot, reliability_plot
+from spacy_dwe.visualise.plots import causes_plot, hits_plot, reliability_plot
 
 BINS = [
     {"low": 0.0, "high": 0.5, "n": 0, "confidence": None, "accuracy": None},

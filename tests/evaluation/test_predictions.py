@@ -5,9 +5,12 @@ from made_outcomes import outcome
 
 from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.evaluate import evaluate_docs
-from spacy_dwe.evaluation.nif import write_nif
 from spacy_dwe.evaluation.outcomes import MISS, Outcome
-from spacy_dwe.evaluation.predictions import prediction_records, read_predictions
+from spacy_dwe.evaluation.predictions import (
+    prediction_records,
+    read_predictions,
+    write_nif,
+)
 from spacy_dwe.evaluation.ranking import measure
 from spacy_dwe.files import write_jsonl
 

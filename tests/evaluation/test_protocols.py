@@ -3,9 +3,8 @@
 import pytest
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.evaluation.evaluate import evaluate_docs
-from spacy_dwe.kb.candidates import NamedMentions
-from spacy_dwe.kb.fuzzy import WithGold, fuzzy_candidates
+from spacy_dwe.evaluation.evaluate import WithGold, evaluate_docs
+from spacy_dwe.kb.generators import NamedMentions, fuzzy_candidates
 
 
 def test_fuzzy_candidates_are_in_the_order_of_wratio(linker):

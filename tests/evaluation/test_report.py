@@ -4,15 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from places.rows import ROWS, RowResult
 
-from spacy_dwe.datasets.documents import Document
-from spacy_dwe.encoders.boxes import Box
-from spacy_dwe.encoders.findings import Face, Region, Scene, VisualEvidence
+from spacy_dwe.documents import Document
+from spacy_dwe.encoders.visual.boxes import Box
+from spacy_dwe.encoders.visual.findings import Face, Region, Scene, VisualEvidence
 from spacy_dwe.evaluation.evaluate import evaluate_docs
-from spacy_dwe.evaluation.examples import Examples
-from spacy_dwe.evaluation.report import Report, Section, interval, percent, render
-from spacy_dwe.evaluation.sample_rows import ROWS, RowResult
 from spacy_dwe.images import image_refs
+from spacy_dwe.visualise.examples import Examples
+from spacy_dwe.visualise.page import Report, Section, interval, percent, render
 
 
 @pytest.fixture

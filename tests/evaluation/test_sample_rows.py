@@ -2,11 +2,11 @@ import json
 
 import pytest
 from PIL import Image
+from places.rows import ROWS
+from sample import report
 
-from spacy_dwe.cli.pipelines import load_linking_pipeline
-from spacy_dwe.cli.report import report
+from spacy_dwe.cli.options import load_linking_pipeline
 from spacy_dwe.errors import DweError
-from spacy_dwe.evaluation.sample_rows import ROWS
 
 
 def document(number, text, gold, picture, groups, **extra):

@@ -1,7 +1,7 @@
 import pytest
 from small_encoders import PatchEncoder, WordEncoder
 
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.kb.entity import Alias, Entity
 
 ENTITIES = [

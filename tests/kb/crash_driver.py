@@ -16,11 +16,11 @@ from pathlib import Path
 
 from small_encoders import WordEncoder
 
-import spacy_dwe.kb.generation as generation
-from spacy_dwe.kb.build import build_kb
+import spacy_dwe.kb.index.snapshot as generation
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.kb.verify import kb_problems
 
 START = 60

@@ -6,10 +6,9 @@ import tracemalloc
 
 import pytest
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Alias, Entity
-from spacy_dwe.kb.io import write_entities
+from spacy_dwe.kb.entity import Alias, Entity, write_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 
 OLD = [Entity("Q1", "Old name", "Old description.")]
@@ -77,7 +76,7 @@ def test_a_reader_keeps_its_version_or_is_told_to_open_again(tmp_path):
 
 KILLED_BUILD = """
 import sys
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.kb.entity import Entity
 
 def entities():
@@ -155,7 +154,7 @@ def test_names_that_say_the_same_are_one(tmp_path):
 
 
 def test_a_file_of_entities_becomes_a_kb(tmp_path, entities):
-    from spacy_dwe.kb.io import read_entities
+    from spacy_dwe.kb.entity import read_entities
 
     write_entities(tmp_path / "e.jsonl.gz", entities)
     kb = build_kb(

@@ -4,21 +4,19 @@ import numpy as np
 import pytest
 from small_encoders import WordEncoder
 
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import remove_entities
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.candidates import (
-    Candidates,
-    FoundBy,
+from spacy_dwe.kb.candidates import Candidates, FoundBy, found_by_names
+from spacy_dwe.kb.entity import Entity
+from spacy_dwe.kb.generators import (
     HybridCandidates,
     NamedMentions,
     dense_candidates,
-    found_by_names,
     hybrid_candidates,
     name_candidates,
 )
-from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.update import remove_entities
 
 PLACES = [
     Entity("Rome", "Rome", "old city on the river tiber"),

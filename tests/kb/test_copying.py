@@ -3,12 +3,12 @@
 import pytest
 from small_encoders import PatchEncoder, WordEncoder
 
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.copying import copy_kb, vector_specs, write_specs
+from spacy_dwe.building.update import add_entities, remove_entities
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.copying import copy_kb, vector_specs, write_specs
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.update import add_entities, remove_entities
 from spacy_dwe.kb.verify import kb_problems
 
 

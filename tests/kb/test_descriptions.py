@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import add_entities, rebuild_kb
 from spacy_dwe.cli import dwe_cli
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.descriptions import KINDS, kept_by
-from spacy_dwe.kb.entity import Entity
-from spacy_dwe.kb.io import write_entities
+from spacy_dwe.kb.entity import KINDS, Entity, first_sentence, kept_by, write_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.sentences import first_sentence
-from spacy_dwe.kb.update import add_entities, rebuild_kb
 
 ENTITIES = [
     Entity("Q1", "Georgia", "A country at the Black Sea. Its capital is Tbilisi."),

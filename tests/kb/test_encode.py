@@ -16,15 +16,17 @@ import pytest
 from PIL import Image
 from small_encoders import CountingEncoder, PatchEncoder, WordEncoder
 
-from spacy_dwe.encoders.lazy import LazyTextEncoder
+from spacy_dwe.building import encode
+from spacy_dwe.building import encode as chunks
+from spacy_dwe.building.encode import build_vectors
+from spacy_dwe.building.plans import recipes_for, recipes_of
+from spacy_dwe.encoders.registry import LazyTextEncoder
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb import chunks, contents, encode
-from spacy_dwe.kb.contents import Descriptions
-from spacy_dwe.kb.encode import build_vectors
 from spacy_dwe.kb.entity import Entity, entity_text
-from spacy_dwe.kb.recipes import recipes_for, recipes_of
-from spacy_dwe.kb.vector_files import StoredVectors, files_of
-from spacy_dwe.kb.vectors import FOLDER, VectorSet
+from spacy_dwe.kb.vectors import fields as contents
+from spacy_dwe.kb.vectors.fields import Descriptions
+from spacy_dwe.kb.vectors.files import StoredVectors, files_of
+from spacy_dwe.kb.vectors.sets import FOLDER, VectorSet
 
 TEXT = "description@text"
 
@@ -240,9 +242,9 @@ RUN = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from small_encoders import WordEncoder
-from spacy_dwe.kb import chunks
-from spacy_dwe.kb.encode import build_vectors
-from spacy_dwe.kb.recipes import recipes_for
+from spacy_dwe.building import encode
+from spacy_dwe.building.encode import build_vectors
+from spacy_dwe.building.plans import recipes_for
 from spacy_dwe.kb.entity import Entity
 
 folder, log, generation, committed, n_rows, kill_at = json.loads(sys.argv[1])

@@ -4,8 +4,14 @@ import json
 import pytest
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.entity import Alias, Entity, entity_text
-from spacy_dwe.kb.io import count_lines, read_entities, write_entities
+from spacy_dwe.kb.entity import (
+    Alias,
+    Entity,
+    count_lines,
+    entity_text,
+    read_entities,
+    write_entities,
+)
 
 FULL = {
     "id": "Q23",

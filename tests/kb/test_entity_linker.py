@@ -7,8 +7,7 @@ from spacy.kb import Candidate, KnowledgeBase
 from spacy.training import Example
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.loaders import kb_from_path
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase, kb_from_path
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 
+from spacy_dwe.channels.facts import FACT_FEATURES, fact_features
+from spacy_dwe.channels.name import NAME_FEATURES, name_features
 from spacy_dwe.kb.candidates import Candidates
-from spacy_dwe.kb.features import FACT_FEATURES, NAME_FEATURES
-from spacy_dwe.kb.lexical import years_in
-from spacy_dwe.kb.normalisation import gram_buckets, normalise
+from spacy_dwe.kb.index.lexicon import years_in
+from spacy_dwe.names.normalisation import gram_buckets, normalise
 
 MENTIONS = [
     "Georgia",
@@ -38,12 +39,14 @@ def column(values, name):
 def one(kb, mention, entity):
     """Name features of a single pair, by name."""
     pair = Candidates.from_lists([kb.rows_of([entity])])
-    return dict(zip(NAME_FEATURES, kb.name_features([mention], pair)[0].tolist()))
+    return dict(
+        zip(NAME_FEATURES, name_features(kb.lexicon, [mention], pair)[0].tolist())
+    )
 
 
 def fact(kb, context, entity):
     pair = Candidates.from_lists([kb.rows_of([entity])])
-    values, present = kb.fact_features([context], pair)
+    values, present = fact_features(kb.lexicon, [context], pair)
     return {
         name: value if there else None
         for name, value, there in zip(FACT_FEATURES, values[0].tolist(), present[0])
@@ -76,8 +79,8 @@ def slow_cosines(kb, mention):
 
 def test_all_values_are_bounded_and_finite(kb):
     candidates = kb.all_rows(len(MENTIONS))
-    names = kb.name_features(MENTIONS, candidates)
-    facts, present = kb.fact_features(CONTEXTS, candidates)
+    names = name_features(kb.lexicon, MENTIONS, candidates)
+    facts, present = fact_features(kb.lexicon, CONTEXTS, candidates)
     assert names.shape == (len(MENTIONS) * len(kb), len(NAME_FEATURES))
     assert facts.shape == present.shape == (len(names), len(FACT_FEATURES))
     assert names.dtype == facts.dtype == np.float32
@@ -87,7 +90,7 @@ def test_all_values_are_bounded_and_finite(kb):
 
 def test_ngram_cosine_is_the_cosine_of_the_best_name(kb):
     for mention in MENTIONS:
-        values = kb.name_features([mention], kb.all_rows(1))
+        values = name_features(kb.lexicon, [mention], kb.all_rows(1))
         np.testing.assert_allclose(
             column(values, "ngram_cosine"), slow_cosines(kb, mention), atol=1e-6
         )
@@ -95,22 +98,24 @@ def test_ngram_cosine_is_the_cosine_of_the_best_name(kb):
 
 def test_a_pair_does_not_depend_on_the_others(kb):
     candidates = kb.all_rows(len(MENTIONS))
-    names = kb.name_features(MENTIONS, candidates)
-    facts, present = kb.fact_features(CONTEXTS, candidates)
+    names = name_features(kb.lexicon, MENTIONS, candidates)
+    facts, present = fact_features(kb.lexicon, CONTEXTS, candidates)
     for i, (mention, context) in enumerate(zip(MENTIONS, CONTEXTS)):
         for j, row in enumerate(candidates[i]):
             pair = Candidates.from_lists([[row]])
             at = candidates.offsets[i] + j
-            alone, there = kb.fact_features([context], pair)
-            np.testing.assert_allclose(kb.name_features([mention], pair)[0], names[at])
+            alone, there = fact_features(kb.lexicon, [context], pair)
+            np.testing.assert_allclose(
+                name_features(kb.lexicon, [mention], pair)[0], names[at]
+            )
             np.testing.assert_allclose(alone[0], facts[at])
             np.testing.assert_array_equal(there[0], present[at])
 
 
 def test_many_mentions_are_computed_like_few(kb):
     mentions = (MENTIONS * 80)[:600]
-    few = kb.name_features(MENTIONS, kb.all_rows(len(MENTIONS)))
-    many = kb.name_features(mentions, kb.all_rows(len(mentions)))
+    few = name_features(kb.lexicon, MENTIONS, kb.all_rows(len(MENTIONS)))
+    many = name_features(kb.lexicon, mentions, kb.all_rows(len(mentions)))
     np.testing.assert_allclose(many, np.tile(few, (80, 1))[: len(many)], atol=1e-6)
 
 
@@ -198,9 +203,9 @@ def test_priors(kb):
 
 def test_no_mentions_and_no_candidates(kb):
     none = Candidates.from_lists([])
-    assert kb.name_features([], none).shape == (0, len(NAME_FEATURES))
-    assert kb.fact_features([], none)[0].shape == (0, len(FACT_FEATURES))
+    assert name_features(kb.lexicon, [], none).shape == (0, len(NAME_FEATURES))
+    assert fact_features(kb.lexicon, [], none)[0].shape == (0, len(FACT_FEATURES))
     empty = Candidates.from_lists([[], []])
-    assert len(kb.name_features(["a", "b"], empty)) == 0
-    assert len(kb.fact_features(["a", "b"], empty)[0]) == 0
+    assert len(name_features(kb.lexicon, ["a", "b"], empty)) == 0
+    assert len(fact_features(kb.lexicon, ["a", "b"], empty)[0]) == 0
     assert len(kb.priors(["a", "b"], empty)) == 0

@@ -9,18 +9,17 @@ import threading
 import numpy as np
 import pytest
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.candidates import (
-    Candidates,
+from spacy_dwe.kb.candidates import Candidates
+from spacy_dwe.kb.entity import Alias, Entity
+from spacy_dwe.kb.generators import (
     NamedMentions,
     all_entities,
     exact_candidates,
     name_candidates,
 )
-from spacy_dwe.kb.entity import Alias, Entity
-from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.loaders import kb_from_path
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase, kb_from_path
 
 
 def found(kb, mention, n=100):

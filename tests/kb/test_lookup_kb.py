@@ -10,13 +10,12 @@ from spacy.kb import InMemoryLookupKB
 from spacy.training import Example
 from typer.testing import CliRunner
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.cli.kb_tables import import_spacy_cli
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Alias
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.kb.entity import Alias, read_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.sources.lookup_kb import entities_from_lookup_kb, read_lookup_kb
+from spacy_dwe.sources.spacy_kb import entities_from_lookup_kb, read_lookup_kb
 
 ENTITIES = {"Q230": 120.0, "Q1428": 32.5, "Q54173": 0.0, "Q1": -3.2}
 ALIASES = {

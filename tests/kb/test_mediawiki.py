@@ -18,7 +18,7 @@ from mediawiki_server import (
 
 from spacy_dwe.about import __version__
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.sources.mediawiki import MediaWiki, NoAnswer, Refused
+from spacy_dwe.sources.mediawiki import MediaWiki, NoAnswer, Refused
 
 QUESTION = {"prop": "info", "titles": "Tbilisi", "redirects": "1"}
 NOW = 1_800_000_000

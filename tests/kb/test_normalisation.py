@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spacy_dwe.kb.normalisation import (
+from spacy_dwe.names.normalisation import (
     BUCKETS,
     gram_buckets,
     normalise,

@@ -5,13 +5,13 @@ from itertools import product
 
 import pytest
 
-from spacy_dwe.kb import queries
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import add_entities, remove_entities
 from spacy_dwe.kb.candidates import found_by_names
 from spacy_dwe.kb.entity import Alias, Entity
+from spacy_dwe.kb.index import names as queries
+from spacy_dwe.kb.index.names import ADDED, ALIKE, FEW_BOTH, RARELY
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.names import ADDED, ALIKE, FEW_BOTH, RARELY
-from spacy_dwe.kb.update import add_entities, remove_entities
 
 NAMED = {
     "jfk": ("John Fitzgerald Kennedy",),

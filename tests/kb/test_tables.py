@@ -9,10 +9,9 @@ from typer.testing import CliRunner
 
 from spacy_dwe.cli.kb_tables import csv_cli
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.entity import Alias, Entity
-from spacy_dwe.kb.io import read_entities, write_entities
-from spacy_dwe.kb.sources.table_file import TableLayout
-from spacy_dwe.kb.sources.tables import entities_from_table
+from spacy_dwe.kb.entity import Alias, Entity, read_entities, write_entities
+from spacy_dwe.sources.table_file import TableLayout
+from spacy_dwe.sources.tables import entities_from_table
 
 PLACES = """\
 ID,Title,description,aliases,prior,images,url,sitelinks,region

@@ -11,13 +11,8 @@ import pytest
 from PIL import Image
 from small_encoders import PatchEncoder, WordEncoder
 
-from spacy_dwe.errors import DweError
-from spacy_dwe.kb import generation
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.entity import Alias, Entity
-from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.lock import writer_lock
-from spacy_dwe.kb.update import (
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import (
     Changes,
     add_entities,
     encode_kb,
@@ -25,6 +20,11 @@ from spacy_dwe.kb.update import (
     rebuild_kb,
     remove_entities,
 )
+from spacy_dwe.errors import DweError
+from spacy_dwe.kb.entity import Alias, Entity
+from spacy_dwe.kb.index import snapshot as generation
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.storage.manifest import writer_lock
 from spacy_dwe.kb.verify import kb_problems
 
 TBILISI = Entity("Q994", "Tbilisi", "Capital of the country, founded in 455.")
@@ -359,7 +359,7 @@ def test_a_full_disk_is_one_line_and_changes_nothing(path, entities, monkeypatch
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("spacy_dwe.kb.store.StoreWriter.commit", full)
+        patch.setattr("spacy_dwe.kb.storage.store.StoreWriter.commit", full)
         with pytest.raises(DweError, match=r"E006.*disk is full"):
             add_entities(path, [BATUMI], text_encoder=WordEncoder())
         with pytest.raises(DweError, match=r"E006.*disk is full"):

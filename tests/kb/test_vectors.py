@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 from small_encoders import PatchEncoder, WordEncoder
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb import contents
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Entity, entity_text
-from spacy_dwe.kb.vector_keys import DistinctKeys, places_of
-from spacy_dwe.kb.vectors import VectorSet
+from spacy_dwe.kb.vectors import fields as contents
+from spacy_dwe.kb.vectors.files import DistinctKeys, places_of
+from spacy_dwe.kb.vectors.sets import VectorSet
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 255)}
 

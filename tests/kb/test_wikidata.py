@@ -14,12 +14,12 @@ from tiny_dumps import (
 )
 from typer.testing import CliRunner
 
-from spacy_dwe.cli.kb_wikidata import wikidata_cli
+from spacy_dwe.cli.kb_wiki import wikidata_cli
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.io import read_entities as read_entity_file
-from spacy_dwe.kb.sources.dump_file import DumpFile
-from spacy_dwe.kb.sources.dumps import convert_dumps
-from spacy_dwe.kb.sources.wikidata import ItemChoice
+from spacy_dwe.kb.entity import read_entities as read_entity_file
+from spacy_dwe.sources.dump_files import DumpFile
+from spacy_dwe.sources.dumps import convert_dumps
+from spacy_dwe.sources.wikidata import ItemChoice
 
 GEORGIA = item(
     "Q230",

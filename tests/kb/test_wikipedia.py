@@ -14,12 +14,12 @@ import typer
 from mediawiki_server import Page, WikiServer, garbage, png, slow, status, warning
 from typer.testing import CliRunner
 
-from spacy_dwe.cli.kb_wikipedia import wikipedia_cli
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.cli.kb_wiki import wikipedia_cli
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.io import read_entities
-from spacy_dwe.kb.sources.mediawiki import MediaWiki
-from spacy_dwe.kb.sources.wikipedia import fetch_wikipedia
+from spacy_dwe.kb.entity import read_entities
+from spacy_dwe.sources.mediawiki import MediaWiki
+from spacy_dwe.sources.wikipedia import fetch_wikipedia
 
 GEORGIA = Page(
     "Georgia (country)",
@@ -411,7 +411,7 @@ def test_what_is_no_cache_is_left_alone(fetch, tmp_path, damage, reason):
 
 
 def test_two_runs_do_not_share_a_cache(fetch, tmp_path):
-    from spacy_dwe.kb.sources.wikipedia_cache import PageCache
+    from spacy_dwe.sources.wikipedia_cache import PageCache
 
     with (
         PageCache(tmp_path / "out.jsonl.cache", "me"),
@@ -423,8 +423,8 @@ def test_two_runs_do_not_share_a_cache(fetch, tmp_path):
 
 RUN = """
 import sys
-from spacy_dwe.kb.sources.mediawiki import MediaWiki
-from spacy_dwe.kb.sources.wikipedia import fetch_wikipedia
+from spacy_dwe.sources.mediawiki import MediaWiki
+from spacy_dwe.sources.wikipedia import fetch_wikipedia
 
 titles, out, api_url = sys.argv[1:]
 with MediaWiki("me@example.org", api_url=api_url, rate=1e4) as wiki:

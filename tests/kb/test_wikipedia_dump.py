@@ -18,13 +18,12 @@ from tiny_dumps import (
     write_xml,
 )
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.io import read_entities as read_entity_file
-from spacy_dwe.kb.sources.dump_entities import NameChoice
-from spacy_dwe.kb.sources.dump_work import Stage
-from spacy_dwe.kb.sources.dumps import convert_dumps
-from spacy_dwe.kb.sources.wikidata import ItemChoice
+from spacy_dwe.kb.entity import read_entities as read_entity_file
+from spacy_dwe.sources.dump_files import Stage
+from spacy_dwe.sources.dumps import NameChoice, convert_dumps
+from spacy_dwe.sources.wikidata import ItemChoice
 
 ITEMS = [
     item(
@@ -399,8 +398,8 @@ def many(tmp_path):
 KILLED_AGAIN_AND_AGAIN = """
 import json, os, signal, sys, threading
 from pathlib import Path
-from spacy_dwe.kb.sources.dump_work import Stage
-from spacy_dwe.kb.sources.dumps import convert_dumps
+from spacy_dwe.sources.dump_files import Stage
+from spacy_dwe.sources.dumps import convert_dumps
 
 wikidata, wikipedia, undisturbed, out = sys.argv[1:]
 kills = 0
@@ -566,7 +565,7 @@ def test_two_runs_do_not_share_an_output(tmp_path, many):
     out = tmp_path / "out.jsonl"
     code = (
         "import sys; from pathlib import Path\n"
-        "from spacy_dwe.kb.sources.dump_work import Work\n"
+        "from spacy_dwe.sources.dump_files import Work\n"
         "with Work(Path(sys.argv[1])): print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_dwe.kb.sources.wikitext import Site, cut, links, plain_intro
+from spacy_dwe.sources.wikitext import Site, cut, links, plain_intro
 
 SITE = Site("enwiki")
 

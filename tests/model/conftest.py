@@ -5,8 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.inputs import MentionInputs, Slots
-from spacy_dwe.model.network import EntityVectors, LinkingBatch
+from spacy_dwe.model.inputs import EntityVectors, LinkingBatch, MentionInputs, Slots
 from spacy_dwe.model.spec import NetworkSpec, QueryHead
 
 TEXT_WIDTH, DIM = 10, 8

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.alignment import MAX_SCALE, a_align, s_align
+from spacy_dwe.model.losses import MAX_SCALE, a_align, s_align
 
 SCALE = torch.tensor(1 / 0.07, dtype=torch.double)
 

@@ -1,9 +1,9 @@
 import pytest
 
+from spacy_dwe.channels import name as features
 from spacy_dwe.errors import DweError
-from spacy_dwe.kb import features
-from spacy_dwe.model import channels
-from spacy_dwe.model.channels import CHANNELS, FeatureLayout, check_channels
+from spacy_dwe.model import spec as channels
+from spacy_dwe.model.spec import CHANNELS, FeatureLayout, check_channels
 
 
 def test_columns_stand_in_the_order_of_the_channels():

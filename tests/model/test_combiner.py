@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from spacy_dwe.model.channels import FeatureLayout
 from spacy_dwe.model.combiner import Combiner
+from spacy_dwe.model.spec import FeatureLayout
 
 LAYOUT = FeatureLayout.of(["name", "prior", "text"])
 NAME, PRIOR = LAYOUT.columns("name")[0], LAYOUT.columns("prior")[0]

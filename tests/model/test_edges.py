@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_dwe.model import edges
-from spacy_dwe.model.edges import EdgeReader
+from spacy_dwe.model import combiner as edges
+from spacy_dwe.model.combiner import EdgeReader
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from tiny_world import NAMES, SMALL_MODEL, linking_pipeline, train
 
 from spacy_dwe.errors import DweError
 from spacy_dwe.model import modalities
+from spacy_dwe.model.inputs import MentionPlace
 from spacy_dwe.model.modalities import (
     EncoderWidths,
-    MentionPlace,
     TextModality,
     all_modalities,
     network_widths,

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from spacy_dwe.model.inputs import EntityVectors
 from spacy_dwe.model.losses import IGNORED, Contrast, info_nce, n_pair, triplet
-from spacy_dwe.model.network import EntityVectors, LinkerNetwork
+from spacy_dwe.model.network import LinkerNetwork
 from spacy_dwe.model.objective import LossSettings
 
 DESCRIPTIONS = "description@clip"

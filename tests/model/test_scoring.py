@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from spacy_dwe.model.scoring import (
-    _CACHED_BYTES,
-    EntityIndex,
-    pair_cosines,
-    rank_order,
-    softmax_with_nil,
-)
+from spacy_dwe.kb.vectors.entity_index import _CACHED_BYTES, EntityIndex, pair_cosines
+from spacy_dwe.linking.annotate import rank_order, softmax_with_nil
 
 
 @pytest.fixture

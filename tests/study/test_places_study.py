@@ -4,11 +4,11 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from run_study import study_runs
 
-from spacy_dwe.cli.study import study_runs
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.encoders.registry import clip_encoder
-from spacy_dwe.kb.build import build_kb
-from spacy_dwe.kb.io import read_entities
+from spacy_dwe.kb.entity import read_entities
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("corpus/test.jsonl", "models/tiny-clip/open_clip_config.json")

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_dwe.encoders.base import MentionFeatures
-from spacy_dwe.evidence import PreparedMention
-from spacy_dwe.kb.vectors import VectorSet
-from spacy_dwe.model.channels import FeatureLayout
+from spacy_dwe.encoders.protocol import MentionFeatures
+from spacy_dwe.kb.vectors.sets import VectorSet
 from spacy_dwe.model.dwe import QueryHead
+from spacy_dwe.model.inputs import PreparedMention
 from spacy_dwe.model.network import NetworkSpec
+from spacy_dwe.model.spec import FeatureLayout
 
 DIM = 8
 DESCRIPTIONS = "description@clip"

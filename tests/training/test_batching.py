@@ -4,8 +4,10 @@ import spacy
 import torch
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.model.modalities import MentionPlace, all_modalities
-from spacy_dwe.training.batching import collate, restrict_negatives, with_targets
+from spacy_dwe.linking.collate import collate
+from spacy_dwe.model.inputs import MentionPlace
+from spacy_dwe.model.modalities import all_modalities
+from spacy_dwe.training.targets import restrict_negatives, with_targets
 
 DESCRIPTIONS, DIM = "description@clip", 8
 

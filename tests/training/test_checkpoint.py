@@ -2,11 +2,7 @@
 
 import pytest
 
-from spacy_dwe.training.checkpoint import (
-    OPTIMIZER_FILE,
-    read_optimizer,
-    write_optimizer,
-)
+from spacy_dwe.training.state import OPTIMIZER_FILE, read_optimizer, write_optimizer
 
 
 @pytest.fixture

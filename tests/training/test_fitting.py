@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_dwe.model.channels import FeatureLayout
 from spacy_dwe.model.combiner import Combiner
-from spacy_dwe.model.network import LinkerNetwork, LinkingBatch
-from spacy_dwe.model.spec import NetworkSpec, QueryHead, untrained_spec
+from spacy_dwe.model.inputs import LinkingBatch
+from spacy_dwe.model.network import LinkerNetwork
+from spacy_dwe.model.spec import FeatureLayout, NetworkSpec, QueryHead, untrained_spec
 from spacy_dwe.training.fitting import (
     PRIOR_DEVIATION,
     feature_scores,

@@ -3,11 +3,11 @@ import pickle
 import numpy as np
 import pytest
 
-from spacy_dwe.kb.build import build_kb
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.training.batching import collate
-from spacy_dwe.training.negatives import Negatives, RareWordNegatives
+from spacy_dwe.linking.collate import collate
+from spacy_dwe.training.targets import Negatives, RareWordNegatives
 
 TOWNS = {
     "tiber": "A town on the river Tiber, known for its bell.",

@@ -10,9 +10,10 @@ from spacy import registry
 from thinc.api import Config
 from torch import nn
 
+from spacy_dwe.linking.collate import collate
+from spacy_dwe.model.architectures import TorchOptimizer
 from spacy_dwe.model.objective import LossSettings
-from spacy_dwe.model.optimizer import TorchOptimizer
-from spacy_dwe.training.batching import collate, with_targets
+from spacy_dwe.training.targets import with_targets
 
 B1, B2, EPS = 0.8, 0.95, 1e-6
 

@@ -1,8 +1,8 @@
 import pytest
 
 from spacy_dwe.images import ImageRef
-from spacy_dwe.mentions import Mention
-from spacy_dwe.training.prepared import PreparedMentions
+from spacy_dwe.linking.mentions import Mention
+from spacy_dwe.linking.prepare import PreparedMentions
 
 
 def mention(text, start=0, images=(), doc=0):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_dwe.model.channels import FeatureLayout
+from spacy_dwe.linking.annotate import ScoredMention, softmax_with_nil
 from spacy_dwe.model.combiner import Combiner
-from spacy_dwe.model.scoring import ScoredMention, softmax_with_nil
-from spacy_dwe.training.temperature import fit_calibration, fit_temperature
+from spacy_dwe.model.spec import FeatureLayout
+from spacy_dwe.training.calibration import fit_calibration, fit_temperature
 
 
 def scored(scores, nil_score, nil_features=(0, 0, 0, 0)):

@@ -14,7 +14,7 @@ from spacy.util import fix_random_seed, minibatch
 from spacy.vocab import Vocab
 
 from ...tokens import NIL
-from ..gold import gold_mentions
+from ..outcomes import gold_mentions
 
 if TYPE_CHECKING:
     from spacy.language import Language

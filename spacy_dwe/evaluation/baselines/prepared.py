@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from spacy.tokens import Doc
 
-from ...linking import rank_candidates
-from ...mentions import mentions_of
-from ...model.channels import FeatureLayout
+from ...linking.annotate import rank_candidates
+from ...linking.mentions import mentions_of
+from ...model.spec import FeatureLayout
 from ..evaluate import run_before_linker
-from ..gold import Gold, gold_mentions
-from ..outcomes import gold_rows
+from ..outcomes import Gold, gold_mentions, gold_rows
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ...evidence import Evidence, PreparedMention
-    from ...kb.candidates import CandidateGenerator
+    from ...kb.generators import CandidateGenerator
     from ...kb.knowledge_base import DweKnowledgeBase
-    from ...mentions import Mention
+    from ...linking.annotate import ScoredMention
+    from ...linking.mentions import Mention
+    from ...linking.prepare import Evidence
     from ...model.combiner import CombinedScores
-    from ...model.network import LinkingBatch
-    from ...model.scoring import ScoredMention
+    from ...model.inputs import LinkingBatch, PreparedMention
 
 MENTIONS_AT_A_TIME = 256
 DWE = "dwe"
@@ -59,7 +58,7 @@ class LabelledMentions:
 
     def batch(self, which: np.ndarray) -> "LinkingBatch":
         """RETURNS (LinkingBatch): some mentions, by position."""
-        from ...training.batching import collate
+        from ...linking.collate import collate
 
         return collate(
             [self.prepared[i] for i in which.tolist()],

@@ -10,25 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ...kb.fuzzy import WithGold, fuzzy_candidates
-from ...model.channels import CHANNELS, FeatureLayout
+from ...kb.generators import fuzzy_candidates
+from ...model.spec import CHANNELS, FeatureLayout
 from ...tokens import has_images
 from ..bootstrap import DRAWS
-from ..evaluate import GENERATORS, PAPER_CANDIDATES, evaluate_docs, require_known
+from ..evaluate import (
+    GENERATORS,
+    PAPER_CANDIDATES,
+    WithGold,
+    evaluate_docs,
+    require_known,
+)
 from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
 from .prepared import DWE, LabelledMentions, prepare
-from .result import BaselineResult, Impossible
-from .shuffled import shuffled_pictures
+from .results import BaselineResult, Impossible, shuffled_pictures
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ...evidence import Evidence
-    from ...kb.candidates import CandidateGenerator
-    from ...model.scoring import ScoredMention
+    from ...kb.generators import CandidateGenerator
+    from ...linking.annotate import ScoredMention
+    from ...linking.prepare import Evidence
     from ...pipeline import DweLinker
-    from .combiner import Score
+    from .learned import Score
 
 FEATURES = tuple(channel for channel in CHANNELS if channel != DWE)
 MOST_TRAIN = 20_000
@@ -159,7 +164,7 @@ class _Table:
                 }
                 raise Impossible(reasons.get(channel, "no candidate has any"))
             from ...model.combiner import Combiner
-            from .combiner import by_channels
+            from .learned import by_channels
 
             combiner = Combiner(self.test.layout)
             score = by_channels(self.test, [channel], combiner)
@@ -186,9 +191,9 @@ class _Table:
         return BaselineResult(name, note, measured)
 
     def _clip_text(self, name: str, note: str) -> BaselineResult:
-        from ...evidence import DESCRIPTIONS_IN_CLIP
+        from ...linking.prepare import DESCRIPTIONS_IN_CLIP
         from ...model.combiner import Combiner
-        from .combiner import by_channels
+        from .learned import by_channels
 
         clip = self.evidence.clip
         if clip is None or DESCRIPTIONS_IN_CLIP not in self.evidence.kb.vector_sets:
@@ -203,7 +208,7 @@ class _Table:
 
     def _best(self, name: str, note: str) -> BaselineResult:
         from ...model.combiner import Combiner
-        from .combiner import by_channels
+        from .learned import by_channels
 
         if self.fitting is None:
             raise Impossible(NO_TRAIN)
@@ -224,14 +229,14 @@ class _Table:
         return self._result(name, f"{note}: {best}", outcomes, [best])
 
     def _fitted(self, name: str, note: str) -> BaselineResult:
-        from .combiner import by_channels
+        from .learned import by_channels
 
         combiner = self._fit()
         score = by_channels(self.test, self.test.layout.channels, combiner)
         return self._scored(name, note, score, FEATURES)
 
     def _head(self, name: str, note: str) -> BaselineResult:
-        from .linear_head import by_linear_head, fit_linear_head
+        from .learned import by_linear_head, fit_linear_head
 
         if self.fitting is None:
             raise Impossible(NO_TRAIN)
@@ -294,7 +299,7 @@ class _Table:
         return _without_calibration(result)
 
     def _fit(self) -> Any:
-        from .combiner import fit_combiner
+        from .learned import fit_combiner
 
         if self.fitting is None:
             raise Impossible(NO_TRAIN)
@@ -352,7 +357,7 @@ def _evidence_of(
     linker: "DweLinker", channels: Sequence[str], use_images: bool
 ) -> "Evidence":
     """The linker's evidence, by these channels."""
-    from ...evidence import Evidence
+    from ...linking.prepare import Evidence
 
     own = linker.evidence
     return Evidence(

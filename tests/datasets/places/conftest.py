@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from spacy_dwe.datasets.places.build import build_places
-from spacy_dwe.datasets.places.data import Places, read_places
+from places.build import build_places
+from places.data import Places, read_places
 
 PLACES = Path(__file__).parents[3] / "assets" / "places" / "places.jsonl"
 

@@ -11,17 +11,11 @@ from typing import Any
 import open_clip
 import pytest
 from PIL import Image
-
-from spacy_dwe.datasets.places.data import Place, Places
-from spacy_dwe.datasets.places.flags import COLOURS, describe, distance
-from spacy_dwe.datasets.places.layers import ANIMALS, LAYERS, OBJECTS, PLANTS
-from spacy_dwe.datasets.places.plan import Document, Plan, plan_sample
-from spacy_dwe.datasets.places.sentences import (
-    DECIDABLE,
-    ELSEWHERE,
-    PAIRED,
-    UNDECIDABLE,
-)
+from places.data import Place, Places
+from places.flags import COLOURS, describe, distance
+from places.layers import ANIMALS, LAYERS, OBJECTS, PLANTS
+from places.plan import Document, Plan, plan_sample
+from places.sentences import DECIDABLE, ELSEWHERE, PAIRED, UNDECIDABLE
 
 Rows = Callable[[str], list[dict[str, Any]]]
 

@@ -3,8 +3,7 @@
 import random
 
 import pytest
-
-from spacy_dwe.datasets.places.flags import (
+from places.flags import (
     COLOURS,
     caption,
     describe,
@@ -13,9 +12,10 @@ from spacy_dwe.datasets.places.flags import (
     elements,
     parse_flag,
 )
-from spacy_dwe.datasets.places.layers import ANIMALS, LAYERS, OBJECTS, PLANTS
-from spacy_dwe.datasets.places.made_up import NEAR, random_flag
-from spacy_dwe.datasets.places.silhouettes import SILHOUETTES
+from places.layers import ANIMALS, LAYERS, OBJECTS, PLANTS
+from places.made_up import NEAR, random_flag
+from places.silhouettes import SILHOUETTES
+
 from spacy_dwe.errors import DweError
 
 GEORGIA = {

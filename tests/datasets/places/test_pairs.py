@@ -2,8 +2,8 @@
 
 import random
 
-from spacy_dwe.datasets.places.made_up import random_flag
-from spacy_dwe.datasets.places.pairs import all_pairs, pairs
+from places.made_up import random_flag
+from places.pairs import all_pairs, pairs
 
 GROUND = {"kind": "field", "color": "white"}
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-from spacy_dwe.datasets.places.flags import draw
-from spacy_dwe.datasets.places.photograph import photograph, shoot
+from places.flags import draw
+from places.photograph import photograph, shoot
 
 JAPAN = {
     "layers": [{"kind": "field", "color": "white"}, {"kind": "disc", "color": "red"}]

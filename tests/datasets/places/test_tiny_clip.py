@@ -5,12 +5,12 @@ import json
 import open_clip
 import pytest
 import torch
+from places.clip import train_tiny_clip
+from places.flags import caption, draw
+from places.pairs import all_pairs
+from places.photograph import photograph
 
-from spacy_dwe.datasets.places.clip import train_tiny_clip
-from spacy_dwe.datasets.places.flags import caption, draw
-from spacy_dwe.datasets.places.pairs import all_pairs
-from spacy_dwe.datasets.places.photograph import photograph
-from spacy_dwe.encoders.banks import read_bank
+from spacy_dwe.encoders.visual.banks import read_bank
 from spacy_dwe.errors import DweError
 
 PLACES = {
@@ -118,7 +118,7 @@ def test_same_seed_same_weights(places, config, tmp_path):
 
 
 def test_training_uses_the_same_text_tower_as_open_clip(trained):
-    from spacy_dwe.datasets.places.clip import _encode_texts
+    from places.clip import _encode_texts
 
     model = open_clip.create_model(f"local-dir:{trained}").eval()
     tokens = open_clip.get_tokenizer(f"local-dir:{trained}")(

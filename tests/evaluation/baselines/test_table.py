@@ -5,9 +5,9 @@ import spacy
 from spacy.tokens import Doc, Span
 from tiny_world import NAMES, described_entities
 
-from spacy_dwe.evaluation.baselines.shuffled import shuffled_pictures
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.evaluation.baselines.results import shuffled_pictures
 from spacy_dwe.evaluation.baselines.table import run_baselines
-from spacy_dwe.kb.build import build_kb
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.tokens import DOCUMENT_ID
 

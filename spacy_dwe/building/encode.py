@@ -1,0 +1,357 @@
+"""How much to encode at a time: as much as takes some seconds. Batches of a long chunk
+are the more even in length; a short chunk is the sooner safe from a kill."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ..encoders.registry import spec_inside
+from ..errors import DweError, Errors
+from ..kb.entity import Entity
+from ..kb.vectors.fields import Content, Encoded, content_of, require_unit, unit_length
+from ..kb.vectors.files import (
+    DistinctKeys,
+    Header,
+    KeysOfRows,
+    VectorWriter,
+    extend_index,
+    new_stem,
+    places_of,
+    remove_set,
+    stored_sets,
+)
+from ..kb.vectors.sets import FOLDER, measure
+from .plans import Recipe
+
+_SECONDS = 15.0
+"""What a kill may lose: the time that a chunk is aimed at."""
+_GROWTH = 4
+
+
+def chunks(entities: Iterable[Entity], content: Content) -> Iterator[list[Entity]]:
+    """Split entities by the time that the caller takes between chunks.
+
+    entities (Iterable[Entity]): read chunk by chunk.
+    content (Content): what of them is encoded.
+    YIELDS (list[Entity]): the next ones, at least one.
+    """
+    size = content.first_chunk
+    chunk: list[Entity] = []
+    weight = 0
+    for entity in entities:
+        own = content.weight(entity)
+        if chunk and weight + own > size:
+            started = time.monotonic()
+            yield chunk
+            seconds = max(time.monotonic() - started, 1e-3)
+            size = int(size * min(_GROWTH, _SECONDS / seconds))
+            size = max(1, min(size, content.most))
+            chunk, weight = [], 0
+        chunk.append(entity)
+        weight += own
+    if chunk:
+        yield chunk
+
+
+_BAR_DELAY = 0.5
+_KEYS_BAR_DELAY = 3.0
+_COPIED = 4096
+
+EntitiesFrom = Callable[[int], Iterable[tuple[int, Entity]]]
+"""The live rows from a row on, in order, with their entities."""
+
+
+def build_vectors(
+    folder: Path,
+    generation: str,
+    *,
+    recipes: Sequence[Recipe],
+    committed: Mapping[str, Mapping[str, Any]],
+    entities: EntitiesFrom,
+    n_rows: int,
+    donors: Sequence[Path] = (),
+    replace: bool = False,
+    home: Path | None = None,
+    show_progress: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Make the vectors of a KB, or those of its new rows. Contents that are equal share
+    a vector; contents whose vector is found in the folder or in a donor are not encoded
+    again. What a version names is only appended to, so readers see no change.
+
+    folder (Path): the KB's folder, or its draft; one process writes at a time.
+    generation (str): part of the names of new files; one that no version has used.
+    recipes (Sequence[Recipe]): the sets to make.
+    committed (Mapping): "vectors" in the meta of the version that is extended; empty
+        for a new KB. A set that is left out is made for all rows.
+    entities (EntitiesFrom): the live entities; read twice if something is to be
+        encoded.
+    n_rows (int): rows of the new version.
+    donors (Sequence[Path]): folders of other KBs, or of drafts that were given up,
+        whose vectors are taken where field and encoder are the same.
+    replace (bool): make a committed set anew if its recipe's encoder is another one;
+        without it that is an error.
+    home (Path | None): where a draft will be, which may hold its encoders; None means
+        `folder`.
+    show_progress (bool): show progress bars on stderr.
+    RETURNS (dict[str, dict[str, Any]]): each set's entry in the version's meta; sets
+        without any vector are left out.
+    RAISES (DweError): a set's encoder is another one now or gives no unit vectors, or
+        new rows need vectors of a committed set that has no recipe.
+    """
+    (folder / FOLDER).mkdir(exist_ok=True)
+    kept = {name: dict(entry) for name, entry in committed.items()}
+    if replace:
+        for recipe in recipes:
+            entry = kept.get(recipe.name)
+            if entry and entry["fingerprint"] != recipe.encoder.fingerprint:
+                del kept[recipe.name]
+    build = _Build(
+        folder, generation, entities, n_rows, donors, home or folder, show_progress
+    )
+    keys = build.read_keys(recipes, kept)
+    entries = {}
+    for recipe in recipes:
+        entry = build.make(recipe, kept.get(recipe.name), keys[recipe.content])
+        if entry is not None:
+            entries[recipe.name] = entry
+    for name in kept.keys() - {recipe.name for recipe in recipes}:
+        entries[name] = build.carry_over(name, kept[name])
+    measure(folder, entries)
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """One run of `build_vectors`, which explains the fields."""
+
+    folder: Path
+    generation: str
+    entities: EntitiesFrom
+    n_rows: int
+    donors: Sequence[Path]
+    home: Path
+    show_progress: bool
+
+    def read_keys(
+        self, recipes: Sequence[Recipe], kept: Mapping[str, Mapping[str, Any]]
+    ) -> dict[Content, KeysOfRows]:
+        """RETURNS (dict[Content, KeysOfRows]): keys of the rows that a set is to get,
+        for each content."""
+        firsts: dict[Content, int] = {}
+        for recipe in recipes:
+            first = kept[recipe.name]["rows"] if recipe.name in kept else 0
+            firsts[recipe.content] = min(first, firsts.get(recipe.content, first))
+        tables = {c: KeysOfRows(first, self.n_rows) for c, first in firsts.items()}
+        start = min(firsts.values(), default=self.n_rows)
+        if start >= self.n_rows:
+            return tables
+        for row, entity in self._bar(
+            self.entities(start),
+            desc="Reading entities",
+            total=self.n_rows - start,
+            delay=_KEYS_BAR_DELAY,
+        ):
+            for content, table in tables.items():
+                if row >= table.first_row:
+                    key = content.key(entity)
+                    if key is not None:
+                        table.set(row, key)
+        return tables
+
+    def make(
+        self, recipe: Recipe, entry: dict[str, Any] | None, table: KeysOfRows
+    ) -> dict[str, Any] | None:
+        """Make a set, or extend it.
+
+        entry (dict[str, Any] | None): of the set as committed; None for a new one.
+        table (KeysOfRows): keys of the rows it is to get.
+        RETURNS (dict[str, Any] | None): its new entry; None for an empty set.
+        """
+        first_row = 0 if entry is None else entry["rows"]
+        keys, present = table.since(first_row)
+        if not present.any():
+            return None if entry is None else self._extended(entry)
+        header, stem = self._files(recipe, entry)
+        wanted = DistinctKeys.of(keys)
+        rows = first_row + np.flatnonzero(present)
+        with VectorWriter(
+            self.folder,
+            stem,
+            header.dim,
+            committed=0 if entry is None else entry["count"],
+        ) as writer:
+            places = places_of(wanted.keys, writer.known_keys)
+            self._copy(header, stem, wanted.keys, places, writer)
+            missing = np.flatnonzero(places < 0)
+            if len(missing):
+                if entry is not None or recipe.known is not None:
+                    header = self._checked(recipe, header)
+                order = np.argsort(wanted.first[missing])
+                missing = missing[order]
+                self._encode(
+                    recipe, header, missing, rows[wanted.first[missing]], places, writer
+                )
+            size = len(writer)
+        if not size:
+            remove_set(self.folder, stem)
+            return None
+        new = np.full(len(present), -1, dtype=np.int32)
+        new[present] = places[wanted.inverse]
+        extend_index(self.folder, stem, first_row, new)
+        return {
+            **(entry or {}),
+            "field": recipe.field,
+            "encoder": recipe.key,
+            "spec": spec_inside(header.spec, self.home),
+            "fingerprint": header.fingerprint,
+            "dim": header.dim,
+            "count": size,
+            "rows": self.n_rows,
+            "array": f"{stem}.npy",
+            "keys": f"{stem}.keys.npy",
+            "index": f"{stem}.index.npy",
+        }
+
+    def carry_over(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): the entry of a committed set that has no recipe.
+        RAISES (DweError): a new row needs a vector of it."""
+        content = content_of(entry["field"], Path())
+        if entry["rows"] < self.n_rows:
+            for _, entity in self.entities(entry["rows"]):
+                if content.has(entity):
+                    raise DweError(
+                        Errors.E171.format(
+                            kb=self.folder,
+                            name=name,
+                            id=entity.id,
+                            option=_option(entry["encoder"]),
+                        )
+                    )
+        return self._extended(entry)
+
+    def _extended(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """A committed set whose new rows have no vector."""
+        new = np.full(self.n_rows - entry["rows"], -1, dtype=np.int32)
+        if len(new):
+            stem = entry["array"].removesuffix(".npy")
+            extend_index(self.folder, stem, entry["rows"], new)
+        return {**entry, "rows": self.n_rows}
+
+    def _files(
+        self, recipe: Recipe, entry: dict[str, Any] | None
+    ) -> tuple[Header, str]:
+        if entry is None:
+            header = recipe.known or recipe.header()
+            return header, new_stem(self.folder, self.generation, header)
+        stem = entry["array"].removesuffix(".npy")
+        fingerprint, dim = entry["fingerprint"], entry["dim"]
+        return Header(recipe.name, fingerprint, dim, entry["spec"]), stem
+
+    def _checked(self, recipe: Recipe, header: Header) -> Header:
+        """The header of a set that the recipe's encoder does belong to."""
+        ours = recipe.header()
+        if ours.fingerprint != header.fingerprint:
+            raise DweError(
+                Errors.E170.format(
+                    kb=self.folder,
+                    name=recipe.name,
+                    theirs=header.fingerprint,
+                    ours=ours.fingerprint,
+                    option=_option(recipe.key),
+                )
+            )
+        return ours
+
+    def _copy(
+        self,
+        header: Header,
+        stem: str,
+        wanted: np.ndarray,
+        places: np.ndarray,
+        writer: VectorWriter,
+    ) -> None:
+        """Take over vectors of other sets; fills `places`."""
+        own = self.folder / f"{stem}.json"
+        if (places >= 0).all():
+            return
+        for folder in (self.folder, *self.donors):
+            for stored in stored_sets(folder, header, but=own):
+                missing = np.flatnonzero(places < 0)
+                there = places_of(wanted[missing], stored.keys)
+                missing, there = missing[there >= 0], there[there >= 0]
+                order = np.argsort(there)
+                for start in range(0, len(order), _COPIED):
+                    some = order[start : start + _COPIED]
+                    vectors = stored.vectors[there[some]]
+                    sound = unit_length(vectors)
+                    copied = missing[some][sound]
+                    places[copied] = writer.append(vectors[sound], wanted[copied])
+
+    def _encode(
+        self,
+        recipe: Recipe,
+        header: Header,
+        missing: np.ndarray,
+        rows: np.ndarray,
+        places: np.ndarray,
+        writer: VectorWriter,
+    ) -> None:
+        """Encode contents chunk by chunk; fills `places`.
+
+        missing (np.ndarray): the distinct contents, by the order of their rows.
+        rows (np.ndarray): a row of each. Shape: as missing
+        """
+        content = recipe.content
+        what = "descriptions" if recipe.field == "description" else "pictures"
+        with self._bar(
+            desc=f"Encoding {what} ({recipe.key})",
+            total=len(missing),
+            delay=_BAR_DELAY,
+            smoothing=0,
+        ) as bar:
+            done = 0
+            for chunk in chunks(self._entities_at(rows), content):
+                encoded = _encode_chunk(recipe, header, chunk, bar)
+                keys = np.frombuffer(b"".join(encoded.keys), dtype=np.uint64)
+                own = missing[done : done + len(chunk)][encoded.present]
+                if len(own):
+                    places[own] = writer.append(encoded.vectors, keys.reshape(-1, 2))
+                done += len(chunk)
+                bar.update(done - bar.n)
+
+    def _entities_at(self, rows: np.ndarray) -> Iterator[Entity]:
+        """The entities of rows in ascending order."""
+        pending = 0
+        for row, entity in self.entities(int(rows[0])):
+            if row == rows[pending]:
+                yield entity
+                pending += 1
+                if pending == len(rows):
+                    return
+
+    def _bar(self, *args: Any, **kwargs: Any) -> Any:
+        return tqdm(*args, unit=" entities", disable=not self.show_progress, **kwargs)
+
+
+def _encode_chunk(
+    recipe: Recipe, header: Header, chunk: Sequence[Entity], bar: Any
+) -> Encoded:
+    def encode(items: Sequence[Any]) -> np.ndarray:
+        vectors: np.ndarray
+        if recipe.field == "image":
+            vectors = recipe.encoder.encode_images(items)
+        else:
+            vectors = recipe.encoder.encode_texts(items, progress=bar.update)
+        require_unit(vectors, header.dim, header.fingerprint, recipe.name)
+        return vectors
+
+    return recipe.content.encode(chunk, encode)
+
+
+def _option(key: str) -> str:
+    return "--clip" if key == "clip" else "--text-encoder"

@@ -1,0 +1,375 @@
+"""Object detectors of torchvision: all that knows them."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from PIL.Image import Image
+
+from ...errors import DweError, Errors
+from ...images import GivenBox
+from .banks import OBJECTS, bank_vectors, read_bank
+from .boxes import Box, Limits
+from .findings import Region
+
+if TYPE_CHECKING:
+    from ..protocol import PictureBatch, PictureReader
+
+BATCH = 4
+"""Pictures in one pass; detectors scale each to some 800 pixels."""
+
+
+def load_detector(name: str, weights: str | None, device: torch.device) -> Any:
+    """RETURNS (nn.Module): in eval mode.
+    RAISES (DweError): torchvision has no such detector, or its weights cannot be had.
+    """
+    from torchvision.models import detection as detectors
+    from torchvision.models import get_model, list_models
+
+    known = list_models(module=detectors)
+    if name not in known:
+        raise DweError(Errors.E208.format(name=name, known=", ".join(known)))
+    path = Path(weights).expanduser() if weights else None
+    try:
+        if path is not None and path.is_file():
+            model = get_model(name, weights=None, weights_backbone=None)
+            model.load_state_dict(
+                torch.load(path, map_location="cpu", weights_only=True)
+            )
+        elif weights:
+            model = get_model(name, weights=weights)
+        else:
+            raise ValueError("no weights are named")
+    except Exception as error:
+        # What fails is a network, a file or a state dict: any kind of exception.
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DweError(
+            Errors.E214.format(name=name, weights=weights, reason=reason)
+        ) from None
+    model.eval().requires_grad_(False)
+    return model.to(device)
+
+
+def detect(
+    model: Any, images: Sequence[Image], device: torch.device
+) -> Iterator[list[tuple[Box, float]]]:
+    """YIELDS (list[tuple[Box, float]]): boxes of each picture in its pixels, and their
+    scores, best first."""
+    from torchvision.transforms.functional import pil_to_tensor
+
+    for start in range(0, len(images), BATCH):
+        pixels = [
+            (pil_to_tensor(image).float() / 255).to(device)
+            for image in images[start : start + BATCH]
+        ]
+        with torch.inference_mode():
+            results = model(pixels)
+        for result in results:
+            boxes, scores = result["boxes"].tolist(), result["scores"].tolist()
+            order = sorted(range(len(scores)), key=lambda i: -scores[i])
+            yield [(Box(*boxes[i]), float(scores[i])) for i in order]
+
+
+CROP_GRID = 4
+"""Rows and columns of crops that stand in for patches where a tower has none."""
+
+CROP_REACH = 0.5
+"""How far such a crop reaches beyond its cell, as a share of the cell's side."""
+
+
+@runtime_checkable
+class ObjectFinder(Protocol):
+    """Finds regions on pictures, best first, at most a bounded number of each. On a
+    picture that comes with boxes, these are its regions."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that shapes the outcome, JSON."""
+        ...
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[GivenBox]],
+    ) -> list[list[Region]]:
+        """
+        images (Sequence[Image]): decoded RGB pictures.
+        batch (PictureBatch): what the encoder said of them.
+        given (Sequence[Sequence[GivenBox]]): the caller's boxes of each.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchRegions:
+    """Regions from CLIP's own patches: no detector, no further pass.
+
+    A box of patches is a region if it differs from the ring around it and is alike
+    within, which is Otsu's criterion: the share of the variance of box and ring
+    together that falls between the two. What a patch says by its place alone, as of a
+    plain grey picture, is taken off first, and a box loses a little for each side on
+    the edge, where backgrounds lie. All boxes on the grid are scored at once by
+    products of the patches' similarities; the best that do not overlap are kept. The
+    vector of a region is the mean of its patches.
+
+    Where a tower has no patches, overlapping crops on a grid of 4 x 4 take their place:
+    the same method, at 16 more passes a picture.
+
+    bank (Path | None): words for regions; None = no words.
+    min_score (float): share of the variance that a region must explain.
+    """
+
+    bank: Path | None = OBJECTS
+    limits: Limits = field(default_factory=Limits)
+    min_score: float = 0.2
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "finder": "patches",
+            "bank": read_bank(self.bank).fingerprint if self.bank else None,
+            "limits": self.limits.settings,
+            "min_score": self.min_score,
+        }
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[GivenBox]],
+    ) -> list[list[Region]]:
+        from .patch_regions import best_boxes
+
+        patches, blank, views = batch.patches, batch.blank, batch.views
+        if patches is None:
+            patches, blank = _crop_grid(encoder, images), None
+            views = [Box(0, 0, *image.size) for image in images]
+        found = best_boxes(patches, blank, self.limits, self.min_score)
+        rows, cols = patches.shape[1:3]
+        regions = []
+        for image, view, (corners, scores, vectors) in zip(
+            images, views, found, strict=True
+        ):
+            cell = view.width / cols, view.height / rows
+            boxes = [_pixels(view, corner, cell) for corner in corners]
+            regions.append(
+                [
+                    Region(box, float(scores[i]), "", 0.0, vectors[i], "patches")
+                    for i, box in self.limits.keep(boxes, image.size)
+                ]
+            )
+        regions = _given_instead(encoder, images, given, self.limits, regions)
+        return _named(encoder, self.bank, regions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenRegions:
+    """The caller's own boxes; the vector of a region is that of its crop."""
+
+    bank: Path | None = OBJECTS
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        bank = read_bank(self.bank).fingerprint if self.bank else None
+        return {"finder": "given", "bank": bank, "limits": self.limits.settings}
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[GivenBox]],
+    ) -> list[list[Region]]:
+        nothing: list[list[Region]] = [[] for _ in images]
+        regions = _given_instead(encoder, images, given, self.limits, nothing)
+        return _named(encoder, self.bank, regions)
+
+
+class DetectorRegions:
+    """Regions of a torchvision detector; the vector of a region is that of its crop.
+
+    model (str): torchvision's name, such as "fasterrcnn_mobilenet_v3_large_fpn".
+    weights (str | None): a file with a state dict, or a name of torchvision's weights
+        such as "DEFAULT", which are downloaded at first use.
+    min_score (float): of a detection.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        weights: str | None = "DEFAULT",
+        *,
+        bank: Path | None = OBJECTS,
+        limits: Limits | None = None,
+        min_score: float = 0.5,
+    ) -> None:
+        self.model, self.weights, self.bank = model, weights, bank
+        self.limits = limits or Limits()
+        self.min_score = min_score
+        self._detector: Any = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self.model, self.weights, self.bank, self.limits, self.min_score
+        return _detector_regions, state
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "finder": "detector",
+            "model": [self.model, self.weights],
+            "bank": read_bank(self.bank).fingerprint if self.bank else None,
+            "limits": self.limits.settings,
+            "min_score": self.min_score,
+        }
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[GivenBox]],
+    ) -> list[list[Region]]:
+
+        with self._lock:
+            if self._detector is None:
+                self._detector = load_detector(self.model, self.weights, encoder.device)
+        found = []
+        for image, detections in zip(
+            images, detect(self._detector, images, encoder.device), strict=True
+        ):
+            sure = [
+                (box, score) for box, score in detections if score >= self.min_score
+            ]
+            boxes = [box for box, _ in sure]
+            found.append(
+                [(box, sure[i][1]) for i, box in self.limits.keep(boxes, image.size)]
+            )
+        regions = _cropped(encoder, images, found, "detector")
+        regions = _given_instead(encoder, images, given, self.limits, regions)
+        return _named(encoder, self.bank, regions)
+
+
+def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
+    left, top, right, bottom = (float(x) for x in corner)
+    return Box(
+        view.left + left * cell[0],
+        view.top + top * cell[1],
+        view.left + right * cell[0],
+        view.top + bottom * cell[1],
+    )
+
+
+def _crop_grid(encoder: "PictureReader", images: "Sequence[Image]") -> Any:
+    """RETURNS (Tensor): unit vectors of overlapping crops, in place of patches.
+    Shape: (n, CROP_GRID, CROP_GRID, dim), float32"""
+    import torch
+
+    crops = []
+    for image in images:
+        width, height = image.size[0] / CROP_GRID, image.size[1] / CROP_GRID
+        for row in range(CROP_GRID):
+            for col in range(CROP_GRID):
+                cell = Box(
+                    col * width, row * height, (col + 1) * width, (row + 1) * height
+                )
+                crops.append(crop(image, cell.grown(CROP_REACH)))
+    vectors = encoder.encode_images(crops)
+    shape = len(images), CROP_GRID, CROP_GRID, -1
+    return torch.from_numpy(vectors).reshape(shape).to(encoder.device)
+
+
+def crop(image: "Image", box: Box) -> "Image":
+    """RETURNS (Image): the part of a picture in a box, of one pixel at least."""
+    left, top, right, bottom = (int(x) for x in box.within(image.size))
+    left, top = min(left, image.size[0] - 1), min(top, image.size[1] - 1)
+    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def _given_instead(
+    encoder: "PictureReader",
+    images: "Sequence[Image]",
+    given: Sequence[Sequence[GivenBox]],
+    limits: Limits,
+    found: list[list[Region]],
+) -> list[list[Region]]:
+    """RETURNS (list[list[Region]]): the caller's boxes of pictures that have any, what
+    was found on the others."""
+    if not any(given):
+        return found
+    chosen: list[list[tuple[Box, float]]] = []
+    labels: list[str] = []
+    for image, boxes in zip(images, given, strict=True):
+        kept_boxes = limits.keep([Box(*box[:4]) for box in boxes], image.size)
+        chosen.append([(box, 1.0) for _, box in kept_boxes])
+        labels += [boxes[position].label for position, _ in kept_boxes]
+    by_hand = _labelled(encoder, _cropped(encoder, images, chosen, "given"), labels)
+    return [own if boxes else rest for own, boxes, rest in zip(by_hand, given, found)]
+
+
+def _labelled(
+    encoder: "PictureReader", regions: list[list[Region]], labels: Sequence[str]
+) -> list[list[Region]]:
+    """labels (Sequence[str]): of all regions in order, empty where nobody said."""
+    if not any(labels):
+        return regions
+    vectors, rows = encoder.encode_texts(labels), iter(range(len(labels)))
+    return [
+        [
+            _saying(r, labels[i], vectors[i]) if labels[i] else r
+            for r, i in zip(own, rows)
+        ]
+        for own in regions
+    ]
+
+
+def _cropped(
+    encoder: "PictureReader",
+    images: "Sequence[Image]",
+    found: Sequence[Sequence[tuple[Box, float]]],
+    source: str,
+) -> list[list[Region]]:
+    crops = [crop(image, box) for image, own in zip(images, found) for box, _ in own]
+    vectors = iter(encoder.encode_images(crops))
+    return [
+        [Region(box, score, "", 0.0, next(vectors), source) for box, score in own]
+        for own in found
+    ]
+
+
+def _named(
+    encoder: "PictureReader", path: Path | None, regions: list[list[Region]]
+) -> list[list[Region]]:
+    """Give each region without a label the nearest words of a bank."""
+    if path is None or not any(regions):
+        return regions
+    bank = read_bank(path)
+    texts = bank_vectors(encoder, bank)
+    vectors = np.stack([region.vector for own in regions for region in own])
+    nearest = iter((vectors @ texts.T).argmax(axis=1).tolist())
+    return [
+        [
+            r if r.words else _saying(r, bank.entries[i].words, texts[i])
+            for r, i in zip(own, nearest)
+        ]
+        for own in regions
+    ]
+
+
+def _saying(region: Region, words: str, vector: np.ndarray) -> Region:
+    """vector (np.ndarray): of the words. Shape: (dim,)"""
+    return replace(region, words=words, similarity=float(region.vector @ vector))
+
+
+def _detector_regions(
+    model: str, weights: str | None, bank: Path | None, limits: Limits, score: float
+) -> DetectorRegions:
+    return DetectorRegions(model, weights, bank=bank, limits=limits, min_score=score)

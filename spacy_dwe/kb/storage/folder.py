@@ -1,0 +1,84 @@
+"""A KB's folder: how its files are called, how configs refer to it, and what of it no
+version needs."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ...errors import DweError, Errors
+
+FORMAT = 2
+"""Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
+
+
+META_FILE = "meta.json"
+
+
+def new_database(generation: str) -> str:
+    """RETURNS (str): file name of a new database. No name is used twice: SQLite knows
+    the journal of a change by it, and readers of an older database may be alive."""
+    return f"entities.{generation}.sqlite"
+
+
+def databases_in(kb: Path) -> list[Path]:
+    """RETURNS (list[Path]): databases in a folder, with those that do not count yet or
+    any more."""
+    return sorted(kb.glob(new_database("*")))
+
+
+def database_of(kb: Path) -> Path:
+    """The database of a KB: the one that meta.json names, or else the only one.
+
+    kb (Path): the KB's folder.
+    RETURNS (Path): the file.
+    RAISES (DweError): there is none, or the KB is of another format.
+    """
+    try:
+        meta = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
+        number, name = meta["format"], meta.get("database")
+    except (OSError, ValueError, KeyError, TypeError):
+        found = databases_in(kb)
+        name = found[0].name if len(found) == 1 else None
+    else:
+        if number != FORMAT:
+            raise DweError(Errors.E108.format(path=kb, found=number, known=FORMAT))
+    if name is None:
+        raise DweError(Errors.E104.format(path=kb, file=new_database("*")))
+    return kb / name
+
+
+def write_meta(kb: Path, meta: dict[str, Any], database: str) -> None:
+    """Write meta.json. It names the database; the rest is for people to read, and what
+    counts of it is the copy in the database.
+
+    kb (Path): the KB's folder.
+    meta (dict[str, Any]): of the last version.
+    database (str): file name.
+    """
+    draft = kb / f".{META_FILE}"
+    text = json.dumps({**meta, "database": database}, indent=2, ensure_ascii=False)
+    draft.write_text(text + "\n", encoding="utf-8")
+    draft.replace(kb / META_FILE)
+
+
+def remove_databases(kb: Path, kept: Path) -> None:
+    """Remove the databases of earlier builds, with journals of interrupted changes."""
+    for file in kb.glob(f"{new_database('*')}*"):
+        if not file.name.startswith(kept.name):
+            file.unlink(missing_ok=True)
+
+
+KB_VARIABLE = "DWE_KB"
+"""Environment variable whose path replaces the one in a config or saved pipeline."""
+
+
+def kb_path(path: str) -> str:
+    """RETURNS (str): the path to open: that of the variable DWE_KB where it is set."""
+    return os.environ.get(KB_VARIABLE) or path
+
+
+def reference_to(kb: Path, base: Path) -> str:
+    """RETURNS (str): path of a KB, relative to `base` if it lies inside."""
+    kb, base = kb.resolve(), base.resolve()
+    return kb.relative_to(base).as_posix() if kb.is_relative_to(base) else str(kb)

@@ -1,0 +1,190 @@
+"""From prepared mentions to what the network reads, from its logits to ranked
+candidates, and from these to annotations."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+from spacy.tokens import Doc
+
+from ..errors import DweError, Errors
+from ..kb.candidates import found_by_names
+from ..kb.vectors.entity_index import SCORE_DECIMALS
+from ..links import KBCandidate
+from ..model.spec import FeatureLayout
+from ..tokens import NIL
+from .mentions import Mention
+
+if TYPE_CHECKING:
+    from ..kb.knowledge_base import DweKnowledgeBase
+    from ..model.combiner import CombinedScores
+    from ..model.inputs import PreparedMention
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredMention:
+    """One mention with all its candidates, best first.
+
+    doc (int): position of the document in the scored sequence.
+    start, end (int): character offsets of the mention in its document.
+    text (str): the mention.
+    rows (np.ndarray): KB rows of the candidates. Shape: (n_candidates,), int32
+    found_by (np.ndarray): how each was found, as `FoundBy`.
+        Shape: (n_candidates,), uint8
+    places (np.ndarray): where each stood in the generator's list, from 0.
+        Shape: (n_candidates,), int32
+    scores (np.ndarray): combined logits, rounded to `SCORE_DECIMALS`.
+        Shape: (n_candidates,), float32
+    probabilities (np.ndarray): softmax over candidates and NIL.
+        Shape: (n_candidates,), float32
+    nil_score, nil_probability (float): the same for the NIL candidate.
+    nil_features (np.ndarray): what NIL's score is linear in, see `CombinedScores`.
+        Shape: (5,), float32
+    contributions (dict): what each channel added to the logit of each candidate; they
+        add up to `scores` before rounding. Shape of each: (n_candidates,), float32
+    """
+
+    doc: int
+    start: int
+    end: int
+    text: str
+    rows: np.ndarray
+    found_by: np.ndarray
+    places: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray
+    nil_score: float
+    nil_probability: float
+    nil_features: np.ndarray
+    contributions: dict[str, np.ndarray]
+
+
+def rank_candidates(
+    mentions: Sequence[Mention],
+    prepared: Sequence["PreparedMention"],
+    scores: "CombinedScores",
+    *,
+    layout: FeatureLayout,
+    channels: Sequence[str],
+    kb: "DweKnowledgeBase",
+) -> list[ScoredMention]:
+    """Order the candidates of a batch of mentions.
+
+    mentions (Sequence[Mention]): the mentions.
+    prepared (Sequence[PreparedMention]): their candidates.
+    scores (CombinedScores): the network's logits.
+    layout (FeatureLayout): which column of the features belongs to which channel.
+    channels (Sequence[str]): channels to report contributions of.
+    kb (DweKnowledgeBase): breaks ties by id.
+    RETURNS (list[ScoredMention]): one a mention.
+    RAISES (DweError): a score is NaN or infinite.
+    """
+    logits = scores.logits.float().cpu().numpy()
+    nil = scores.nil.float().cpu().numpy()
+    nil_features = scores.nil_features.float().cpu().numpy()
+    by_column = scores.by_column.float().cpu().numpy()
+    columns = {c: layout.columns(c) for c in layout.channels if c in channels}
+    ranked = []
+    for index, (mention, own) in enumerate(zip(mentions, prepared)):
+        n = len(own.rows)
+        rounded = np.round(logits[index, :n], SCORE_DECIMALS)
+        if not (np.isfinite(rounded).all() and np.isfinite(nil[index])):
+            raise DweError(
+                Errors.E508.format(mention=mention.text, doc=mention.doc_name)
+            )
+        order = rank_order(rounded, kb.sort_keys(own.rows))
+        rounded = rounded[order]
+        probabilities, nil_probability = softmax_with_nil(rounded, float(nil[index]))
+        ranked.append(
+            ScoredMention(
+                doc=mention.doc,
+                start=mention.start,
+                end=mention.end,
+                text=mention.text,
+                rows=own.rows[order],
+                found_by=own.found_by[order],
+                places=order.astype(np.int32),
+                scores=rounded,
+                probabilities=probabilities,
+                nil_score=float(nil[index]),
+                nil_probability=nil_probability,
+                nil_features=nil_features[index],
+                contributions={
+                    channel: by_column[index, :n, where].sum(axis=0)[order]
+                    for channel, where in columns.items()
+                },
+            )
+        )
+    return ranked
+
+
+def annotate(
+    docs: Iterable[Doc],
+    scored: Sequence[ScoredMention],
+    kb: "DweKnowledgeBase",
+    *,
+    top_k: int,
+    threshold: float,
+    overwrite: bool,
+) -> None:
+    """Write links and ranked candidates onto documents.
+
+    docs (Iterable[Doc]): the documents.
+    scored (Sequence[ScoredMention]): one for each of their entities, in order.
+    kb (DweKnowledgeBase): gives ids, titles and descriptions.
+    top_k (int): candidates kept on a span.
+    threshold (float): a link needs at least this probability, and NIL's.
+    overwrite (bool): replace a kb_id that an entity already has.
+    """
+    kept = [mention.rows[: max(1, top_k)] for mention in scored]
+    rows = np.unique(np.concatenate(kept))
+    known = dict(zip(rows.tolist(), kb.titles(rows)))
+    ents = chain.from_iterable(doc.ents for doc in docs)
+    for ent, mention in zip(ents, scored):
+        candidates = tuple(
+            KBCandidate(
+                known[row][0],
+                known[row][1],
+                known[row][2],
+                float(mention.probabilities[rank]),
+                {
+                    channel: float(values[rank])
+                    for channel, values in mention.contributions.items()
+                },
+                found_by_names(int(mention.found_by[rank])),
+            )
+            for rank, row in enumerate(mention.rows[:top_k].tolist())
+        )
+        ent._.kb_candidates = candidates
+        limit = max(threshold, mention.nil_probability)
+        is_link = len(mention.rows) and mention.probabilities[0] >= limit
+        kb_id = known[mention.rows[0]][0] if is_link else NIL
+        for token in ent:
+            if overwrite or not token.ent_kb_id:
+                token.ent_kb_id_ = kb_id
+
+
+def rank_order(scores: np.ndarray, sort_keys: np.ndarray) -> np.ndarray:
+    """Positions of candidates from best to worst: by rounded score, then by sort key.
+
+    scores (np.ndarray): already rounded to `SCORE_DECIMALS`. Shape: (n,)
+    sort_keys (np.ndarray): position of each entity's id in id order. Shape: (n,)
+    RETURNS (np.ndarray): Shape: (n,), int64
+    """
+    return np.lexsort((sort_keys, -scores))
+
+
+def softmax_with_nil(scores: np.ndarray, nil: float) -> tuple[np.ndarray, float]:
+    """Probabilities of the candidates and of NIL.
+
+    scores (np.ndarray): logits, best first. Shape: (n,)
+    nil (float): logit of NIL.
+    RETURNS (tuple): Shape: (n,), and the probability of NIL.
+    """
+    top = max(nil, float(scores[0])) if len(scores) else nil
+    weights = np.exp(scores - top)
+    nil_weight = float(np.exp(nil - top))
+    total = float(weights.sum()) + nil_weight
+    return weights / total, nil_weight / total

@@ -1,0 +1,248 @@
+"""Prepared mentions to padded tensors."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DweError, Errors
+from ..model.inputs import (
+    EntityVectors,
+    LinkingBatch,
+    MentionInputs,
+    MentionPlace,
+    Slots,
+    mean_state,
+)
+from ..model.modalities import PAPER, Modality, all_modalities, checked_slots
+from ..model.spec import TEXT
+
+if TYPE_CHECKING:
+    from ..kb.knowledge_base import DweKnowledgeBase
+    from ..kb.vectors.sets import VectorSet
+    from ..model.architectures import NetworkShim
+    from ..model.inputs import LinkingBatch, MentionPlace, PreparedMention
+
+
+def collate(
+    mentions: Sequence["PreparedMention"],
+    *,
+    heads: Mapping[str, "VectorSet"],
+    image_dim: int,
+    pooled: bool,
+    device: str,
+    modalities: Mapping[str, Modality] | None = None,
+    widths: Mapping[str, int] | None = None,
+    places: Sequence[MentionPlace] | None = None,
+    edges: bool = False,
+) -> LinkingBatch:
+    """Pad prepared mentions to one batch.
+
+    mentions (Sequence[PreparedMention]): at least one.
+    heads (Mapping[str, VectorSet]): vector sets of the dwe channel; empty without it.
+    image_dim (int): width of image vectors; 0 = the network reads no pictures.
+    pooled (bool): give the network means of token states instead of the states.
+    device (str): torch device of the batch.
+    modalities (Mapping[str, Modality] | None): what to extract; None = what the paper's
+        do.
+    widths (Mapping[str, int] | None): of the vectors of modalities that are not the
+        paper's.
+    places (Sequence[MentionPlace] | None): for modalities that read documents.
+    edges (bool): give the combiner what stands at the edges of mentions.
+    RETURNS (LinkingBatch): the batch.
+    RAISES (DweError): a modality extracted something that cannot be.
+    """
+    if modalities is None:
+        modalities = all_modalities({}, pooled=pooled)
+        if not image_dim:
+            modalities = {TEXT: modalities[TEXT]}
+    size = max(1, *(len(m.rows) for m in mentions))
+    width = mentions[0].features.shape[1]
+    features = np.zeros((len(mentions), size, width), dtype=np.float32)
+    present = np.zeros((len(mentions), size, width), dtype=bool)
+    candidates = np.zeros((len(mentions), size), dtype=bool)
+    described = np.zeros((len(mentions), size), dtype=bool)
+    rows = np.full((len(mentions), size), -1, dtype=np.int64)
+    for index, mention in enumerate(mentions):
+        n = len(mention.rows)
+        features[index, :n] = mention.features
+        present[index, :n] = mention.present
+        described[index, :n] = mention.described
+        rows[index, :n] = mention.rows
+        candidates[index, :n] = True
+    inputs = None
+    if heads:
+        places = places or [MentionPlace()] * len(mentions)
+        inputs = _inputs(
+            mentions,
+            image_dim,
+            pooled,
+            {
+                name: _slots(name, modality, mentions, places, (widths or {}).get(name))
+                for name, modality in modalities.items()
+            },
+        )
+    return LinkingBatch(
+        features=torch.from_numpy(features).to(device),
+        present=torch.from_numpy(present).to(device),
+        candidates=torch.from_numpy(candidates).to(device),
+        described=torch.from_numpy(described).to(device),
+        rows=torch.from_numpy(rows).to(device),
+        inputs=None if inputs is None else inputs.to(device),
+        entities={
+            name: entity_vectors(vectors, rows, device)
+            for name, vectors in heads.items()
+        },
+        sentences=_sentences(mentions).to(device),
+        edges=_edges(mentions).to(device) if edges else None,
+    )
+
+
+def _inputs(
+    mentions: Sequence["PreparedMention"],
+    image_dim: int,
+    pooled: bool,
+    modalities: dict[str, Slots],
+) -> MentionInputs:
+    spans, texts = [], []
+    for mention in mentions:
+        text = mention.text
+        assert text is not None, "the dwe channel reads text"
+        own = text.states[text.mention]
+        spans.append(mean_state(own) if pooled else own)
+        texts.append(text.pooled)
+    span_states, span_mask = _pad(spans, spans[0].shape[1])
+    pictures = [m.pictures if image_dim else m.pictures[:0] for m in mentions]
+    picture_vectors, picture_mask = _pad(pictures, image_dim)
+    return MentionInputs(
+        mention=span_states,
+        mention_mask=span_mask,
+        text=torch.from_numpy(np.stack(texts)),
+        pictures=picture_vectors,
+        picture_mask=picture_mask,
+        modalities=modalities,
+    )
+
+
+def _edges(mentions: Sequence["PreparedMention"]) -> Tensor:
+    texts = [mention.text for mention in mentions]
+    return torch.from_numpy(np.stack([text.edges for text in texts if text]))
+
+
+def _slots(
+    name: str,
+    modality: Modality,
+    mentions: Sequence["PreparedMention"],
+    places: Sequence[MentionPlace],
+    width: int | None,
+) -> Slots:
+    """Extract one modality of every mention, and pad."""
+    extracted = [modality.extract(m, place) for m, place in zip(mentions, places)]
+    if name not in PAPER and width is not None:
+        extracted = [
+            checked_slots(name, width, arrays, place)
+            for arrays, place in zip(extracted, places)
+        ]
+    lengths = [len(next(iter(a.values()), ())) for a in extracted]
+    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    examples = {k: a for own in extracted for k, a in own.items() if len(a)}
+    arrays = {}
+    for key, example in examples.items():
+        dtype = np.bool_ if example.dtype == np.bool_ else np.float32
+        padded = np.zeros((*mask.shape, *example.shape[1:]), dtype=dtype)
+        for index, own in enumerate(extracted):
+            if key in own and len(own[key]):
+                padded[index, : lengths[index]] = own[key]
+        arrays[key] = torch.from_numpy(padded)
+    return Slots(arrays, torch.from_numpy(mask))
+
+
+def _sentences(mentions: Sequence["PreparedMention"]) -> Tensor:
+    """A number for each distinct sentence; an unknown one is like no other."""
+    numbers: dict[object, int] = {}
+    keys = [m.sentence or index for index, m in enumerate(mentions)]
+    return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
+
+
+def _pad(arrays: Sequence[np.ndarray], width: int) -> tuple[Tensor, Tensor]:
+    """RETURNS (tuple[Tensor, Tensor]): values (batch, n, width) and mask (batch, n)."""
+    size = max(len(array) for array in arrays)
+    values = np.zeros((len(arrays), size, width), dtype=np.float32)
+    mask = np.zeros((len(arrays), size), dtype=bool)
+    for index, array in enumerate(arrays):
+        if len(array):
+            values[index, : len(array)] = array
+            mask[index, : len(array)] = True
+    return torch.from_numpy(values), torch.from_numpy(mask)
+
+
+def entity_vectors(
+    vectors: "VectorSet", rows: np.ndarray, device: str
+) -> EntityVectors:
+    """Read the vectors of candidates.
+
+    vectors (VectorSet): where they are.
+    rows (np.ndarray): KB rows, -1 = padding. Shape: (batch, candidates)
+    device (str): torch device to put them on.
+    RETURNS (EntityVectors): zero where there is none.
+    """
+    gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
+    present = there.reshape(rows.shape) & (rows >= 0)
+    moved = torch.from_numpy(gathered.reshape(*rows.shape, -1)).to(device)
+    return EntityVectors(
+        vectors=moved.to(torch.float32),
+        present=torch.from_numpy(present).to(device),
+        mean=vectors.mean,
+        std=vectors.std,
+    )
+
+
+def linking_batch(
+    prepared: Sequence["PreparedMention"],
+    places: "Sequence[MentionPlace]",
+    *,
+    shim: "NetworkShim",
+    kb: "DweKnowledgeBase",
+    trained_sets: Mapping[str, str],
+    channels: Sequence[str],
+    device: str,
+) -> "LinkingBatch":
+    """Pad a batch of mentions to what the network reads.
+
+    prepared (Sequence[PreparedMention]): at least one mention.
+    places (Sequence[MentionPlace]): where each stands.
+    shim (NetworkShim): holds the network.
+    kb (DweKnowledgeBase): has the vectors of the candidates.
+    trained_sets (Mapping[str, str]): fingerprint of each vector set that the network
+        was trained on.
+    channels (Sequence[str]): channels in use.
+    device (str): torch device of the batch.
+    RETURNS (LinkingBatch): the batch.
+    RAISES (DweError): the KB lacks a vector set that the network was trained on.
+    """
+
+    spec = shim.network.spec
+    sets = kb.vector_sets
+    heads = spec.heads if "dwe" in channels else ()
+    reads_edges = bool(spec.edge_width) and "text" in channels
+    edges = kb.text_set if reads_edges else None
+    missing = [
+        name
+        for name in {*heads, *filter(None, [edges])}
+        if name not in sets or sets[name].fingerprint != trained_sets.get(name)
+    ]
+    if missing:
+        raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(sorted(missing))))
+    return collate(
+        prepared,
+        heads={name: sets[name] for name in heads},
+        image_dim=spec.image_dim,
+        pooled=shim.cfg["states"] == "pooled",
+        device=device,
+        modalities=shim.read_modalities if heads else {},
+        widths=spec.modality_widths,
+        places=places,
+        edges=edges is not None,
+    )

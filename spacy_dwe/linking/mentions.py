@@ -1,0 +1,105 @@
+"""Mentions as the linker sees them: a name, its context and its pictures."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spacy.tokens import Doc, Span
+
+from ..tokens import document_name, images_at
+
+if TYPE_CHECKING:
+    from ..encoders.protocol import MentionText
+    from ..images import ImageRef
+
+WINDOW = 48
+"""Tokens of context on either side where a document has no sentence boundaries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One mention of a batch of documents.
+
+    doc (int): position of its document in the batch.
+    doc_name (str): how messages call the document.
+    start, end (int): character offsets in the document.
+    text (str): the mention.
+    context (str): the sentence it stands in, or a window of tokens without one.
+    context_start (int): character offset of the mention in its context.
+    images (tuple[ImageRef, ...]): its own pictures, else its document's.
+    """
+
+    doc: int
+    doc_name: str
+    start: int
+    end: int
+    text: str
+    context: str
+    context_start: int
+    images: "tuple[ImageRef, ...]"
+
+    @property
+    def in_context(self) -> "MentionText":
+        """RETURNS (MentionText): what a text encoder reads."""
+        from ..encoders.protocol import MentionText
+
+        return MentionText(
+            self.context, self.context_start, self.context_start + len(self.text)
+        )
+
+
+def mentions_of(docs: Sequence[Doc]) -> list[Mention]:
+    """RETURNS (list[Mention]): all entities of all documents, in order."""
+    return [
+        mention
+        for index, doc in enumerate(docs)
+        for mention in mentions_in(doc, index, doc.ents)
+    ]
+
+
+def mentions_in(
+    doc: Doc, index: int, spans: Iterable[Span], pictured: Doc | None = None
+) -> list[Mention]:
+    """Mentions of one document.
+
+    doc (Doc): gives text and sentence boundaries.
+    index (int): position of the document in its batch.
+    spans (Iterable[Span]): mentions; may belong to another Doc of the same text.
+    pictured (Doc | None): gives the pictures, if not `doc`.
+    RETURNS (list[Mention]): one a span.
+    """
+    name = document_name(doc)
+    pictured = doc if pictured is None else pictured
+    has_sentences = doc.has_annotation("SENT_START")
+    mentions = []
+    for span in spans:
+        start, end = span.start_char, span.end_char
+        here = span
+        if span.doc is not doc:
+            here = doc.char_span(start, end, alignment_mode="expand") or span
+        context_start, context = _context(here, has_sentences)
+        mentions.append(
+            Mention(
+                doc=index,
+                doc_name=name,
+                start=start,
+                end=end,
+                text=span.text,
+                context=context,
+                context_start=start - context_start,
+                images=images_at(pictured, start, end),
+            )
+        )
+    return mentions
+
+
+def _context(span: Span, has_sentences: bool) -> tuple[int, str]:
+    """RETURNS (tuple[int, str]): character offset of the context, and its text."""
+    doc = span.doc
+    if has_sentences:
+        first, last = span[0].sent.start, span[-1].sent.end
+    else:
+        first = max(0, span.start - WINDOW)
+        last = min(len(doc), span.end + WINDOW)
+    context = doc[first:last]
+    return context.start_char, context.text

@@ -1,0 +1,183 @@
+"""The pictures of mentions: read once, and told as vectors, or as what is on them."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import DweError, Errors, Warnings
+from ..images import ImageRef, content_hash, decode, read_bytes
+from ..model.inputs import NO_MASK, NO_VECTORS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..encoders.cache import FeatureCache
+    from ..encoders.registry import LazyClipEncoder
+    from ..encoders.visual.extractor import VisualExtractor
+    from ..encoders.visual.findings import VisualEvidence
+    from .mentions import Mention
+
+Owners = Mapping[ImageRef, str]
+"""Pictures, and what messages call the document that each is of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What there is to read of a mention's pictures; all are empty without a picture.
+
+    vectors (np.ndarray): unit vectors of whole pictures. Shape: (n_pictures, dim)
+    objects (np.ndarray): of image regions; none = nobody looked for regions, and
+        pictures are regions. Shape: (n_slots, dim)
+    faces (np.ndarray): of the phrases that describe the regions' faces.
+        Shape: (n_slots, dim)
+    face_mask (np.ndarray): regions with a face. Shape: (n_slots,), bool
+    scenes (np.ndarray): of scene attributes. Shape: (n_attributes, dim)
+    """
+
+    vectors: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
+    scenes: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+
+
+NO_PICTURES = Pictures()
+
+
+class PictureEvidence:
+    """Reads pictures; each that is given several times is read and encoded once.
+
+    clip (ClipEncoder): encoder of pictures.
+    cache (FeatureCache): keeps its outputs by content.
+    visual (VisualExtractor | None): what to look for on pictures.
+    strict (bool): an unreadable picture is an error, not a warning.
+    fetch_urls (bool): download pictures given by URL.
+    """
+
+    def __init__(
+        self,
+        clip: "LazyClipEncoder",
+        cache: "FeatureCache",
+        *,
+        visual: "VisualExtractor | None" = None,
+        strict: bool = False,
+        fetch_urls: bool = False,
+    ) -> None:
+        self.clip = clip
+        self.cache = cache
+        self.visual = visual
+        self.strict = strict
+        self.fetch_urls = fetch_urls
+
+    def of(self, mentions: Sequence["Mention"]) -> list[Pictures]:
+        """RETURNS (list[Pictures]): one a mention. Those of the same pictures share
+        theirs, and an unreadable picture is left out of it."""
+        owners = _owners((m.images, m.doc_name) for m in mentions)
+        if not owners:
+            return [NO_PICTURES] * len(mentions)
+        by_refs: dict[tuple[ImageRef, ...], Pictures] = {}
+        if self.visual is None:
+            vectors = self._vectors(owners)
+            for refs in {m.images for m in mentions}:
+                found = [vectors[ref] for ref in refs if ref in vectors]
+                by_refs[refs] = Pictures(np.stack(found)) if found else NO_PICTURES
+        else:
+            seen = self.look(owners)
+            for refs in {m.images for m in mentions}:
+                by_refs[refs] = _together([seen[ref] for ref in refs if ref in seen])
+        return [by_refs[mention.images] for mention in mentions]
+
+    def look(self, owners: Owners) -> "dict[ImageRef, VisualEvidence]":
+        """What is on pictures.
+
+        owners (Owners): the pictures.
+        RETURNS (dict[ImageRef, VisualEvidence]): without those that cannot be read.
+        """
+        assert self.visual is not None, "asked for by a setting"
+        read = _Reading(self, owners)
+        sights = {ref: (key, ref.boxes) for ref, key in read.keys.items()}
+        found = self.cache.sights(
+            self.visual, self.clip, list(sights.values()), read.decoded
+        )
+        seen = {ref: found[sight] for ref, sight in sights.items() if sight in found}
+        if self.visual.objects is not None:
+            for ref, evidence in seen.items():
+                _tell_unused_boxes(ref, owners[ref], evidence)
+        return seen
+
+    def _vectors(self, owners: Owners) -> dict[ImageRef, np.ndarray]:
+        """RETURNS (dict[ImageRef, np.ndarray]): of whole pictures. Shape: (dim,)"""
+        read = _Reading(self, owners)
+        keys = list(dict.fromkeys(read.keys.values()))
+        vectors = self.cache.pictures(self.clip, keys, read.decoded)
+        return {ref: vectors[k] for ref, k in read.keys.items() if k in vectors}
+
+
+class _Reading:
+    """The bytes of pictures, while they are needed.
+
+    keys (dict[ImageRef, str]): content hashes of those that can be read.
+    """
+
+    def __init__(self, evidence: PictureEvidence, owners: Owners) -> None:
+        self._strict, self._owners = evidence.strict, owners
+        self._data: dict[str, tuple[ImageRef, bytes]] = {}
+        self.keys: dict[ImageRef, str] = {}
+        for ref in owners:
+            try:
+                data = read_bytes(ref, fetch_urls=evidence.fetch_urls)
+            except DweError as error:
+                self._unreadable(ref, error)
+                continue
+            self.keys[ref] = ref.sha256 or content_hash(data)
+            self._data.setdefault(self.keys[ref], (ref, data))
+
+    def decoded(self, key: str) -> "Image | None":
+        """RETURNS (Image | None): the picture of a hash, if it is one."""
+        ref, data = self._data[key]
+        try:
+            return decode(data, ref.name)
+        except DweError as error:
+            self._unreadable(ref, error)
+            return None
+
+    def _unreadable(self, ref: ImageRef, error: DweError) -> None:
+        doc = self._owners[ref]
+        if self._strict:
+            raise DweError(Errors.E504.format(doc=doc, reason=error)) from None
+        message = Warnings.W001.format(image=ref.name, doc=doc, reason=error)
+        warnings.warn(message, stacklevel=2)
+
+
+def _owners(pictured: Iterable[tuple[tuple[ImageRef, ...], str]]) -> Owners:
+    owners: dict[ImageRef, str] = {}
+    for refs, name in pictured:
+        for ref in refs:
+            owners.setdefault(ref, name)
+    return owners
+
+
+def _together(seen: "Sequence[VisualEvidence]") -> Pictures:
+    """All pictures of a mention, one after another."""
+    if not seen:
+        return NO_PICTURES
+    slots = [evidence.slots() for evidence in seen]
+    return Pictures(
+        vectors=np.stack([evidence.pooled for evidence in seen]),
+        objects=np.concatenate([own.objects for own in slots]),
+        faces=np.concatenate([own.faces for own in slots]),
+        face_mask=np.concatenate([own.face_mask for own in slots]),
+        scenes=np.concatenate([own.scenes for own in slots]),
+    )
+
+
+def _tell_unused_boxes(ref: ImageRef, doc: str, evidence: "VisualEvidence") -> None:
+    """Boxes that are small, doubled, beside the picture or too many are left out."""
+    used = sum(region.source == "given" for region in evidence.regions)
+    if used < len(ref.boxes):
+        n = len(ref.boxes)
+        message = Warnings.W150.format(n=n - used, of=n, image=ref.name, doc=doc)
+        warnings.warn(message, stacklevel=2)

@@ -1,0 +1,295 @@
+"""A MediaWiki API, asked politely: one request at a time, at a rate, with patience.
+
+The requests are those of the package wikipedia-api. It asks for one page at a time and
+knows of no wait but that of a 429, so continuation and patience are here.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from functools import partial
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from wikipediaapi import (  # type: ignore[import-untyped]
+    SyncHTTPClient,
+    WikiConnectionError,
+    WikiHttpError,
+    WikiHttpTimeoutError,
+    WikiInvalidJsonError,
+)
+
+from ..about import __title__, __version__
+from ..errors import DweError, Errors
+
+Answer = TypeVar("Answer")
+
+WIKIPEDIA_API = "https://{lang}.wikipedia.org/w/api.php"
+MAX_LAG = 5
+"""Seconds by which Wikimedia's databases may lag before unattended programs wait."""
+
+_LONGEST_BACK_OFF = 120.0
+_LONGEST_WAIT = 900.0
+"""Seconds; a server that asks for more is better asked another time."""
+_FIRST_RETRIES = 2
+"""For a host that never answered: it is more likely misspelt than busy."""
+_PASSING = {"maxlag", "ratelimited", "readonly"}
+
+
+class NoAnswer(Exception):
+    """A request failed, again and again.
+
+    url (str): what was asked.
+    reason (str): how it failed the last time.
+    attempts (int): how often it was tried.
+    """
+
+    def __init__(self, url: str, reason: str, attempts: int) -> None:
+        super().__init__(url, reason, attempts)
+        self.url, self.reason, self.attempts = url, reason, attempts
+
+
+class Refused(NoAnswer):
+    """The server answered, and would answer the same again."""
+
+
+class Clock(Protocol):
+    """What is used of the module `time`."""
+
+    def monotonic(self) -> float: ...
+    def time(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+class MediaWiki(SyncHTTPClient):
+    """Asks the Wikipedias, or another MediaWiki.
+
+    contact (str): e-mail address or URL of whoever runs this, for the user agent;
+        Wikimedia's policy demands it.
+    api_url (str): the API's address; `{lang}` in it stands for the language.
+    rate (float): requests a second, at most.
+    retries (int): how often a request that failed is tried again.
+    timeout (float): seconds to wait for an answer.
+    clock (Clock | ModuleType): tells the time and sleeps.
+    jitter (Callable[[], float]): a number between 0 and 1, by which waits differ.
+    """
+
+    def __init__(
+        self,
+        contact: str,
+        *,
+        api_url: str = WIKIPEDIA_API,
+        rate: float = 1.0,
+        retries: int = 8,
+        timeout: float = 30.0,
+        clock: Clock | ModuleType = time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        _check_contact(contact)
+        _check_api_url(api_url)
+        super().__init__(
+            f"{__title__}/{__version__} ({contact})",
+            max_retries=0,
+            timeout=timeout,
+            follow_redirects=True,
+            # The default transport of wikipedia-api knows no proxy; httpx's does.
+            transport=None,
+        )
+        self.api_url = api_url
+        self.on_wait: Callable[[str, float], None] = lambda reason, seconds: None
+        self.n_requests = 0
+        self._interval = 1.0 / rate
+        self._next = 0.0
+        self._retries = retries
+        self._clock, self._jitter = clock, jitter
+        self._answered: set[str] = set()
+
+    def query(
+        self, language: str, parameters: Mapping[str, str]
+    ) -> Iterator[dict[str, Any]]:
+        """Ask `action=query`, and go on until the answer is whole.
+
+        language (str): the Wikipedia's code.
+        parameters (Mapping[str, str]): of the query.
+        YIELDS (dict[str, Any]): the parts of the answer, in formatversion 2.
+        RAISES (NoAnswer): the retries are used up.
+        """
+        url = self._build_url(language)
+        asked = {
+            "action": "query",
+            "format": "json",
+            "formatversion": "2",
+            "maxlag": str(MAX_LAG),
+            **parameters,
+        }
+        further: dict[str, Any] = {}
+        while True:
+            attempt = partial(self._get, language, {**asked, **further})
+            part: dict[str, Any] = self._patiently(url, attempt)
+            yield part
+            if "continue" not in part:
+                return
+            if part["continue"] == further:
+                raise Refused(url, "the answer never ends", 1)
+            further = part["continue"]
+
+    def download(self, url: str, max_bytes: int) -> bytes:
+        """RETURNS (bytes): a file, such as a picture.
+        RAISES (NoAnswer): the retries are used up.
+        """
+        return self._patiently(url, partial(self._fetch, url, max_bytes))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> "MediaWiki":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _patiently(self, url: str, attempt: Callable[[], Answer]) -> Answer:
+        host = urlsplit(url).netloc
+        n = 0
+        while True:
+            self._pace()
+            n += 1
+            try:
+                answer = attempt()
+            except _Failure as error:
+                failure = error
+            except WikiHttpTimeoutError:
+                failure = _Failure("no answer in time")
+            except WikiConnectionError as error:
+                failure = _Failure(f"no connection ({_cause(error)})")
+            else:
+                self._answered.add(host)
+                return answer
+            if not failure.passing:
+                raise Refused(url, failure.reason, n)
+            known = host in self._answered or failure.wait is not None
+            retries = self._retries if known else min(self._retries, _FIRST_RETRIES)
+            asked_to_wait = failure.wait or 0.0
+            if asked_to_wait > _LONGEST_WAIT:
+                reason = f"{failure.reason}, asks to wait {asked_to_wait:.0f} s"
+                raise NoAnswer(url, reason, n)
+            if n > retries:
+                raise NoAnswer(url, failure.reason, n)
+            back_off = min(2.0 ** (n - 1), _LONGEST_BACK_OFF)
+            seconds = max(asked_to_wait, back_off * (0.5 + self._jitter() / 2))
+            self.on_wait(failure.reason, seconds)
+            self._clock.sleep(seconds)
+
+    def _pace(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._next:
+            self._clock.sleep(self._next - now)
+        self._next = max(now, self._next) + self._interval
+        self.n_requests += 1
+
+    def _fetch(self, url: str, max_bytes: int) -> bytes:
+        data = bytearray()
+        try:
+            with self._client.stream("GET", url) as response:
+                self._check_status(response)
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > max_bytes:
+                        reason = f"larger than {max_bytes // 2**20} MiB"
+                        raise _Failure(reason, passing=False)
+        except httpx.TimeoutException:
+            raise _Failure("no answer in time") from None
+        except httpx.InvalidURL as error:
+            raise _Failure(str(error), passing=False) from None
+        except httpx.HTTPError as error:
+            raise _Failure(f"no connection ({error})") from None
+        return bytes(data)
+
+    # The hooks of wikipedia-api's client: where it asks, and what counts as an answer.
+
+    def _build_url(self, language: str) -> str:
+        return self.api_url.replace("{lang}", language)
+
+    def _process_response(self, r: httpx.Response, url: str) -> dict[str, Any]:
+        wait = self._seconds(r.headers.get("Retry-After"))
+        try:
+            answer = super()._process_response(r, url)
+        except WikiHttpError:
+            self._check_status(r)
+            raise
+        except WikiInvalidJsonError:
+            raise _Failure("the answer is not JSON", wait=wait) from None
+        if not isinstance(answer, dict):
+            raise _Failure("the answer is no JSON object", wait=wait)
+        error = answer.get("error")
+        if error is not None:
+            code, info = str(error.get("code")), str(error.get("info"))
+            passing = code in _PASSING or code.startswith("internal_api_error")
+            raise _Failure(f"{code}: {info}", passing=passing, wait=wait)
+        if not isinstance(answer.get("query"), dict):
+            raise _Failure("the answer is not MediaWiki's", wait=wait)
+        if not isinstance(answer["query"].get("pages", []), list):
+            raise _Failure("a MediaWiki before 1.25", passing=False)
+        return answer
+
+    def _check_status(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status != httpx.codes.OK:
+            raise _Failure(
+                f"HTTP {status} {response.reason_phrase}".strip(),
+                passing=status in (408, 429) or status >= 500,
+                wait=self._seconds(response.headers.get("Retry-After")),
+            )
+
+    def _seconds(self, retry_after: str | None) -> float | None:
+        """The header Retry-After holds seconds or a date."""
+        if not retry_after:
+            return None
+        try:
+            return max(0.0, float(retry_after))
+        except ValueError:
+            pass
+        try:
+            date = parsedate_to_datetime(retry_after)
+        except ValueError:
+            return None
+        return max(0.0, date.timestamp() - self._clock.time())
+
+
+class _Failure(Exception):
+    """One attempt failed.
+
+    passing (bool): another attempt may succeed.
+    wait (float | None): the seconds that the server asks to wait.
+    """
+
+    def __init__(
+        self, reason: str, *, passing: bool = True, wait: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.passing, self.wait = reason, passing, wait
+
+
+def _cause(error: BaseException) -> str:
+    cause = error.__cause__
+    return str(cause) or type(cause).__name__
+
+
+def _check_contact(contact: str) -> None:
+    address = "@" in contact or contact.startswith(("http://", "https://"))
+    if not (address and contact.isascii() and contact.isprintable()):
+        raise DweError(Errors.E120.format(contact=contact))
+
+
+def _check_api_url(api_url: str) -> None:
+    reason = "it must start with https:// or http:// and name a host"
+    try:
+        url = httpx.URL(api_url.replace("{lang}", "en"))
+        if url.scheme in ("http", "https") and url.host:
+            return
+    except httpx.InvalidURL as error:
+        reason = str(error)
+    raise DweError(Errors.E121.format(option="--api-url", value=api_url, reason=reason))

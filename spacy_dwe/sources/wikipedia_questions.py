@@ -1,0 +1,214 @@
+"""Asking a MediaWiki for titles and pictures until each is in the cache or on disk."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from ..errors import DweError, Errors, Warnings
+from ..files import replacing
+from ..images import MAX_DOWNLOAD_BYTES, content_hash, decode
+from .mediawiki import MediaWiki, NoAnswer, Refused
+from .wikipedia_cache import PageCache
+from .wikipedia_pages import ask, next_batch
+from .wikipedia_titles import AskedTitle
+
+BAR_DELAY = 0.5
+"""Seconds before a progress bar shows; a mistake at the start comes sooner."""
+
+
+_MOST_HOPS = 5
+"""From wiki to wiki, before a title is given up."""
+
+
+class Interview:
+    """Asks for titles until each has an answer in the cache."""
+
+    def __init__(
+        self, wiki: MediaWiki, cache: PageCache, language: str, show_progress: bool
+    ) -> None:
+        self.wiki, self.cache, self.language = wiki, cache, language
+        self.show_progress = show_progress
+        self._queues: dict[str, dict[str, None]] = {}
+        self._warned: set[str] = set()
+
+    def ask_for(self, asked: list[AskedTitle], image_width: int) -> None:
+        """RAISES (DweError): the wiki does not answer any more."""
+        titles = dict.fromkeys((a.language, a.title) for a in asked if not a.problem)
+        n_known = sum(not self._queue(*title) for title in titles)
+        with tqdm(
+            total=len(titles),
+            initial=n_known,
+            unit=" titles",
+            delay=BAR_DELAY,
+            disable=not self.show_progress,
+        ) as bar:
+            self.wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
+                f"waiting {seconds:.0f} s: {reason}"
+            )
+            try:
+                self._ask_queues(image_width, bar)
+            except NoAnswer as error:
+                done = f"{bar.n:,} of {len(titles):,} titles"
+                raise stopped(error, done, self.cache) from None
+
+    def _ask_queues(self, image_width: int, bar: Any) -> None:
+        while self._queues:
+            language, queue = next(iter(self._queues.items()))
+            if not queue:
+                del self._queues[language]
+                continue
+            batch = next_batch(queue)
+            said = ask(self.wiki, language, batch, image_width)
+            self.cache.put(language, said.titles, said.pages)
+            bar.set_postfix_str("")
+            self._warn(language, said.warnings)
+            answers = said.titles | self._same_prefixes(language, said.titles)
+            for title, answer in answers.items():
+                del queue[title]
+                moved = "language" in answer
+                if not (moved and self._queue(answer["language"], answer["title"])):
+                    bar.update()
+
+    def _queue(self, language: str, title: str) -> bool:
+        """RETURNS (bool): whether there is something to ask that was not before."""
+        for link, answer in follow(self.cache, (language, title)):
+            if answer is None and self._is_served(link[0]):
+                queue = self._queues.setdefault(link[0], {})
+                new = link[1] not in queue
+                queue[link[1]] = None
+                return new
+            if answer is None:
+                reason = f"a page of another wiki, {link[0]}.wikipedia.org"
+                elsewhere = {"left_out": "other", "reason": reason}
+                self.cache.put(link[0], {link[1]: elsewhere})
+        return False
+
+    def _is_served(self, language: str) -> bool:
+        return language == self.language or "{lang}" in self.wiki.api_url
+
+    def _same_prefixes(
+        self, language: str, answers: dict[str, dict[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        """Once the wiki said that `de:Georgien` is a page of another Wikipedia, all
+        titles that start with `de:` are."""
+        learned = {
+            _prefix(title): answer["language"]
+            for title, answer in answers.items()
+            if "language" in answer and _prefix(title)
+        }
+        if not learned:
+            return {}
+        moved = {
+            title: {"language": learned[_prefix(title)], "title": _rest(title)}
+            for title in self._queues[language]
+            if title not in answers and _prefix(title) in learned and _rest(title)
+        }
+        self.cache.put(language, moved)
+        return moved
+
+    def _warn(self, language: str, problems: list[str]) -> None:
+        for problem in problems:
+            if problem not in self._warned:
+                self._warned.add(problem)
+                message = Warnings.W122.format(wiki=language, warning=problem)
+                warnings.warn(message, stacklevel=2)
+
+
+def follow(
+    cache: PageCache, title: AskedTitle | tuple[str, str]
+) -> Iterator[tuple[tuple[str, str], dict[str, Any] | None]]:
+    """Follow a title from wiki to wiki.
+
+    YIELDS (tuple): language and title, and the answer; None if it was not asked.
+    """
+    if isinstance(title, AskedTitle):
+        title = (title.language, title.title)
+    for _ in range(_MOST_HOPS):
+        answer = cache.answer(*title)
+        yield title, answer
+        if answer is None or "language" not in answer:
+            return
+        title = (answer["language"], answer["title"])
+
+
+def _prefix(title: str) -> str:
+    return title.partition(":")[0].strip().lower() if ":" in title else ""
+
+
+def _rest(title: str) -> str:
+    return title.partition(":")[2].strip()
+
+
+def stopped(error: NoAnswer, done: str, cache: PageCache) -> DweError:
+    """RETURNS (DweError): says what is kept of a run, and how to go on."""
+    message = Errors.E126 if isinstance(error, Refused) else Errors.E122
+    return DweError(
+        message.format(
+            url=error.url,
+            reason=error.reason,
+            attempts=error.attempts,
+            done=done,
+            cache=cache.path,
+        )
+    )
+
+
+def download_pictures(
+    wanted: Mapping[str, str],
+    folder: Path,
+    wiki: MediaWiki,
+    cache: PageCache,
+    show_progress: bool,
+) -> dict[str, Path]:
+    """Download pictures, each under the hash of its content. Those that cannot be had
+    are told by warnings.
+
+    wanted (Mapping[str, str]): an entity's id by its picture's URL.
+    RETURNS (dict[str, Path]): the file of each picture that there is, by URL.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, Path] = {}
+    with tqdm(
+        wanted.items(), unit=" pictures", delay=BAR_DELAY, disable=not show_progress
+    ) as bar:
+        wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
+            f"waiting {seconds:.0f} s: {reason}"
+        )
+        for url, id_ in bar:
+            known = cache.picture(url)
+            if known is None or not _is_there(known, folder):
+                try:
+                    known = _download(url, wiki, folder)
+                except NoAnswer as error:
+                    done = f"{len(files):,} of {len(wanted):,} pictures"
+                    raise stopped(error, done, cache) from None
+                cache.put_picture(url, known)
+                bar.set_postfix_str("")
+            if "file" in known:
+                files[url] = folder / known["file"]
+            else:
+                message = Warnings.W121.format(url=url, id=id_, reason=known["reason"])
+                warnings.warn(message, stacklevel=2)
+    return files
+
+
+def _is_there(known: Mapping[str, Any], folder: Path) -> bool:
+    return "file" not in known or (folder / known["file"]).is_file()
+
+
+def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
+    try:
+        data = wiki.download(url, MAX_DOWNLOAD_BYTES)
+        decode(data, url)
+    except Refused as error:
+        return {"reason": error.reason}
+    except DweError as error:
+        return {"reason": str(error)}
+    name = content_hash(data) + Path(urlsplit(url).path).suffix.lower()
+    with replacing(folder / name) as temporary:
+        temporary.write_bytes(data)
+    return {"file": name}

@@ -1,0 +1,225 @@
+"""The report: one HTML page that needs no other file."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..about import __version__
+from ..errors import DweError
+from ..images import ImageRef, load
+from .pictures import SeenView
+
+PICTURE_SIZE = (324, 228)
+THUMBNAIL_SIZE = (90, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart; value and interval are fractions."""
+
+    label: str
+    value: float
+    interval: Sequence[float] | None
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart of one group of mentions."""
+
+    title: str
+    n: int
+    chance: float | None
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    value: str
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    name: str
+    cells: list[Cell]
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """lines (str): what a line is of, the head of the first column."""
+
+    title: str
+    note: str
+    columns: list[str]
+    rows: list[TableRow]
+    lines: str = "Row"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one channel added to a candidate's score.
+
+    lead (float): how much more than it added to the other candidates shown.
+    heat (int): strength of the colour, percent.
+    """
+
+    channel: str
+    value: float
+    lead: float
+    heat: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.value:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """An entity beside a mention.
+
+    id (str): empty for NIL.
+    probability (float | None): None: it was no candidate.
+    right (bool): it is marked as the right one.
+    """
+
+    id: str
+    title: str
+    description: str
+    probability: float | None
+    linked: bool
+    picture: str | None
+    contributions: list[Contribution]
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleView:
+    """A mention in its text with its picture, link and candidates; pictures are data
+    URIs.
+
+    seen (SeenView | None): what was seen on its picture, if somebody looked.
+    """
+
+    before: str
+    mention: str
+    after: str
+    picture: str | None
+    linked: str
+    good: bool
+    verdict: str
+    note: str
+    candidates: list[CandidateView]
+    seen: SeenView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwapView:
+    original: ExampleView
+    swapped: ExampleView
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    note: str
+    examples: list[ExampleView]
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything the page shows, ready to be laid out."""
+
+    title: str
+    lead: str
+    knowledge_base: str
+    headlines: list[Headline] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
+    by_group: Table | None = None
+    tables: list[Table] = field(default_factory=list)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    controls: list[Headline] = field(default_factory=list)
+    swaps: list[SwapView] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    version: str = __version__
+
+
+def render(report: Report) -> str:
+    """Lay out a report.
+
+    RETURNS (str): HTML with its style and pictures inside, no script.
+    """
+    return lay_out("report.html", report=report)
+
+
+def lay_out(template: str, **values: Any) -> str:
+    """Fill in one of this package's templates; text is escaped.
+
+    template (str): its file name.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def data_uri(ref: ImageRef, size: tuple[int, int]) -> str | None:
+    """A picture, made small, for the page.
+
+    size (tuple[int, int]): largest width and height in pixels.
+    RETURNS (str | None): data URI; None if the picture cannot be read.
+    """
+    try:
+        _, image = load(ref)
+    except DweError:
+        return None
+    image.thumbnail(size)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/jpeg;base64,{encoded}"
+
+
+def percent(value: float | None, sign: bool = False) -> str:
+    """`0.9421` → `94.2`; `–` where nothing was measured."""
+    if value is None:
+        return "–"
+    text = f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:
+    """`[0.92, 0.96]` → `92.0 – 96.0`."""
+    if bounds is None:
+        return ""
+    low, high = (percent(bound, sign) for bound in bounds)
+    return f"{low} to {high}"
+
+
+def text_around(text: str, start: int, end: int, width: int = 220) -> Iterator[str]:
+    """The text before, of and after a mention, cut to about `width` characters on
+    either side.
+
+    RETURNS (Iterator[str]): three strings.
+    """
+    before, after = text[:start], text[end:]
+    yield "…" + before[-width:] if len(before) > width else before
+    yield text[start:end]
+    yield after[:width] + "…" if len(after) > width else after

@@ -1,0 +1,163 @@
+"""Tables and figures of one evaluation's report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..about import __version__
+from ..evaluation.error_analysis import ErrorAnalysis, analyse
+from ..files import write_json, write_text
+from .examples import CauseView, Examples, Look, cause_views
+from .page import Headline, Table, lay_out
+from .plots import causes_plot, hits_plot, reliability_plot
+from .tables import (
+    Baseline,
+    baselines_table,
+    breakdown_tables,
+    headlines,
+    outvoted_table,
+    run_facts,
+    tags_table,
+    votes_table,
+)
+
+if TYPE_CHECKING:
+    from ..documents import Document
+    from ..evaluation.evaluate import Evaluation
+    from ..kb.knowledge_base import DweKnowledgeBase
+
+
+PAGE, ANALYSIS = "index.html", "analysis.json"
+N_EXAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """A page and what it was made from.
+
+    page (str): HTML that needs no other file and no script.
+    analysis (dict[str, Any]): see `ErrorAnalysis.to_json`.
+    """
+
+    page: str
+    analysis: dict[str, Any]
+
+    def write(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write index.html and analysis.json.
+
+        RETURNS (tuple[Path, Path]): their paths.
+        """
+        page, analysis = Path(folder) / PAGE, Path(folder) / ANALYSIS
+        write_json(analysis, self.analysis)
+        write_text(page, self.page)
+        return page, analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """svg (str): markup, safe as it stands."""
+
+    svg: str
+    title: str
+    note: str
+
+
+@dataclass(slots=True)
+class EvaluationView:
+    """Everything the page shows, ready to be laid out."""
+
+    title: str
+    lead: str
+    facts: list[tuple[str, str]]
+    headlines: list[Headline]
+    baselines: Table
+    breakdowns: list[Table] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
+    causes_plot: Plot | None = None
+    causes: list[CauseView] = field(default_factory=list)
+    n: int = 0
+    n_misses: int = 0
+    votes: Table | None = None
+    outvoted: Table | None = None
+    tags: Table | None = None
+    version: str = __version__
+
+
+def build_evaluation_report(
+    evaluation: "Evaluation",
+    kb: "DweKnowledgeBase",
+    documents: "Mapping[str, Document]",
+    *,
+    title: str = "Evaluation",
+    lead: str = "",
+    baselines: Sequence[Baseline] = (),
+    image_root: str | Path = "",
+    look: Look | None = None,
+    n_examples: int = N_EXAMPLES,
+) -> EvaluationReport:
+    """Analyse the misses of an evaluation and lay out its page.
+
+    evaluation (Evaluation): see `evaluate_docs`.
+    kb (DweKnowledgeBase): the KB that was linked to.
+    documents (Mapping[str, Document]): what was linked, by id.
+    title, lead (str): what the page is of.
+    baselines (Sequence[Baseline]): rows of comparison, in order.
+    image_root (str | Path): where relative pictures of entities start.
+    look (Look | None): shows what the linker saw on pictures.
+    n_examples (int): misses shown of each cause.
+    RETURNS (EvaluationReport): page and analysis.
+    """
+    analysis = analyse(evaluation, kb, documents)
+    metrics = evaluation.metrics
+    view = EvaluationView(
+        title=title,
+        lead=lead,
+        facts=run_facts(metrics, len(kb)),
+        headlines=headlines(metrics, len(analysis.misses)),
+        baselines=baselines_table(metrics, baselines),
+        breakdowns=breakdown_tables(metrics),
+        plots=_plots(evaluation),
+        n=analysis.n,
+        n_misses=len(analysis.misses),
+    )
+    if analysis.misses:
+        examples = Examples(kb, Path(image_root), look)
+        view.causes_plot = _causes_plot(analysis)
+        view.causes = cause_views(
+            analysis, evaluation, documents, examples, n_examples=n_examples
+        )
+        view.tags = tags_table(analysis)
+    if analysis.channels():
+        view.votes = votes_table(analysis)
+    if analysis.outvoted():
+        view.outvoted = outvoted_table(analysis)
+    return EvaluationReport(lay_out("evaluation.html", report=view), analysis.to_json())
+
+
+def _plots(evaluation: "Evaluation") -> list[Plot]:
+    plots = []
+    ranked = [o for o in evaluation.outcomes if o.rank is not None]
+    if ranked:
+        retrieved = sum(outcome.retrieved for outcome in ranked)
+        svg = hits_plot([o.rank for o in ranked if o.rank is not None], retrieved)
+        note = (
+            "Share of mentions whose entity is among the k best; ties share the middle "
+            "of their ranks."
+        )
+        plots.append(Plot(svg, "Accuracy by rank", note))
+    bins = evaluation.metrics.get("reliability")
+    if bins and any(one["n"] for one in bins):
+        svg = reliability_plot(bins, evaluation.metrics.get("ece"))
+        note = (
+            "How often decisions of a stated probability are right; on the dashed line "
+            "they are right as often as they say."
+        )
+        plots.append(Plot(svg, "Reliability", note))
+    return plots
+
+
+def _causes_plot(analysis: ErrorAnalysis) -> Plot:
+    counts = [(count.title, count.n) for count in analysis.causes()]
+    note = f"{len(analysis.misses):,} misses, each with one main cause."
+    return Plot(causes_plot(counts), "Misses by cause", note)

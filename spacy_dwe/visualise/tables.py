@@ -1,0 +1,195 @@
+"""Tables and figures of one evaluation's report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..evaluation.baselines.results import Baseline
+from ..evaluation.causes import TAG_TITLES, title_of
+from ..evaluation.error_analysis import ErrorAnalysis
+from ..evaluation.misses import ChannelVotes
+from .page import Cell, Headline, Table, TableRow, interval, percent
+
+COLUMNS = {
+    "Top-1": "top1",
+    "Top-5": "top5",
+    "Top-10": "top10",
+    "MRR": "mrr",
+    "recall@100": "recall@100",
+    "NIL F1": "nil_f1",
+}
+
+
+THIS_RUN = "this run"
+
+
+BREAKDOWNS = {
+    "type": "By type of mention",
+    "ambiguity": "By how many entities bear the mention’s name",
+    "image": "By picture",
+    "seen": "By whether the entity was seen in training",
+}
+
+
+def run_facts(metrics: Mapping[str, Any], n_entities: int) -> list[tuple[str, str]]:
+    """RETURNS (list[tuple[str, str]]): what was run, by name."""
+    n_nil, unlabelled = metrics["n_nil"], metrics["n_unlabelled"]
+    mentions = f"{metrics['n']:,} with an entity"
+    if n_nil:
+        mentions += f", {n_nil:,} labelled NIL"
+    if unlabelled:
+        mentions += f", {unlabelled:,} without a label left out"
+    injected = metrics.get("injected", False)
+    return [
+        ("Protocol", metrics["protocol"]),
+        (
+            "Right entity added to the candidates",
+            "yes: recall and ranks are those of a given list" if injected else "no",
+        ),
+        ("Inputs", metrics["inputs"]),
+        ("Channels", ", ".join(metrics["channels"])),
+        ("Mentions", mentions),
+        ("Documents", f"{metrics['n_documents']:,}"),
+        ("KnowledgeBase", f"{n_entities:,} entities"),
+    ]
+
+
+def headlines(metrics: Mapping[str, Any], n_misses: int) -> list[Headline]:
+    """RETURNS (list[Headline]): the main figures with their intervals."""
+    shown = []
+    names = {"Top-1": "top1", "MRR": "mrr", "recall@100": "recall@100"}
+    for label, key in names.items():
+        if metrics.get(key) is None:
+            continue
+        shown.append(Headline(label, percent(metrics[key]), _bounds(metrics, key)))
+    accuracy = metrics["accuracy"]
+    note = _bounds(metrics, "accuracy") or "NIL among the decisions"
+    shown.append(Headline("Right decisions", percent(accuracy), note))
+    if metrics["nil_f1"] is not None and metrics["n_nil"]:
+        parts = (percent(metrics["nil_precision"]), percent(metrics["nil_recall"]))
+        note = "precision {}, recall {}".format(*parts)
+        shown.append(Headline("NIL F1", percent(metrics["nil_f1"]), note))
+    if metrics.get("ece") is not None:
+        note = "0 where probabilities are right as often as they say"
+        shown.append(Headline("Calibration error", percent(metrics["ece"]), note))
+    total = metrics["n"] + metrics["n_nil"]
+    note = f"wrong of {total:,} decisions"
+    shown.append(Headline("Misses", f"{n_misses:,}", note))
+    return shown
+
+
+def baselines_table(metrics: Mapping[str, Any], baselines: Sequence[Baseline]) -> Table:
+    """The run beside its baselines."""
+    rows = [_metrics_row(THIS_RUN, metrics, "main")]
+    rows[0].cells.append(Cell(""))
+    for baseline in baselines:
+        if baseline.metrics is None:
+            cells = [Cell("–")] * (len(COLUMNS) + 1)
+            said = baseline.reason or "not measured"
+            cells.append(Cell(said, baseline.note))
+            rows.append(TableRow(baseline.name, cells, "control"))
+            continue
+        row = _metrics_row(baseline.name, baseline.metrics)
+        row.cells.append(Cell(baseline.note))
+        rows.append(row)
+    if not baselines:
+        for row in rows:
+            row.cells.pop()
+    title = "This run and its baselines" if baselines else "Metrics"
+    columns = ["n", *COLUMNS, *(["Note"] if baselines else [])]
+    return Table(title, "percent", columns, rows, lines="Run")
+
+
+def breakdown_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """One table for each way to split the mentions, and one for their groups."""
+    splits = {
+        title: metrics.get("breakdowns", {}).get(key, {})
+        for key, title in BREAKDOWNS.items()
+    }
+    splits["By group"] = metrics.get("by", {})
+    tables = []
+    for title, parts in splits.items():
+        rows = [_metrics_row(str(part), measured) for part, measured in parts.items()]
+        if rows:
+            rows.append(_metrics_row("all", metrics, "main"))
+            table = Table(title, "percent", ["n", *COLUMNS], rows, lines="Mentions")
+            tables.append(table)
+    return tables
+
+
+def votes_table(analysis: ErrorAnalysis) -> Table:
+    """How often each channel voted for the gold, on misses and on hits."""
+    rows = []
+    for channel in analysis.channels():
+        misses = analysis.votes.on_misses.get(channel, ChannelVotes())
+        hits = analysis.votes.on_hits.get(channel, ChannelVotes())
+        rows.append(TableRow(channel, [*_votes(misses), *_votes(hits)]))
+    columns = [
+        f"{what}, {where}"
+        for where in ("misses", "hits")
+        for what in ("for", "against", "silent", "mean")
+    ]
+    n_misses = max((v.n for v in analysis.votes.on_misses.values()), default=0)
+    n_hits = max((v.n for v in analysis.votes.on_hits.values()), default=0)
+    note = (
+        f"percent of {n_misses:,} misses with the right entity among the candidates "
+        f"(against its rival) and of {n_hits:,} hits (against the runner-up); mean "
+        "difference in logits"
+    )
+    return Table("Votes of the channels", note, columns, rows, lines="Channel")
+
+
+def outvoted_table(analysis: ErrorAnalysis) -> Table:
+    """Which channel for the gold was outvoted by which."""
+    pairs = {(voter, by): n for voter, by, n in analysis.outvoted()}
+    columns = [c for c in analysis.channels() if any(by == c for _, by in pairs)]
+    rows = [
+        TableRow(voter, [Cell(f"{pairs.get((voter, by), 0):,}") for by in columns])
+        for voter in analysis.channels()
+        if any(v == voter for v, _ in pairs)
+    ]
+    note = "misses, by who voted for the right entity and who most strongly against it"
+    heads = [f"by {column}" for column in columns]
+    return Table("Outvoted", note, heads, rows, lines="For the right entity")
+
+
+def tags_table(analysis: ErrorAnalysis) -> Table:
+    """All that applies to the misses; one miss may have several."""
+    total = len(analysis.misses)
+    rows = [
+        TableRow(tag_title(tag), [Cell(f"{n:,}"), Cell(percent(n / total))])
+        for tag, n in analysis.tags().items()
+    ]
+    note = "a miss may have several"
+    return Table("Everything that applies", note, ["n", "percent"], rows, lines="Tag")
+
+
+def tag_title(tag: str) -> str:
+    """RETURNS (str): a tag in words."""
+    kind, _, channel = tag.partition(":")
+    if channel:
+        words = {"for": "for the gold", "against": "against the gold"}
+        return f"{channel} {words.get(kind, 'is the strongest evidence')}"
+    return TAG_TITLES.get(tag) or title_of(tag)
+
+
+def _metrics_row(name: str, metrics: Mapping[str, Any], kind: str = "") -> TableRow:
+    cells = [Cell(f"{metrics['n']:,}")]
+    for key in COLUMNS.values():
+        undefined = key == "nil_f1" and not metrics["n_nil"]
+        value = None if undefined else metrics.get(key)
+        bounds = metrics.get("intervals", {}).get(key)
+        cells.append(Cell(percent(value), interval(bounds)))
+    return TableRow(name, cells, kind)
+
+
+def _bounds(metrics: Mapping[str, Any], key: str) -> str:
+    bounds = metrics.get("intervals", {}).get(key)
+    return f"interval {interval(bounds)}" if bounds else ""
+
+
+def _votes(votes: ChannelVotes) -> list[Cell]:
+    if not votes.n:
+        return [Cell("–")] * 4
+    counts = (votes.n_for, votes.n_against, votes.n_silent)
+    mean = f"{votes.total / votes.n:+.2f}".replace("-", "−")
+    return [*(Cell(percent(count / votes.n)) for count in counts), Cell(mean)]
