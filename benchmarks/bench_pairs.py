@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from wasabi import msg
+
 from places.data import read_places
 from places.flags import FlagSpec, draw
 from places.made_up import random_flag
 from places.pairs import pairs
 from places.photograph import photograph
-from wasabi import msg
-
 from spacy_dwe.encoders import clip_encoder
 from spacy_dwe.encoders.visual.extractor import scene_attributes
 from spacy_dwe.encoders.visual.findings import Scene

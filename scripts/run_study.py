@@ -8,7 +8,8 @@ import typer
 
 from spacy_dwe.cli.errors import clear_errors, warning_lines
 from spacy_dwe.cli.options import parse_overrides
-from spacy_dwe.errors import DweError, Errors, Warnings
+from spacy_dwe.errors import DweError
+from study.errors import Errors, Warnings
 
 if TYPE_CHECKING:
     from study.runs import StudyRuns
@@ -88,12 +89,12 @@ def study_runs(
     RETURNS (dict[str, Any]): what study.json holds.
     RAISES (DweError): it cannot begin, or a run failed; then all else is done.
     """
-    from study.runs import RunOptions, run_study
-    from study.study_file import checked_seeds, read_study
-    from study.table import study_table
     from wasabi import Printer
 
     from spacy_dwe.visualise.plots import require_matplotlib
+    from study.runs import RunOptions, run_study
+    from study.study_file import checked_seeds, read_study
+    from study.table import study_table
 
     if plot:
         require_matplotlib()
@@ -172,10 +173,9 @@ def _write(
     plot: bool,
     seeds: list[int],
 ) -> dict[str, Any]:
+    from spacy_dwe.files import write_json, write_text
     from study.markdown import study_markdown
     from study.plot import write_study_plot
-
-    from spacy_dwe.files import write_json, write_text
 
     setting = f"Protocol: {study.protocol}. Test data: {study.test}."
     record = {

@@ -40,8 +40,9 @@ def places_cli(
     Write the "places" sample: entities, sentences, photographs of drawn flags, and the
     controls with pictures permuted and swapped. An earlier sample in OUT is replaced.
     """
-    from places.build import build_places
     from wasabi import msg
+
+    from places.build import build_places
 
     account = build_places(places, out, seed, scale)
     entities = account.pop("entities")
@@ -88,8 +89,9 @@ def clip_cli(
     Train a tiny CLIP on drawn flags and words for them, never on an unseen place's.
     OUT is then a model for `--clip local-dir:OUT`.
     """
-    from places.clip import train_tiny_clip
     from wasabi import msg
+
+    from places.clip import train_tiny_clip
 
     train_tiny_clip(
         places,
@@ -172,13 +174,13 @@ def report(
     pipelines (dict[str, str]): by name: dwe, no-dwe, text-only.
     RETURNS (dict[str, dict]): the metrics by row.
     """
-    from places.report import build_report
-    from places.rows import PERMUTED, ROWS, SWAPPED, TEST, run_rows
     from tqdm import tqdm
     from wasabi import Printer
 
+    from places.page import render
+    from places.report import build_report
+    from places.rows import PERMUTED, ROWS, SWAPPED, TEST, run_rows
     from spacy_dwe.files import require_file, require_writable, write_json, write_text
-    from spacy_dwe.visualise.page import render
 
     for name in (TEST, PERMUTED, SWAPPED):
         require_file(corpus / f"{name}.jsonl")

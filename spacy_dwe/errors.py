@@ -71,6 +71,10 @@ class Errors:
         "[DWE-E182] {path} has {n} problems: `python -m spacy dwe kb rebuild` makes "
         "all but the database again"
     )
+    E185 = (
+        "[DWE-E185] {name!r} names no vector set: write FIELD@SPACE, such as "
+        "description@text; a space is letters, digits, - and _"
+    )
     E130 = "[DWE-E130] {path} is damaged at byte {offset} ({reason}): download it again"
     E131 = (
         "[DWE-E131] {path} ends in the middle, as of a download that was cut off: "
@@ -271,20 +275,6 @@ class Errors:
         "the places sample is made, in a checkout, by `python scripts/sample.py report`"
     )
 
-    E300 = "[DWE-E300] Flag specification, {where}: {reason}"
-    E301 = (
-        "[DWE-E301] {path}: not an open_clip model config ({reason}). It needs the "
-        "keys embed_dim, vision_cfg and text_cfg, as configs/tiny-clip/model.json has"
-    )
-    E302 = "[DWE-E302] Training the tiny CLIP: {reason}"
-    E320 = "[DWE-E320] {path}, line {line}: not a place of the sample: {reason}"
-    E321 = "[DWE-E321] {path}: {id} stands there twice"
-    E322 = "[DWE-E322] {path}: {a} and {b} share a name, but {reason}"
-    E323 = (
-        "[DWE-E323] {path} exists and holds no sample, so it is not replaced; name a "
-        "new or empty folder"
-    )
-
     E200 = (
         "[DWE-E200] {value} is no picture: pass a path, a URL, the bytes of an image "
         'file, a PIL image, an object with "path" (or "data") and "boxes", or a list '
@@ -416,33 +406,6 @@ class Errors:
         "entities.jsonl and documents such as train.jsonl"
     )
     E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
-    E270 = "[DWE-E270] {path} is no study: {reason}. See docs/ablations.md"
-    E271 = (
-        "[DWE-E271] {path}: the variable {name} has no value: give it under "
-        '"vars", or by --vars.{name} VALUE'
-    )
-    E272 = "[DWE-E272] {path} has no variant {name!r}: there are {known}"
-    E273 = (
-        "[DWE-E273] {n} of {total} runs failed: {names}. {folder}/VARIANT/SEED.log "
-        "says why; the same command does the rest"
-    )
-    E274 = (
-        "[DWE-E274] Another study is writing to {path}: wait for it, or name another "
-        "folder"
-    )
-    E275 = (
-        "[DWE-E275] {value!r} is no list of seeds: give distinct whole numbers from 0, "
-        "such as 0,1,2"
-    )
-    E276 = (
-        "[DWE-E276] --{option} is for the study to say: change {path}, or its variables"
-    )
-    E277 = "[DWE-E277] The model of {name}, seed {seed}, is missing: its run failed"
-    E278 = (
-        "[DWE-E278] The run of {name}, seed {seed}, is over other mentions than the "
-        "first: delete its folder and run the study again"
-    )
-    E279 = "[DWE-E279] There is no finished run to make a table of"
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E501 = '[DWE-E501] states = "{states}" is neither "tokens" nor "pooled"'
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
@@ -605,17 +568,5 @@ class Warnings:
     W505 = (
         "[DWE-W505] Every labelled mention is NIL: the linker can only learn to link "
         "nothing. Label mentions with ids of the KB {kb}, too"
-    )
-    W160 = (
-        "[DWE-W160] {n} of the 3 or more seeds that a study should have: how much "
-        "training again would change is known badly, and not at all from one"
-    )
-    W161 = (
-        "[DWE-W161] {draws:,} draws cannot show anything in a table of {n:,} "
-        "differences: pass --draws {needed}"
-    )
-    W162 = (
-        "[DWE-W162] No mention of the test data is in the part {part!r}, which the "
-        "table leaves out: there are {parts}"
     )
     W200 = "[DWE-W200] {path} holds no documents"

@@ -16,11 +16,12 @@ import tqdm
 from PIL import Image
 
 from places.data import Place, Places, read_places
+from places.errors import Errors
 from places.flags import draw
 from places.photograph import shoot
 from places.plan import Document, Picture, plan_sample
 from places.scenes import scene
-from spacy_dwe.errors import DweError, Errors
+from spacy_dwe.errors import DweError
 from spacy_dwe.files import write_jsonl
 
 CANVAS = 144, 96

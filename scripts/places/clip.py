@@ -25,13 +25,14 @@ from torch.nn import functional as F
 
 from places.captions import among_prose, random_caption, random_name
 from places.data import Place, read_places
+from places.errors import Errors
 from places.flags import FlagSpec, caption, describe, draw
 from places.made_up import random_flag
 from places.pairs import all_pairs
 from places.pairs import pairs as pairs_of
 from places.photograph import shoot
 from spacy_dwe.encoders.inference import resolve_device
-from spacy_dwe.errors import DweError, Errors
+from spacy_dwe.errors import DweError
 from spacy_dwe.files import replacing, require_writable, write_json
 
 WEIGHTS = "open_clip_model.safetensors"

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from places.errors import Errors
 from places.flags import distance, parse_flag
-from spacy_dwe.errors import DweError, Errors
+from spacy_dwe.errors import DweError
 from spacy_dwe.files import read_json_lines
 
 SPLITS = "seen", "unseen"

@@ -20,7 +20,8 @@ from typing import (
     get_type_hints,
 )
 
-from spacy_dwe.errors import DweError, Errors
+from places.errors import Errors
+from spacy_dwe.errors import DweError
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (206, 17, 38),

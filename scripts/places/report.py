@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from places.page import Bar, Panel, Report, Section, SwapView
 from places.rows import (
     DWE,
     PERMUTED,
@@ -17,14 +18,9 @@ from places.rows import (
 )
 from spacy_dwe.visualise.examples import Examples, Look
 from spacy_dwe.visualise.page import (
-    Bar,
     Cell,
     ExampleView,
     Headline,
-    Panel,
-    Report,
-    Section,
-    SwapView,
     Table,
     TableRow,
     interval,
@@ -111,7 +107,7 @@ def _lead(results: Results) -> str:
 
 
 def _describe(kb: "DweKnowledgeBase") -> str:
-    sets = ", ".join(sorted(kb.vector_sets)) or "none"
+    sets = ", ".join(sorted(map(str, kb.vector_sets))) or "none"
     return f"KnowledgeBase of {len(kb):,} entities; vector sets: {sets}."
 
 

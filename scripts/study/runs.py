@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacy_dwe.errors import DweError, Errors
+from spacy_dwe.errors import DweError
 from spacy_dwe.files import require_writable, write_json, write_jsonl, write_text
 from study import records
+from study.errors import Errors
 from study.records import RunFolder, run_settings
 from study.study_file import Study, Variant
 from study.table import VariantRuns

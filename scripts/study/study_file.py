@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from spacy_dwe.errors import DweError, Errors
+from spacy_dwe.errors import DweError
 from spacy_dwe.files import require_file
+from study.errors import Errors
 from study.table import METRICS
 
 TRAINED, RETRAINED, SWITCHED = "trained", "retrained", "switched off at test"

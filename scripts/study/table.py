@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from spacy_dwe.errors import DweError, Errors, Warnings
+from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.bootstrap import DRAWS, document_index
 from spacy_dwe.evaluation.outcomes import Outcome
 from spacy_dwe.evaluation.ranking import NIL_F1, mention_keys, ratio_terms
 from spacy_dwe.evaluation.significance import ALPHA, holm, verdict_of
+from study.errors import Errors, Warnings
 from study.nested import Estimate, Ratios, difference_over_seeds, mean_over_seeds
 
 ALL, SEEN, UNSEEN = "all", "gold:seen", "gold:unseen"

@@ -1,17 +1,17 @@
-"""The report: one HTML page that needs no other file."""
+"""What pages of reports are made of: one HTML file each, which needs no other."""
 
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..about import __version__
 from ..errors import DweError
 from ..images import ImageRef, load
 from .pictures import SeenView
 
+TEMPLATES = Path(__file__).parent / "templates"
 PICTURE_SIZE = (324, 228)
 THUMBNAIL_SIZE = (90, 60)
 
@@ -21,26 +21,6 @@ class Headline:
     label: str
     value: str
     note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar of a chart; value and interval are fractions."""
-
-    label: str
-    value: float
-    interval: Sequence[float] | None
-    main: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A chart of one group of mentions."""
-
-    title: str
-    n: int
-    chance: float | None
-    bars: list[Bar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,55 +104,16 @@ class ExampleView:
     seen: SeenView | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SwapView:
-    original: ExampleView
-    swapped: ExampleView
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    title: str
-    note: str
-    examples: list[ExampleView]
-
-
-@dataclass(slots=True)
-class Report:
-    """Everything the page shows, ready to be laid out."""
-
-    title: str
-    lead: str
-    knowledge_base: str
-    headlines: list[Headline] = field(default_factory=list)
-    panels: list[Panel] = field(default_factory=list)
-    by_group: Table | None = None
-    tables: list[Table] = field(default_factory=list)
-    differences: list[dict[str, Any]] = field(default_factory=list)
-    controls: list[Headline] = field(default_factory=list)
-    swaps: list[SwapView] = field(default_factory=list)
-    sections: list[Section] = field(default_factory=list)
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    version: str = __version__
-
-
-def render(report: Report) -> str:
-    """Lay out a report.
-
-    RETURNS (str): HTML with its style and pictures inside, no script.
-    """
-    return lay_out("report.html", report=report)
-
-
-def lay_out(template: str, **values: Any) -> str:
-    """Fill in one of this package's templates; text is escaped.
+def lay_out(template: str, *folders: Path, **values: Any) -> str:
+    """Fill in a template; text is escaped.
 
     template (str): its file name.
+    folders (Path): where templates are looked for, beside this package's.
     """
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

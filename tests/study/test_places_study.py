@@ -4,8 +4,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from run_study import study_runs
 
+from run_study import study_runs
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.encoders.registry import clip_encoder
 from spacy_dwe.kb.entity import read_entities

@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_study import study_runs
-from study import runs as study_module
-from study.records import RunFolder
 from tiny_world import PLACES
 from typer.testing import CliRunner
 
+from run_study import study_runs
 from spacy_dwe.cli import dwe_cli
 from spacy_dwe.errors import DweError
+from study import runs as study_module
+from study.records import RunFolder
 
 CONFIG = Path(__file__).parents[2] / "configs" / "sample.cfg"
 NAMES = {

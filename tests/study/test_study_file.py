@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from study.study_file import checked_seeds, read_study
 
 from spacy_dwe.errors import DweError
+from study.study_file import checked_seeds, read_study
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("paper-*.json"))
 OFF = {"components.dwe_linker.use_images": False}

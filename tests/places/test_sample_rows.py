@@ -2,9 +2,9 @@ import json
 
 import pytest
 from PIL import Image
+
 from places.rows import ROWS
 from sample import report
-
 from spacy_dwe.cli.options import load_linking_pipeline
 from spacy_dwe.errors import DweError
 

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from places.flags import (
     COLOURS,
     caption,
@@ -15,7 +16,6 @@ from places.flags import (
 from places.layers import ANIMALS, LAYERS, OBJECTS, PLANTS
 from places.made_up import NEAR, random_flag
 from places.silhouettes import SILHOUETTES
-
 from spacy_dwe.errors import DweError
 
 GEORGIA = {

@@ -11,6 +11,7 @@ from typing import Any
 import open_clip
 import pytest
 from PIL import Image
+
 from places.data import Place, Places
 from places.flags import COLOURS, describe, distance
 from places.layers import ANIMALS, LAYERS, OBJECTS, PLANTS

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
 from places.build import build_places
 from places.data import Places, read_places
 from places.plan import plan_sample
 from sample import sample_cli
-from typer.testing import CliRunner
-
 from spacy_dwe.errors import DweError
 
 Row = dict[str, Any]

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from places.rows import ROWS, RowResult
 
+from places.rows import ROWS, RowResult
 from spacy_dwe.documents import Document
 from spacy_dwe.encoders.visual.boxes import Box
 from spacy_dwe.encoders.visual.findings import Face, Region, Scene, VisualEvidence

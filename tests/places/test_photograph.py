@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from places.flags import draw
 from places.photograph import photograph, shoot
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from places.build import build_places
 from places.data import Places, read_places
 

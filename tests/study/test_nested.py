@@ -5,9 +5,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from study.nested import Ratios, difference_over_seeds, mean_over_seeds, t_quantiles
 
 from spacy_dwe.evaluation.bootstrap import ratio_intervals
+from study.nested import Ratios, difference_over_seeds, mean_over_seeds, t_quantiles
 
 
 def means(values):

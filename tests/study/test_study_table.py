@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from made_outcomes import outcome
 from PIL import Image
-from study.markdown import study_markdown
-from study.plot import write_study_plot
-from study.table import ALL, VariantRuns, study_table
 
 from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.ranking import metrics
 from spacy_dwe.evaluation.significance import holm
+from study.markdown import study_markdown
+from study.plot import write_study_plot
+from study.table import ALL, VariantRuns, study_table
 
 N = 120
 

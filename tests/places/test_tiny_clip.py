@@ -5,11 +5,11 @@ import json
 import open_clip
 import pytest
 import torch
+
 from places.clip import train_tiny_clip
 from places.flags import caption, draw
 from places.pairs import all_pairs
 from places.photograph import photograph
-
 from spacy_dwe.encoders.visual.banks import read_bank
 from spacy_dwe.errors import DweError
 
