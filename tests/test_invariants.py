@@ -194,6 +194,7 @@ def test_entities_may_lack_anything(clip, picture, document, tmp_path):
         Entity("described", "Georgia", "A red place."),
         Entity("pictured", "Georgia", images=(picture("red"),)),
         Entity("both", "Georgia", "A red place.", images=(picture("red"),)),
+        Entity("other", "Korea", "A blue place.", images=(picture("blue"),)),
     ]
     kb = build_kb(entities, tmp_path / "mixed.kb", clip=clip)
     nlp = linking_pipeline(kb.path)
@@ -203,7 +204,10 @@ def test_entities_may_lack_anything(clip, picture, document, tmp_path):
     assert found["bare"]["text"] == found["pictured"]["text"] == 0
     assert found["described"]["text"] == found["both"]["text"] != 0
     assert found["bare"]["image"] == 0
-    assert len({scores["image"] for scores in found.values()}) == 4
+    said = {name: scores["image"] for name, scores in found.items()}
+    assert len({round(each, 3) for each in said.values()}) == 4
+    alone = said["described"] + said["pictured"]
+    assert said["both"] == pytest.approx(alone, abs=1e-4)
 
 
 def test_a_kb_without_vectors_links_by_names(names_kb, pipeline, document, picture):

@@ -5,7 +5,7 @@ finds in seconds what thousands of stochastic steps do not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,7 +119,8 @@ def feature_blocks(
 
 def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
     """Fit weights of all features and of NIL by cross-entropy over the candidates and
-    NIL. A gold that was not found makes a NIL row.
+    NIL. A gold that was not found makes a NIL row. Where the search leaves the finite
+    numbers, the best weights that it had seen stay.
 
     combiner (Combiner): changed in place; its weights are where the penalty pulls to,
         so that a feature that no data shows keeps its own.
@@ -144,7 +145,10 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
         tolerance_change=1e-7,
     )
 
+    best, lowest = start, inf
+
     def closure() -> Tensor:
+        nonlocal best, lowest
         optimiser.zero_grad()
         total = torch.zeros(())
         for block in blocks:
@@ -160,9 +164,20 @@ def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
         if len(edges) and combiner.nil.grad is not None:
             # Or a large factor would let small weights say much.
             combiner.nil.grad[MENTION] = 0.0
-        return total + penalty.detach()
+        objective = total + penalty.detach()
+        value = float(objective)
+        if not isfinite(value):
+            raise FloatingPointError
+        if value < lowest:
+            lowest = value
+            best = [parameter.detach().clone() for parameter in parameters]
+        return objective
 
-    optimiser.step(closure)
+    try:
+        optimiser.step(closure)
+    except FloatingPointError:
+        for parameter, own in zip(parameters, best):
+            parameter.detach().copy_(own)
     optimiser.zero_grad()
     for weights in fitted:
         weights.detach_()

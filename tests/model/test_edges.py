@@ -45,3 +45,16 @@ def test_what_all_states_have_in_common_says_nothing(states):
 
 def test_it_says_nothing_before_it_was_fitted(states):
     assert not EdgeReader(24)(states).any()
+
+
+@pytest.mark.parametrize("n_kinds", [1, 2])
+def test_mentions_alike_leave_finite_axes(n_kinds):
+    """Their states differ by rounding alone, or along one line."""
+    alike = torch.nn.functional.normalize(torch.randn(n_kinds, 4, 16), dim=2)
+    states = alike.flatten(1).repeat_interleave(torch.tensor([8, 1])[:n_kinds], dim=0)
+    reader = EdgeReader(64)
+    reader.look_at(states)
+    reader.weight += 1
+    reader.form += 1
+    assert reader.axes.isfinite().all()
+    assert reader(states).any() == (n_kinds > 1)

@@ -10,6 +10,7 @@ from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.inputs import LinkingBatch
 from spacy_dwe.model.network import LinkerNetwork
 from spacy_dwe.model.spec import FeatureLayout, NetworkSpec, QueryHead, untrained_spec
+from spacy_dwe.training import fitting
 from spacy_dwe.training.fitting import (
     PRIOR_DEVIATION,
     feature_scores,
@@ -80,6 +81,28 @@ def test_a_strong_prior_keeps_the_untrained_weights(told_by_text):
     combiner = Combiner(LAYOUT)
     fit(combiner, fitting_blocks([told_by_text], nil_share=0.0, seed=0), strength=1e4)
     assert torch.allclose(combiner.weight, Combiner(LAYOUT).weight, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_finite", [0, 1, 3])
+def test_a_search_that_fails_keeps_the_best_weights_it_saw(
+    told_by_text, monkeypatch, n_finite
+):
+    seen = []
+
+    def loss_for_a_while(combiner, batch, targets):
+        loss = fitting_loss(combiner, batch, targets)
+        if len(seen) == n_finite:
+            return loss * torch.nan
+        seen.append((loss.item(), combiner.weight.detach().clone()))
+        return loss
+
+    monkeypatch.setattr(fitting, "fitting_loss", loss_for_a_while)
+    combiner = Combiner(LAYOUT)
+    fit(combiner, fitting_blocks([told_by_text], 0.0, seed=0), strength=1e-4)
+    untrained = Combiner(LAYOUT).weight
+    best = min(seen, key=lambda each: each[0])[1] if seen else untrained
+    assert torch.equal(combiner.weight, best)
+    assert torch.equal(combiner.weight, untrained) == (n_finite < 2)
 
 
 class TestEdges:
