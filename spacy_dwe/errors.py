@@ -323,6 +323,10 @@ class Errors:
         "({reason}). Without a network pass a file with its state dict"
     )
     E215 = "[DWE-E215] None of the {n} pictures can be read"
+    E216 = (
+        "[DWE-E216] {url} is not fetched: {where} is a private address. Set the "
+        "variable {variable}=1 if documents may name files of your own network"
+    )
     E220 = (
         "[DWE-E220] The text encoder {name!r} needs transformers: run "
         "`pip install spacy-dwe[text]`"
@@ -477,10 +481,26 @@ class Errors:
         "config, or set the variable DWE_KB"
     )
     E522 = "[DWE-E522] [training.logger] progress_bar = {value!r}: use one of {choices}"
+    E523 = (
+        "[DWE-E523] The saved weights were trained with the channels {channels}, which "
+        "this pipeline does not have: name them in [components.dwe_linker.more_channels]"
+        " and pass --code FILE with their code, or leave them out of `channels` and "
+        "train again"
+    )
+    E525 = (
+        "[DWE-E525] The weights were trained with {columns} of the channel {channel}, "
+        "which computes {known} here: use the code that the pipeline was trained with, "
+        "or train again"
+    )
+    E526 = (
+        "[DWE-E526] The attribute _.{name} of {doc} is read by a channel: it can be "
+        "text, a number, true or false, or a list of these"
+    )
     E540 = (
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "
         "calibrate the pipeline before it is packaged"
     )
+    E527 = "[DWE-E527] The linker has no setting {name!r}. Did you mean {known}?"
     E541 = (
         "[DWE-E541] The weights of {pipeline} were never trained: there is nothing to "
         "calibrate"

@@ -1,4 +1,8 @@
-"""Boxes that come with a picture, by whoever drew them."""
+"""References to pictures, which nobody opens before they are read; what becomes of them
+then; and the boxes that come with them.
+
+`image_refs` takes whatever a user calls a picture; `load` reads and decodes one.
+"""
 
 import hashlib
 import io
@@ -13,6 +17,13 @@ from .errors import DweError, Errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+# Only formats decoded in this process: Pillow's EPS plug-in starts Ghostscript.
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"),
+    *("PPM", "ICO", "TGA"),
+)
+URL_SCHEMES = ("http://", "https://")
 
 
 class GivenBox(NamedTuple):
@@ -31,53 +42,6 @@ class GivenBox(NamedTuple):
     def row(self) -> list[Any]:
         """RETURNS (list[Any]): its JSON form, of which `given_boxes` makes it again."""
         return list(self if self.label else self[:4])
-
-
-def given_boxes(value: Any, name: str) -> tuple[GivenBox, ...]:
-    """Boxes from what a caller gives.
-
-    value (Any): a list of (left, top, right, bottom) or (left, top, right, bottom,
-        label); None = no boxes.
-    name (str): what an error calls the picture.
-    RAISES (DweError): with the box that is none.
-    """
-    if value is None:
-        return ()
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise _refused(value, name)
-    return tuple(_given_box(box, name) for box in value)
-
-
-def _given_box(box: Any, name: str) -> GivenBox:
-    if not isinstance(box, Sequence) or isinstance(box, (str, bytes)):
-        raise _refused(box, name)
-    if len(box) not in (4, 5):
-        raise _refused(box, name)
-    try:
-        left, top, right, bottom = (float(x) for x in box[:4])
-    except (TypeError, ValueError):
-        raise _refused(box, name) from None
-    label = box[4] if len(box) == 5 else ""
-    sides = left, top, right, bottom
-    if not (all(map(math.isfinite, sides)) and left < right and top < bottom):
-        raise _refused(box, name)
-    if not isinstance(label, str):
-        raise _refused(box, name)
-    return GivenBox(*sides, " ".join(label.split()))
-
-
-def _refused(box: Any, name: str) -> DweError:
-    return DweError(Errors.E209.format(name=name, box=box))
-
-
-# Only formats decoded in this process: Pillow's EPS plug-in starts Ghostscript.
-FORMATS = (
-    *("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"),
-    *("PPM", "ICO", "TGA"),
-)
-URL_SCHEMES = ("http://", "https://")
-MAX_DOWNLOAD_BYTES = 64 * 2**20
-DOWNLOAD_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +92,21 @@ def image_refs(value: Any, owner: str = "") -> tuple[ImageRef, ...]:
     return (_image_ref(value, owner),)
 
 
+def given_boxes(value: Any, name: str) -> tuple[GivenBox, ...]:
+    """Boxes from what a caller gives.
+
+    value (Any): a list of (left, top, right, bottom) or (left, top, right, bottom,
+        label); None = no boxes.
+    name (str): what an error calls the picture.
+    RAISES (DweError): with the box that is none.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise _refused(value, name)
+    return tuple(_given_box(box, name) for box in value)
+
+
 def image_entry(ref: ImageRef) -> str | dict[str, Any] | None:
     """RETURNS (str | dict[str, Any] | None): a picture's entry in documents.jsonl, its
     path or an object with path and boxes; None for encoded bytes."""
@@ -149,7 +128,9 @@ def read_bytes(ref: ImageRef, *, fetch_urls: bool = False) -> bytes:
     if ref.is_url:
         if not fetch_urls:
             raise DweError(Errors.E203.format(url=ref.path))
-        return _download(ref.path)
+        from .fetching import fetch
+
+        return fetch(ref.path)
     try:
         return Path(ref.path).read_bytes()
     except FileNotFoundError:
@@ -246,6 +227,28 @@ def _image_ref(value: Any, owner: str) -> ImageRef:
     raise DweError(Errors.E200.format(value=f"a {type(value).__name__}"))
 
 
+def _given_box(box: Any, name: str) -> GivenBox:
+    if not isinstance(box, Sequence) or isinstance(box, (str, bytes)):
+        raise _refused(box, name)
+    if len(box) not in (4, 5):
+        raise _refused(box, name)
+    try:
+        left, top, right, bottom = (float(x) for x in box[:4])
+    except (TypeError, ValueError):
+        raise _refused(box, name) from None
+    label = box[4] if len(box) == 5 else ""
+    sides = left, top, right, bottom
+    if not (all(map(math.isfinite, sides)) and left < right and top < bottom):
+        raise _refused(box, name)
+    if not isinstance(label, str):
+        raise _refused(box, name)
+    return GivenBox(*sides, " ".join(label.split()))
+
+
+def _refused(box: Any, name: str) -> DweError:
+    return DweError(Errors.E209.format(name=name, box=box))
+
+
 def _is_pil(value: Any) -> bool:
     import sys
 
@@ -294,19 +297,3 @@ def _eight_bits(image: "Image") -> "Image":
     elif image.mode == "F" and values.max() <= 1.0:
         values = values * 255.0
     return Image.fromarray(np.rint(values).astype(np.uint8))
-
-
-def _download(url: str) -> bytes:
-    from http.client import HTTPException
-    from urllib.request import Request, urlopen
-
-    request = Request(url, headers={"User-Agent": "spacy-dwe"})
-    try:
-        with urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
-            data: bytes = response.read(MAX_DOWNLOAD_BYTES + 1)
-    except (OSError, HTTPException, ValueError) as error:
-        raise DweError(Errors.E202.format(name=url, reason=error)) from None
-    if len(data) > MAX_DOWNLOAD_BYTES:
-        reason = f"larger than {MAX_DOWNLOAD_BYTES // 2**20} MiB"
-        raise DweError(Errors.E202.format(name=url, reason=reason))
-    return data

@@ -17,8 +17,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, monkeypatch):
     """URL of a server of a folder that holds flag.png."""
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
     Image.new("RGB", (8, 6), "red").save(tmp_path / "flag.png")
     handler = functools.partial(Quiet, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -41,3 +42,11 @@ def test_a_picture_is_downloaded_on_request_only(site, tmp_path):
 def test_a_missing_picture_is_one_clear_error(site):
     with pytest.raises(DweError, match=r"E202.*missing\.png.*404"):
         read_bytes(ImageRef(path=f"{site}/missing.png"), fetch_urls=True)
+
+
+def test_a_picture_on_a_private_address_is_fetched_where_that_is_allowed(
+    site, monkeypatch
+):
+    monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
+    with pytest.raises(DweError, match=r"E216.*DWE_ALLOW_PRIVATE_URLS=1"):
+        read_bytes(ImageRef(path=f"{site}/flag.png"), fetch_urls=True)

@@ -24,6 +24,7 @@ from wikipediaapi import (  # type: ignore[import-untyped]
 
 from ..about import __title__, __version__
 from ..errors import DweError, Errors
+from ..fetching import MAX_BYTES, MAX_SECONDS, FetchError, fetch
 
 Answer = TypeVar("Answer")
 
@@ -104,6 +105,7 @@ class MediaWiki(SyncHTTPClient):
         self._interval = 1.0 / rate
         self._next = 0.0
         self._retries = retries
+        self._max_seconds = max(timeout, MAX_SECONDS)
         self._clock, self._jitter = clock, jitter
         self._answered: set[str] = set()
 
@@ -136,9 +138,10 @@ class MediaWiki(SyncHTTPClient):
                 raise Refused(url, "the answer never ends", 1)
             further = part["continue"]
 
-    def download(self, url: str, max_bytes: int) -> bytes:
+    def download(self, url: str, max_bytes: int = MAX_BYTES) -> bytes:
         """RETURNS (bytes): a file, such as a picture.
         RAISES (NoAnswer): the retries are used up.
+        RAISES (DweError): it is on a private address; see `fetching`.
         """
         return self._patiently(url, partial(self._fetch, url, max_bytes))
 
@@ -191,22 +194,13 @@ class MediaWiki(SyncHTTPClient):
         self.n_requests += 1
 
     def _fetch(self, url: str, max_bytes: int) -> bytes:
-        data = bytearray()
+        agent = self._client.headers["User-Agent"]
+        limits = {"max_bytes": max_bytes, "max_seconds": self._max_seconds}
         try:
-            with self._client.stream("GET", url) as response:
-                self._check_status(response)
-                for chunk in response.iter_bytes():
-                    data += chunk
-                    if len(data) > max_bytes:
-                        reason = f"larger than {max_bytes // 2**20} MiB"
-                        raise _Failure(reason, passing=False)
-        except httpx.TimeoutException:
-            raise _Failure("no answer in time") from None
-        except httpx.InvalidURL as error:
-            raise _Failure(str(error), passing=False) from None
-        except httpx.HTTPError as error:
-            raise _Failure(f"no connection ({error})") from None
-        return bytes(data)
+            return fetch(url, user_agent=agent, **limits)
+        except FetchError as error:
+            wait = self._seconds(error.retry_after)
+            raise _Failure(error.reason, passing=error.may_pass, wait=wait) from None
 
     # The hooks of wikipedia-api's client: where it asks, and what counts as an answer.
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..errors import DweError, Errors, Warnings
 from ..files import replacing
-from ..images import MAX_DOWNLOAD_BYTES, content_hash, decode
+from ..images import content_hash, decode
 from .mediawiki import MediaWiki, NoAnswer, Refused
 from .wikipedia_cache import PageCache
 from .wikipedia_pages import ask, next_batch
@@ -202,10 +202,11 @@ def _is_there(known: Mapping[str, Any], folder: Path) -> bool:
 
 def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
     try:
-        data = wiki.download(url, MAX_DOWNLOAD_BYTES)
-        decode(data, url)
+        data = wiki.download(url)
     except Refused as error:
         return {"reason": error.reason}
+    try:
+        decode(data, url)
     except DweError as error:
         return {"reason": str(error)}
     name = content_hash(data) + Path(urlsplit(url).path).suffix.lower()

@@ -43,7 +43,8 @@ class FakeClock:
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
     with WikiServer({"en": [Page("Tbilisi")]}) as server:
         yield server
 

@@ -48,7 +48,8 @@ GEORGIAN = [Page("საქართველო", "ქვეყანა კა
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
     with WikiServer({"en": ENGLISH, "de": GERMAN, "ka": GEORGIAN}) as server:
         yield server
 
@@ -492,6 +493,19 @@ def test_a_picture_that_cannot_be_had_is_told_and_left_out(server, fetch, tmp_pa
         assert [entity.images for entity in entities] == [(), ()]
         assert account.pictured == 0
     assert len(server.pictures_asked) == 2
+
+
+def test_pictures_of_a_private_network_are_fetched_where_that_is_allowed(
+    server, fetch, tmp_path, monkeypatch
+):
+    server.pictures = {"500px-Flag_of_Georgia.svg.png": png("red")}
+    flags = {"download_images": tmp_path / "flags"}
+    monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
+    with pytest.raises(DweError, match=r"E216.*DWE_ALLOW_PRIVATE_URLS=1"):
+        fetch("Georgia (country)", **flags)
+    assert server.pictures_asked == []
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
+    assert fetch("Georgia (country)", **flags)[0].pictured == 1
 
 
 def test_pictures_that_a_run_has_are_not_asked_again(server, fetch, tmp_path):
