@@ -32,7 +32,7 @@ from torch import Tensor
 from wasabi import table
 
 from spacy_dwe.encoders.protocol import EDGES, MentionFeatures
-from spacy_dwe.kb.vectors.sets import VectorSet
+from spacy_dwe.kb.vectors.sets import SetName, VectorSet
 from spacy_dwe.linking.collate import collate
 from spacy_dwe.model.architectures import TorchOptimizer
 from spacy_dwe.model.inputs import LinkingBatch, PreparedMention
@@ -157,8 +157,7 @@ class TrainingBench:
     def _vectors(self, folder: Path) -> VectorSet:
         np.save(folder / "vectors.npy", self._units(N_ENTITIES).astype(np.float16))
         return VectorSet(
-            name=SET,
-            field="description",
+            name=SetName.read(SET),
             fingerprint="made up",
             spec={},
             dim=self.width,

@@ -29,6 +29,7 @@ from .errors import DweError, Errors, Warnings
 from .files import write_json
 from .kb.knowledge_base import DweKnowledgeBase
 from .kb.storage.folder import kb_path
+from .kb.vectors.sets import CLIP_SPACE, TEXT_SPACE, SetName
 from .training.state import OPTIMIZER_FILE
 
 FACTORY = "dwe_linker"
@@ -36,8 +37,8 @@ KB_FOLDER = "kb"
 """The KB's folder, below that of the first linker that uses it."""
 
 _CONFIG, _META, _STATE = "config.cfg", "meta.json", "cfg"
-_SETTINGS = {"text": ("text_encoder", TEXT), "clip": ("clip", CLIP)}
-"""Second half of a vector set's name: the linker's setting, and the factory."""
+_SETTINGS = {TEXT_SPACE: ("text_encoder", TEXT), CLIP_SPACE: ("clip", CLIP)}
+"""The linker's setting for the encoder of a space, and its factory."""
 _VARIABLE = re.compile(r"\$\{([\w.]+)[.:](\w+)\}")
 _BAR_DELAY = 0.5
 
@@ -199,7 +200,7 @@ def _leave_encoders_to_kb(
         own = _encoder_by_path(block, name)
         if own is None:
             continue
-        setting, _ = _SETTINGS[name.partition("@")[2]]
+        setting, _ = _SETTINGS[SetName.read(name).space]
         options = own.keys() - _recipe(own).keys() - {"device"}
         if options:
             listed = ", ".join(sorted(options))
@@ -213,7 +214,7 @@ def _leave_encoders_to_kb(
 def _encoder_by_path(block: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """RETURNS (Mapping | None): the linker's own encoder for a vector set, if it is one
     of ours that lies in a folder or file."""
-    setting, factory = _SETTINGS[name.partition("@")[2]]
+    setting, factory = _SETTINGS[SetName.read(name).space]
     own = block.get(setting)
     if not isinstance(own, Mapping) or own.get("@misc") != factory:
         return None
@@ -234,7 +235,7 @@ def _warn_of_left_out(
         path = encoder_path(spec, None)
         if path is not None and path not in told:
             told.add(path)
-            setting, _ = _SETTINGS[vectors.partition("@")[2]]
+            setting, _ = _SETTINGS[SetName.read(vectors).space]
             warnings.warn(
                 Warnings.W143.format(path=path, out=out, name=name, setting=setting),
                 stacklevel=4,

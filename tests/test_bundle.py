@@ -22,6 +22,7 @@ from spacy_dwe.encoders.registry import CLIP, TEXT, clip_encoder, text_encoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP
 from spacy_dwe.kb.verify import kb_problems
 
 
@@ -436,7 +437,7 @@ def test_the_kb_of_a_bundle_can_be_changed_where_it_is(away, tmp_path):
     add_entities(path, [Entity("new", "Batumi", "A port.")], device="cpu")
     rebuild_kb(path, vectors="encode", device="cpu", image_root=tmp_path)
     kb = DweKnowledgeBase(path)
-    for name in ("description@text", "description@clip"):
+    for name in (DESCRIPTIONS, DESCRIPTIONS_IN_CLIP):
         assert kb.vector_sets[name].gather(kb.rows_of(["new"]))[1].all()
     specs = [meta["spec"] for meta in kb.meta["vectors"].values()]
     assert str(tmp_path) not in json.dumps(specs)

@@ -25,7 +25,7 @@ from ..kb.vectors.files import (
     remove_set,
     stored_sets,
 )
-from ..kb.vectors.sets import FOLDER, measure
+from ..kb.vectors.sets import CLIP_SPACE, DESCRIPTION, FOLDER, IMAGE, SetName, measure
 from .plans import Recipe
 
 _SECONDS = 15.0
@@ -104,7 +104,7 @@ def build_vectors(
         new rows need vectors of a committed set that has no recipe.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
-    kept = {name: dict(entry) for name, entry in committed.items()}
+    kept = {SetName.read(name): dict(entry) for name, entry in committed.items()}
     if replace:
         for recipe in recipes:
             entry = kept.get(recipe.name)
@@ -122,7 +122,7 @@ def build_vectors(
     for name in kept.keys() - {recipe.name for recipe in recipes}:
         entries[name] = build.carry_over(name, kept[name])
     measure(folder, entries)
-    return entries
+    return {str(name): entry for name, entry in entries.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Build:
     show_progress: bool
 
     def read_keys(
-        self, recipes: Sequence[Recipe], kept: Mapping[str, Mapping[str, Any]]
+        self, recipes: Sequence[Recipe], kept: Mapping[SetName, Mapping[str, Any]]
     ) -> dict[Content, KeysOfRows]:
         """RETURNS (dict[Content, KeysOfRows]): keys of the rows that a set is to get,
         for each content."""
@@ -205,8 +205,8 @@ class _Build:
         extend_index(self.folder, stem, first_row, new)
         return {
             **(entry or {}),
-            "field": recipe.field,
-            "encoder": recipe.key,
+            "field": recipe.name.field,
+            "encoder": recipe.name.space,
             "spec": spec_inside(header.spec, self.home),
             "fingerprint": header.fingerprint,
             "dim": header.dim,
@@ -217,10 +217,10 @@ class _Build:
             "index": f"{stem}.index.npy",
         }
 
-    def carry_over(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    def carry_over(self, name: SetName, entry: dict[str, Any]) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): the entry of a committed set that has no recipe.
         RAISES (DweError): a new row needs a vector of it."""
-        content = content_of(entry["field"], Path())
+        content = content_of(name.field, Path())
         if entry["rows"] < self.n_rows:
             for _, entity in self.entities(entry["rows"]):
                 if content.has(entity):
@@ -229,7 +229,7 @@ class _Build:
                             kb=self.folder,
                             name=name,
                             id=entity.id,
-                            option=_option(entry["encoder"]),
+                            option=_option(name.space),
                         )
                     )
         return self._extended(entry)
@@ -262,7 +262,7 @@ class _Build:
                     name=recipe.name,
                     theirs=header.fingerprint,
                     ours=ours.fingerprint,
-                    option=_option(recipe.key),
+                    option=_option(recipe.name.space),
                 )
             )
         return ours
@@ -307,9 +307,9 @@ class _Build:
         rows (np.ndarray): a row of each. Shape: as missing
         """
         content = recipe.content
-        what = "descriptions" if recipe.field == "description" else "pictures"
+        what = "descriptions" if recipe.name.field == DESCRIPTION else "pictures"
         with self._bar(
-            desc=f"Encoding {what} ({recipe.key})",
+            desc=f"Encoding {what} ({recipe.name.space})",
             total=len(missing),
             delay=_BAR_DELAY,
             smoothing=0,
@@ -343,15 +343,15 @@ def _encode_chunk(
 ) -> Encoded:
     def encode(items: Sequence[Any]) -> np.ndarray:
         vectors: np.ndarray
-        if recipe.field == "image":
+        if recipe.name.field == IMAGE:
             vectors = recipe.encoder.encode_images(items)
         else:
             vectors = recipe.encoder.encode_texts(items, progress=bar.update)
-        require_unit(vectors, header.dim, header.fingerprint, recipe.name)
+        require_unit(vectors, header.dim, header.fingerprint, str(recipe.name))
         return vectors
 
     return recipe.content.encode(chunk, encode)
 
 
-def _option(key: str) -> str:
-    return "--clip" if key == "clip" else "--text-encoder"
+def _option(space: str) -> str:
+    return "--clip" if space == CLIP_SPACE else "--text-encoder"

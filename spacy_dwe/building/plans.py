@@ -9,6 +9,7 @@ from ..encoders.protocol import ImageEncoder, TextEncoder
 from ..encoders.registry import encoder_from_spec
 from ..kb.vectors.fields import Content, content_of
 from ..kb.vectors.files import Header
+from ..kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES, SetName
 
 
 class TextAndImageEncoder(TextEncoder, ImageEncoder, Protocol):
@@ -19,27 +20,21 @@ class TextAndImageEncoder(TextEncoder, ImageEncoder, Protocol):
 class Recipe:
     """How a vector set is made.
 
-    field (str): "description" or "image".
-    key (str): the encoder's part of the set's name, "text" or "clip".
+    name (SetName): of the set.
     encoder (TextEncoder | ImageEncoder): its weights are loaded only if something must
         be encoded, or the set is new.
     image_root (Path): folder that pictures' paths are relative to.
     known (Header | None): of the encoder, where it is known without its weights.
     """
 
-    field: str
-    key: str
+    name: SetName
     encoder: Any
     image_root: Path
     known: Header | None = None
 
     @property
-    def name(self) -> str:
-        return f"{self.field}@{self.key}"
-
-    @property
     def content(self) -> Content:
-        return content_of(self.field, self.image_root)
+        return content_of(self.name.field, self.image_root)
 
     def header(self) -> Header:
         """RETURNS (Header): of the set; loads the weights."""
@@ -63,10 +58,10 @@ def recipes_for(
     root = Path(image_root or ".")
     recipes = []
     if text_encoder is not None:
-        recipes.append(Recipe("description", "text", text_encoder, root))
+        recipes.append(Recipe(DESCRIPTIONS, text_encoder, root))
     if clip is not None:
-        recipes.append(Recipe("description", "clip", clip, root))
-        recipes.append(Recipe("image", "clip", clip, root))
+        recipes.append(Recipe(DESCRIPTIONS_IN_CLIP, clip, root))
+        recipes.append(Recipe(PICTURES, clip, root))
     return recipes
 
 
@@ -93,14 +88,14 @@ def recipes_of(
     encoders: dict[str, Any] = {"text": text_encoder, "clip": clip}
     known: dict[str, tuple[str, int, dict[str, Any]]] = {}
     for name, entry in sets.items():
-        key = name.partition("@")[2]
+        key = SetName.read(name).space
         if encoders[key] is None:
             encoders[key] = encoder_from_spec(entry["spec"], device, base)
             known[key] = entry["fingerprint"], entry["dim"], entry["spec"]
     recipes = recipes_for(encoders["text"], encoders["clip"], image_root)
     return [
-        replace(recipe, known=Header(recipe.name, *known[recipe.key]))
-        if recipe.key in known
+        replace(recipe, known=Header(recipe.name, *known[recipe.name.space]))
+        if recipe.name.space in known
         else recipe
         for recipe in recipes
     ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DweError, Errors
 from .candidates import Candidates, FoundBy
+from .vectors.sets import SetName
 
 if TYPE_CHECKING:
     from .knowledge_base import DweKnowledgeBase
@@ -35,11 +36,11 @@ class MentionBatch(Protocol):
     @property
     def device(self) -> str: ...
 
-    def vectors(self, name: str) -> np.ndarray | None:
+    def vectors(self, name: SetName) -> np.ndarray | None:
         """Vectors of mentions and contexts to look for entities with, encoded when
         first asked for.
 
-        name (str): vector set of the KB that they are to be compared with.
+        name (SetName): vector set of the KB that they are to be compared with.
         RETURNS (np.ndarray | None): unit vectors; None where the KB has no such set, or
             no channel in use compares with it. Shape: (n_mentions, dim), float32
         """
@@ -60,7 +61,7 @@ class NamedMentions:
         self.texts = texts
         self.contexts = [""] * len(texts) if contexts is None else contexts
 
-    def vectors(self, name: str) -> np.ndarray | None:
+    def vectors(self, name: SetName) -> np.ndarray | None:
         return None
 
 
@@ -104,11 +105,11 @@ def dense_candidates(vectors: str | None = None) -> CandidateGenerator:
     """Entities whose description is nearest to the mention in its context, whatever
     their names: exact search through all vectors, so its cost grows with the KB.
 
-    vectors (str | None): vector set of the KB; None means description@text, or else
-        description@clip.
+    vectors (str | None): vector set of the KB, such as description@text; None means
+        the one that texts are compared with, see `DweKnowledgeBase.text_set`.
     RETURNS (CandidateGenerator): registered as spacy-dwe.DenseCandidates.v1.
     """
-    return DenseCandidates(vectors)
+    return DenseCandidates(None if vectors is None else SetName.read(vectors))
 
 
 def hybrid_candidates(
@@ -125,7 +126,8 @@ def hybrid_candidates(
     use_context (bool): as in `name_candidates`.
     RETURNS (CandidateGenerator): registered as spacy-dwe.HybridCandidates.v1.
     """
-    return HybridCandidates(dense_share, vectors, use_context)
+    name = None if vectors is None else SetName.read(vectors)
+    return HybridCandidates(dense_share, name, use_context)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class NameCandidates:
 class DenseCandidates:
     """See `dense_candidates`."""
 
-    vectors: str | None = None
+    vectors: SetName | None = None
 
     def __call__(
         self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
@@ -172,7 +174,7 @@ class HybridCandidates:
     """See `hybrid_candidates`."""
 
     dense_share: float = DENSE_SHARE
-    vectors: str | None = None
+    vectors: SetName | None = None
     use_context: bool = True
 
     def __call__(

@@ -20,12 +20,18 @@ from .index.snapshot import FOLDER as NAMES_FOLDER
 from .index.snapshot import INDEX_FOLDER
 from .storage.folder import FORMAT, META_FILE, kb_path, reference_to
 from .storage.store import EntityStore
-from .vectors.sets import VectorSet
+from .vectors.sets import (
+    CLIP_SPACE,
+    DESCRIPTION,
+    DESCRIPTIONS,
+    IMAGE,
+    SetName,
+    VectorSet,
+)
 
 if TYPE_CHECKING:
     from .vectors.entity_index import NearestEntities
 
-TEXT_SETS = ("description@text", "description@clip")
 _NAMES_EACH = 2
 """Names to look for at first for each candidate, at most, if entities have several."""
 
@@ -65,11 +71,11 @@ class DweKnowledgeBase(KnowledgeBase):
         self._lexicon = Lexicon.open(self.path, folder, self.n_rows)
         # Opened now, not at the first search: by then a writer may have removed it.
         self._names = TantivyNames(self.path, f"{folder}/{INDEX_FOLDER}")
-        self.vector_sets: dict[str, VectorSet] = {
-            name: VectorSet.open(self.path, name, meta)
-            for name, meta in self.meta["vectors"].items()
+        self.vector_sets: dict[SetName, VectorSet] = {
+            (name := SetName.read(text)): VectorSet.open(self.path, name, meta)
+            for text, meta in self.meta["vectors"].items()
         }
-        self._dense: dict[tuple[str, str], NearestEntities] = {}
+        self._dense: dict[tuple[SetName, str], NearestEntities] = {}
 
     def __len__(self) -> int:
         return int(self.meta["entities"])
@@ -98,10 +104,21 @@ class DweKnowledgeBase(KnowledgeBase):
         return int(self.meta["rows"])
 
     @property
-    def text_set(self) -> str | None:
-        """RETURNS (str | None): name of the vectors that texts are compared with: those
-        of a sentence encoder, else those of CLIP, else None."""
-        return next((name for name in TEXT_SETS if name in self.vector_sets), None)
+    def text_set(self) -> SetName | None:
+        """RETURNS (SetName | None): name of the vectors that texts are compared with:
+        those of the space "text", else those of another encoder of texts, else those
+        of CLIP, else None."""
+        sets = [name for name in self.vector_sets if name.field == DESCRIPTION]
+        sets.sort(key=lambda name: (name != DESCRIPTIONS, name.space == CLIP_SPACE))
+        return next(iter(sets), None)
+
+    @property
+    def picture_space(self) -> str | None:
+        """RETURNS (str | None): the space that pictures are compared in: CLIP's, else
+        that of another encoder of pictures, else None."""
+        in_clip = any(name.space == CLIP_SPACE for name in self.vector_sets)
+        spaces = (name.space for name in self.vector_sets if name.field == IMAGE)
+        return CLIP_SPACE if in_clip else next(spaces, None)
 
     # Candidates
 
@@ -136,11 +153,11 @@ class DweKnowledgeBase(KnowledgeBase):
         )
 
     def nearest(
-        self, name: str, queries: np.ndarray, n: int, device: str = "cpu"
+        self, name: SetName, queries: np.ndarray, n: int, device: str = "cpu"
     ) -> Candidates:
         """Entities whose vectors are nearest to others.
 
-        name (str): the vector set to look in.
+        name (SetName): the vector set to look in.
         queries (np.ndarray): unit vectors. Shape: (n_mentions, dim), float32
         n (int): most candidates a mention.
         device (str): torch device to compute on.
@@ -308,7 +325,7 @@ class DweKnowledgeBase(KnowledgeBase):
         )
         return Candidates.from_lists(found, FoundBy.EXACT)
 
-    def _nearest_in(self, name: str, device: str) -> "NearestEntities":
+    def _nearest_in(self, name: SetName, device: str) -> "NearestEntities":
         from .vectors.entity_index import NearestEntities
 
         if (name, device) not in self._dense:

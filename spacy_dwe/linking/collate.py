@@ -224,10 +224,10 @@ def linking_batch(
     """
 
     spec = shim.network.spec
-    sets = kb.vector_sets
+    sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
     heads = spec.heads if "dwe" in channels else ()
     reads_edges = bool(spec.edge_width) and "text" in channels
-    edges = kb.text_set if reads_edges else None
+    edges = str(kb.text_set) if reads_edges and kb.text_set else None
     missing = [
         name
         for name in {*heads, *filter(None, [edges])}

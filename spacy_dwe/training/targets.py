@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..kb.vectors.sets import SetName
 from ..linking.collate import entity_vectors
 from ..model.inputs import LinkingBatch
 
@@ -124,7 +125,8 @@ class Negatives:
             drawn = self._rare_words.draw(gold_rows, n_rare_words)
             if self.golds:
                 drawn = np.where(np.isin(drawn, self._gold_rows), drawn, -1)
-            heads = {name: kb.vector_sets[name] for name in batch.entities}
+            sets = kb.vector_sets
+            heads = {name: sets[SetName.read(name)] for name in batch.entities}
             batch = with_hard_negatives(batch, drawn, heads)
         return batch
 

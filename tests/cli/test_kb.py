@@ -12,6 +12,7 @@ from spacy_dwe.building.build import build_kb
 from spacy_dwe.cli.kb import kb_cli
 from spacy_dwe.kb.entity import Alias, Entity, write_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS_IN_CLIP, PICTURES
 
 ENTITIES = [
     Entity("Q230", "Georgia", "Country in the Caucasus. " * 9, (Alias("GE", 0.5),)),
@@ -171,10 +172,10 @@ def test_build_with_clip_and_pictures(folder, tiny_clip, monkeypatch):
     [warning] = [line for line in result.stderr.splitlines() if "W100" in line]
     assert "flags/none.png of entity Q1428" in warning
     kb = DweKnowledgeBase(folder / "flags.kb")
-    assert sorted(kb.vector_sets) == ["description@clip", "image@clip"]
-    assert kb.vector_sets["image@clip"].index.tolist() == [0, -1]
+    assert sorted(kb.vector_sets) == [DESCRIPTIONS_IN_CLIP, PICTURES]
+    assert kb.vector_sets[PICTURES].index.tolist() == [0, -1]
     # The folder is found again from anywhere.
-    assert kb.vector_sets["image@clip"].spec["model"] == f"local-dir:{tiny_clip}"
+    assert kb.vector_sets[PICTURES].spec["model"] == f"local-dir:{tiny_clip}"
 
 
 def test_a_stopped_build_leaves_nothing(folder):

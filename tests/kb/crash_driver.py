@@ -21,6 +21,7 @@ from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS
 from spacy_dwe.kb.verify import kb_problems
 
 START = 60
@@ -97,7 +98,7 @@ def check(path, step):
     assert not problems, problems
     for name, found in list(held.items())[:: len(held) // 10]:
         assert kb.ids(kb.search([found.aliases[0].alias], 1).rows) == [name]
-    assert kb.vector_sets["description@text"].gather(kb.all_rows(1).rows)[1].all()
+    assert kb.vector_sets[DESCRIPTIONS].gather(kb.all_rows(1).rows)[1].all()
     return now
 
 

@@ -17,6 +17,7 @@ from spacy_dwe.kb.generators import (
     name_candidates,
 )
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS
 
 PLACES = [
     Entity("Rome", "Rome", "old city on the river tiber"),
@@ -98,7 +99,7 @@ def test_what_has_no_description_is_near_to_nothing(places):
 
 
 def test_vectors_are_read_as_they_are_stored_or_converted(places):
-    vectors = places.vector_sets["description@text"]
+    vectors = places.vector_sets[DESCRIPTIONS]
     rows = [*range(8), 3, 3]
     full, present = vectors.gather(rows)
     half, there = vectors.gather(rows, np.float16)
@@ -115,10 +116,10 @@ def test_vectors_are_read_as_they_are_stored_or_converted(places):
 
 def test_dense_retrieval_ranks_as_all_cosines_do(places):
     queries = np.random.default_rng(0).standard_normal((20, 64)).astype(np.float32)
-    vectors, present = places.vector_sets["description@text"].gather(range(8))
+    vectors, present = places.vector_sets[DESCRIPTIONS].gather(range(8))
     cosines = np.where(present, queries @ vectors.T, -np.inf).round(5)
     keys = places.sort_keys(range(8))
-    for rows, own in zip(places.nearest("description@text", queries, 4), cosines):
+    for rows, own in zip(places.nearest(DESCRIPTIONS, queries, 4), cosines):
         assert rows.tolist() == np.lexsort((keys, -own))[:4].tolist()
 
 

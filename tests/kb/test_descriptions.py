@@ -12,6 +12,7 @@ from spacy_dwe.cli import dwe_cli
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import KINDS, Entity, first_sentence, kept_by, write_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS
 
 ENTITIES = [
     Entity("Q1", "Georgia", "A country at the Black Sea. Its capital is Tbilisi."),
@@ -64,7 +65,7 @@ def test_entities_added_later_are_treated_alike(tmp_path):
 
 def test_encoders_read_the_title_alone(tmp_path, bert):
     kb = build_kb(ENTITIES, tmp_path / "kb", text_encoder=bert, descriptions="title")
-    vectors = kb.vector_sets["description@text"]
+    vectors = kb.vector_sets[DESCRIPTIONS]
     (of_title,) = bert.encode_texts(["Georgia"])
     np.testing.assert_allclose(vectors.array[vectors.index[0]], of_title, atol=1e-3)
     assert len(vectors.array) == 2, "each entity has a title"

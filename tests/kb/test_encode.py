@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from small_encoders import CountingEncoder, PatchEncoder, WordEncoder
 
-from spacy_dwe.building import encode
+from spacy_dwe.building import encode as chunks
 from spacy_dwe.building import encode as chunks
 from spacy_dwe.building.encode import build_vectors
 from spacy_dwe.building.plans import recipes_for, recipes_of
@@ -26,7 +26,14 @@ from spacy_dwe.kb.entity import Entity, entity_text
 from spacy_dwe.kb.vectors import fields as contents
 from spacy_dwe.kb.vectors.fields import Descriptions
 from spacy_dwe.kb.vectors.files import StoredVectors, files_of
-from spacy_dwe.kb.vectors.sets import FOLDER, VectorSet
+from spacy_dwe.kb.vectors.sets import (
+    DESCRIPTIONS,
+    DESCRIPTIONS_IN_CLIP,
+    FOLDER,
+    PICTURES,
+    SetName,
+    VectorSet,
+)
 
 TEXT = "description@text"
 
@@ -64,9 +71,13 @@ def make(folder, entities, *, generation="one", recipes=None, removed=(), **sett
     )
 
 
+def opened(folder, sets, name=TEXT):
+    return VectorSet.open(folder, SetName.read(name), sets[name])
+
+
 def gathered(folder, sets, name=TEXT):
     """Vectors of all rows, and which rows have one."""
-    return VectorSet.open(folder, name, sets[name]).gather(range(sets[name]["rows"]))
+    return opened(folder, sets, name).gather(range(sets[name]["rows"]))
 
 
 def texts(entities):
@@ -79,7 +90,7 @@ def assert_right(folder, sets, entities, name=TEXT):
     assert present.tolist() == described
     expected = WordEncoder().encode_texts([entity_text(e) for e in entities])
     np.testing.assert_allclose(vectors[present], expected[present], atol=1e-3)
-    found = VectorSet.open(folder, name, sets[name])
+    found = opened(folder, sets, name)
     assert list(found.stale(enumerate(entities))) == []
 
 
@@ -88,14 +99,14 @@ def assert_right(folder, sets, entities, name=TEXT):
 
 def test_a_set_that_grows_encodes_its_new_rows_only(tmp_path):
     committed = make(tmp_path, OLD, encoder=WordEncoder())
-    reader = VectorSet.open(tmp_path, TEXT, committed[TEXT])
+    reader = opened(tmp_path, committed)
     before = reader.gather(range(len(OLD)))[0]
     encoder = CountingEncoder()
     sets = make(tmp_path, OLD + NEW, encoder=encoder, committed=committed)
     assert encoder.encoded == texts(NEW)
     assert_right(tmp_path, sets, OLD + NEW)
     assert sets[TEXT]["array"] == committed[TEXT]["array"]
-    for vectors in (reader, VectorSet.open(tmp_path, TEXT, committed[TEXT])):
+    for vectors in (reader, opened(tmp_path, committed)):
         np.testing.assert_array_equal(vectors.gather(range(len(OLD)))[0], before)
         assert len(vectors.index) == len(OLD), "a version keeps its rows"
 
@@ -242,7 +253,7 @@ RUN = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from small_encoders import WordEncoder
-from spacy_dwe.building import encode
+from spacy_dwe.building import encode as chunks
 from spacy_dwe.building.encode import build_vectors
 from spacy_dwe.building.plans import recipes_for
 from spacy_dwe.kb.entity import Entity
@@ -427,12 +438,12 @@ def test_recipes_follow_from_what_a_kb_has():
     sets["description@clip"]["spec"] |= {"model": "local-dir:x", "pretrained": None}
     sets["description@clip"] |= {"fingerprint": "0f1e2d", "dim": 16}
     recipes = recipes_of(sets, device="cpu", image_root="pictures")
-    assert [recipe.name for recipe in recipes] == ["description@clip", "image@clip"]
+    assert [recipe.name for recipe in recipes] == [DESCRIPTIONS_IN_CLIP, PICTURES]
     assert recipes[0].encoder is recipes[1].encoder
     assert not recipes[0].encoder.is_loaded
     mine = WordEncoder()
     names = {r.name: r.encoder for r in recipes_of(sets, text_encoder=mine, clip=mine)}
-    assert names == {TEXT: mine, "description@clip": mine, "image@clip": mine}
+    assert names == dict.fromkeys([DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES], mine)
     assert recipes_of({}) == []
 
 
@@ -486,7 +497,7 @@ def test_several_pictures_are_one_content(tmp_path, pictured):
     pairs = [("1.png", "2.png"), ("2.png", "1.png"), ("1.png", "2.png"), ("1.png",)]
     entities = [Entity(f"Q{i}", "A", images=pair) for i, pair in enumerate(pairs)]
     sets = make(tmp_path / "kb", entities, recipes=recipes)
-    index = VectorSet.open(tmp_path / "kb", "image@clip", sets["image@clip"]).index
+    index = opened(tmp_path / "kb", sets, "image@clip").index
     assert index[0] == index[2]
     assert len({*index.tolist()}) == 3
 

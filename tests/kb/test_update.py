@@ -25,6 +25,7 @@ from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.index import snapshot as generation
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.storage.manifest import writer_lock
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES
 from spacy_dwe.kb.verify import kb_problems
 
 TBILISI = Entity("Q994", "Tbilisi", "Capital of the country, founded in 455.")
@@ -134,7 +135,7 @@ def test_only_what_is_new_is_encoded(path, entities):
     assert changes == Changes(added=1, replaced=1, unchanged=2)
     assert encoder.texts == ["Batumi. Port on the Black Sea."]
     kb = DweKnowledgeBase(path)
-    vectors, present = kb.vector_sets["description@text"].gather(
+    vectors, present = kb.vector_sets[DESCRIPTIONS].gather(
         kb.rows_of(["Q994", "Q25475", "Q270"])
     )
     assert present.tolist() == [True, True, False]
@@ -166,7 +167,7 @@ def test_pictures_are_read_from_the_folder_of_the_build(tmp_path):
         path, [Entity("Q2", "Blue", images=("blue.png",))], clip=PatchEncoder()
     )
     kb = DweKnowledgeBase(path)
-    assert kb.vector_sets["image@clip"].gather([0, 1])[1].all()
+    assert kb.vector_sets[PICTURES].gather([0, 1])[1].all()
 
 
 def test_merging_takes_entities_and_vectors_over(path, tmp_path, entities):
@@ -182,7 +183,7 @@ def test_merging_takes_entities_and_vectors_over(path, tmp_path, entities):
     assert encoder.texts == []
     kb = DweKnowledgeBase(path)
     assert list(kb) == [*entities, BATUMI]
-    assert kb.vector_sets["description@text"].gather(kb.rows_of(["Q25475"]))[1].all()
+    assert kb.vector_sets[DESCRIPTIONS].gather(kb.rows_of(["Q25475"]))[1].all()
 
 
 def test_vectors_can_be_given_later_and_by_another_encoder(tmp_path, entities):
@@ -191,8 +192,8 @@ def test_vectors_can_be_given_later_and_by_another_encoder(tmp_path, entities):
     encode_kb(path, text_encoder=WordEncoder("first"))
     encode_kb(path, text_encoder=WordEncoder("second"), clip=PatchEncoder())
     kb = DweKnowledgeBase(path)
-    assert kb.vector_sets["description@text"].fingerprint == "second"
-    assert {*kb.vector_sets} == {"description@text", "description@clip"}
+    assert kb.vector_sets[DESCRIPTIONS].fingerprint == "second"
+    assert {*kb.vector_sets} == {DESCRIPTIONS, DESCRIPTIONS_IN_CLIP}
     assert reader.vector_sets == {}
     stems = {file.name.split(".")[0] for file in (path / "vectors").iterdir()}
     assert stems == {"description-text", "description-clip"}
@@ -274,9 +275,9 @@ def test_rebuilding_needs_no_encoder_for_vectors_that_are_there(tmp_path, entiti
     save_bert(tmp_path / "bert")
     encoder = text_encoder(str(tmp_path / "bert"), device="cpu")
     path = build_kb(entities, tmp_path / "kb", text_encoder=encoder).path
-    before = DweKnowledgeBase(path).vector_sets["description@text"]
+    before = DweKnowledgeBase(path).vector_sets[DESCRIPTIONS]
     shutil.rmtree(tmp_path / "bert")
-    after = rebuild_kb(path, device="cpu").vector_sets["description@text"]
+    after = rebuild_kb(path, device="cpu").vector_sets[DESCRIPTIONS]
     assert (after.fingerprint, after.spec) == (before.fingerprint, before.spec)
     np.testing.assert_array_equal(after.gather(range(6))[0], before.gather(range(6))[0])
     with pytest.raises(DweError, match="E221"):
@@ -319,11 +320,9 @@ def test_pictures_of_another_folder_are_found_again(tmp_path):
     ).path
     second = [Entity("Q2", "Blue", images=("flag.png",))]
     add_entities(path, second, clip=PatchEncoder(), image_root=tmp_path / "b")
-    before = DweKnowledgeBase(path).vector_sets["image@clip"].gather([0, 1])[0]
+    before = DweKnowledgeBase(path).vector_sets[PICTURES].gather([0, 1])[0]
     kb = rebuild_kb(path, clip=PatchEncoder(), vectors="encode")
-    np.testing.assert_array_equal(
-        kb.vector_sets["image@clip"].gather([0, 1])[0], before
-    )
+    np.testing.assert_array_equal(kb.vector_sets[PICTURES].gather([0, 1])[0], before)
     assert next(iter(kb)) == first[0]
 
 

@@ -10,7 +10,12 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity, entity_text
 from spacy_dwe.kb.vectors import fields as contents
 from spacy_dwe.kb.vectors.files import DistinctKeys, places_of
-from spacy_dwe.kb.vectors.sets import VectorSet
+from spacy_dwe.kb.vectors.sets import (
+    DESCRIPTIONS,
+    DESCRIPTIONS_IN_CLIP,
+    PICTURES,
+    VectorSet,
+)
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 255)}
 
@@ -29,7 +34,7 @@ def picture_vector(name):
 
 
 def test_descriptions_are_encoded_with_their_title(kb, entities):
-    vectors, present = kb.vector_sets["description@text"].gather(range(len(entities)))
+    vectors, present = kb.vector_sets[DESCRIPTIONS].gather(range(len(entities)))
     assert present.tolist() == [bool(entity.description) for entity in entities]
     described = [entity_text(entity) for entity in entities if entity.description]
     expected = WordEncoder().encode_texts(described)
@@ -39,16 +44,16 @@ def test_descriptions_are_encoded_with_their_title(kb, entities):
 
 
 def test_a_set_remembers_its_encoder(kb):
-    text = kb.vector_sets["description@text"]
+    text = kb.vector_sets[DESCRIPTIONS]
     assert (text.field, text.fingerprint, text.dim) == ("description", "words", 64)
     assert text.spec == {"@misc": "tests.WordEncoder", "name": "words"}
     assert text.array.dtype == np.float16
     assert text.array.shape == (5, 64)
     assert text.index.tolist() == [0, 1, 2, 3, 4, -1]
-    clip = kb.vector_sets["description@clip"]
+    clip = kb.vector_sets[DESCRIPTIONS_IN_CLIP]
     assert clip.fingerprint == "patches"
     assert clip.cross_mean is None
-    assert "image@clip" not in kb.vector_sets
+    assert PICTURES not in kb.vector_sets
 
 
 def test_a_kb_without_encoders_has_no_vectors(tmp_path, entities):
@@ -62,7 +67,7 @@ def test_pictures_are_averaged_to_one_unit_vector(pictures):
         Entity("Q3", "C", images=(str(pictures / "green.png"),)),
     ]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
-    vectors, present = kb.vector_sets["image@clip"].gather([0, 1, 2])
+    vectors, present = kb.vector_sets[PICTURES].gather([0, 1, 2])
     assert present.tolist() == [True, False, True]
     both = picture_vector("red") + picture_vector("blue")
     np.testing.assert_allclose(vectors[0], both / np.linalg.norm(both), atol=1e-3)
@@ -83,7 +88,7 @@ def test_unreadable_pictures_are_left_out_with_a_warning(pictures):
     assert len(messages) == 3, "each is told once"
     for entity, image in (("Q1", "none.png"), ("Q2", "broken.png"), ("Q3", "c.png")):
         assert any(entity in message and image in message for message in messages)
-    vectors, present = kb.vector_sets["image@clip"].gather([0, 1, 2])
+    vectors, present = kb.vector_sets[PICTURES].gather([0, 1, 2])
     assert present.tolist() == [True, False, False]
     np.testing.assert_allclose(vectors[0], picture_vector("red"), atol=1e-3)
 
@@ -93,7 +98,7 @@ def test_more_pictures_than_are_decoded_at_a_time(pictures, monkeypatch):
     names = [*COLOURS, "red", "blue"]
     entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(names)]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
-    vectors, _ = kb.vector_sets["image@clip"].gather(range(len(names)))
+    vectors, _ = kb.vector_sets[PICTURES].gather(range(len(names)))
     expected = [picture_vector(name) for name in names]
     np.testing.assert_allclose(vectors, expected, atol=1e-3)
 
@@ -113,12 +118,12 @@ def test_mean_and_deviation_are_those_of_different_entities(pictures):
     )
     rows = np.arange(len(words))
     different = ~np.eye(len(words), dtype=bool)
-    texts = kb.vector_sets["description@text"]
+    texts = kb.vector_sets[DESCRIPTIONS]
     cosines = texts.gather(rows)[0] @ texts.gather(rows)[0].T
     assert texts.mean == pytest.approx(cosines[different].mean(), abs=0.01)
     assert texts.std == pytest.approx(cosines[different].std(), abs=0.01)
-    clip = kb.vector_sets["description@clip"]
-    images = kb.vector_sets["image@clip"]
+    clip = kb.vector_sets[DESCRIPTIONS_IN_CLIP]
+    images = kb.vector_sets[PICTURES]
     cross = clip.gather(rows)[0] @ images.gather(rows)[0].T
     assert clip.cross_mean == pytest.approx(cross[different].mean(), abs=0.01)
     assert clip.cross_std == pytest.approx(cross[different].std(), abs=0.01)
@@ -129,7 +134,7 @@ def test_a_single_vector_leaves_cosines_as_they_are(tmp_path):
     kb = build_kb(
         [Entity("Q1", "A", "First.")], tmp_path / "kb", text_encoder=WordEncoder()
     )
-    vectors = kb.vector_sets["description@text"]
+    vectors = kb.vector_sets[DESCRIPTIONS]
     assert (vectors.mean, vectors.std) == (0.0, 1.0)
 
 
@@ -153,7 +158,7 @@ def shared(tmp_path):
 
 
 def test_the_rows_that_use_a_vector(shared):
-    vectors = shared.vector_sets["description@text"]
+    vectors = shared.vector_sets[DESCRIPTIONS]
     same, other = vectors.index[[0, 1]]
     rows_at = vectors.rows_at()
     rows, owners = rows_at.of([other, same])
@@ -178,11 +183,11 @@ def rewritten(kb, what, change):
     meta = kb.meta["vectors"]["description@text"]
     array = np.load(kb.path / meta[what])
     np.save(kb.path / meta[what], change(array))
-    return VectorSet.open(kb.path, "description@text", meta)
+    return VectorSet.open(kb.path, DESCRIPTIONS, meta)
 
 
 def test_vectors_that_are_damaged_are_found(shared):
-    place = shared.vector_sets["description@text"].index[0]
+    place = shared.vector_sets[DESCRIPTIONS].index[0]
 
     def zeroed(array):
         array[place] = 0
@@ -212,7 +217,7 @@ def test_keys_that_are_cut_off_are_found(shared):
 
 
 def test_vectors_of_what_an_entity_no_longer_says_are_found(shared):
-    vectors = shared.vector_sets["description@text"]
+    vectors = shared.vector_sets[DESCRIPTIONS]
     entities = list(enumerate(shared))
     assert list(vectors.stale(entities)) == []
     said = {0: "changed", 3: "", 4: "new"}
@@ -225,7 +230,7 @@ def test_vectors_of_what_an_entity_no_longer_says_are_found(shared):
 def test_vectors_of_pictures_that_changed_are_found(pictures):
     entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(COLOURS)]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
-    vectors, content = kb.vector_sets["image@clip"], contents.Pictures(pictures)
+    vectors, content = kb.vector_sets[PICTURES], contents.Pictures(pictures)
     assert list(vectors.stale(enumerate(entities), content)) == []
     (pictures / "red.png").replace(pictures / "green.png")
     with pytest.warns(UserWarning, match=r"red.png of entity Q0 is left out"):

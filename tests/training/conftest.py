@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from spacy_dwe.encoders.protocol import MentionFeatures
-from spacy_dwe.kb.vectors.sets import VectorSet
+from spacy_dwe.kb.vectors.sets import SetName, VectorSet
 from spacy_dwe.model.dwe import QueryHead
 from spacy_dwe.model.inputs import PreparedMention
 from spacy_dwe.model.network import NetworkSpec
-from spacy_dwe.model.spec import FeatureLayout
+from columns import columns
 
 DIM = 8
 DESCRIPTIONS = "description@clip"
@@ -29,8 +29,7 @@ def vectors(random):
     array = random.standard_normal((5, DIM))
     array = (array / np.linalg.norm(array, axis=1, keepdims=True)).astype(np.float16)
     return VectorSet(
-        name=DESCRIPTIONS,
-        field="description",
+        name=SetName.read(DESCRIPTIONS),
         fingerprint="f",
         spec={},
         dim=DIM,
@@ -46,7 +45,7 @@ def vectors(random):
 @pytest.fixture
 def n_features():
     """Columns of all channels but dwe."""
-    return len(FeatureLayout.of(["name", "prior", "facts", "text", "image"]))
+    return len(columns(["name", "prior", "facts", "text", "image"]))
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def batch(world_kb, prepared):
     rows = world_kb.rows_of(["Georgia-red", "Georgia-blue", "Samoa-red"])
     return collate(
         [prepared(*rows.tolist())],
-        heads={name: vectors},
+        heads={str(name): vectors},
         image_dim=0,
         pooled=True,
         device="cpu",

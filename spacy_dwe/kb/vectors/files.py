@@ -11,7 +11,7 @@ again by key.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from ...errors import DweError
 from ...files import write_json
 from ..arrays import ArrayWriter, map_array
 from .fields import KEY_BYTES, unit_length
-from .sets import FOLDER
+from .sets import FOLDER, SetName
 
 _BLOCK = 4096
 
@@ -31,13 +32,13 @@ _BLOCK = 4096
 class Header:
     """What a set's vectors are.
 
-    name (str): "field@encoder key".
+    name (SetName): of the set.
     fingerprint (str): of the encoder.
     dim (int): width of a vector.
     spec (Mapping[str, Any]): config block of the encoder.
     """
 
-    name: str
+    name: SetName
     fingerprint: str
     dim: int
     spec: Mapping[str, Any]
@@ -46,21 +47,28 @@ class Header:
     def read(cls, path: Path) -> Self | None:
         """RETURNS (Header | None): None where the file says nothing of a set."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            written = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**written, "name": SetName.read(written["name"])})
+        except (OSError, ValueError, KeyError, TypeError, DweError):
             return None
+
+    def write(self, path: Path) -> None:
+        """path (Path): the file STEM.json."""
+        written = {
+            "name": str(self.name),
+            "fingerprint": self.fingerprint,
+            "dim": self.dim,
+            "spec": dict(self.spec),
+        }
+        write_json(path, written)
 
     def holds_vectors_of(self, other: "Header") -> bool:
         """RETURNS (bool): whether the other set's vectors would be the same here."""
-        return (self.field, self.fingerprint, self.dim) == (
-            other.field,
+        return (self.name.field, self.fingerprint, self.dim) == (
+            other.name.field,
             other.fingerprint,
             other.dim,
         )
-
-    @property
-    def field(self) -> str:
-        return self.name.partition("@")[0]
 
 
 def files_of(entry: Mapping[str, Any]) -> list[str]:
@@ -78,12 +86,12 @@ def new_stem(kb: Path, generation: str, header: Header) -> str:
 
     RETURNS (str): path below the KB's folder, without suffix.
     """
-    stem = f"{FOLDER}/{header.name.replace('@', '-')}.{generation}"
+    stem = f"{FOLDER}/{header.name.field}-{header.name.space}.{generation}"
     for number in count():
         numbered = f"{stem}-{number}" if number else stem
         path = kb / f"{numbered}.json"
         if not path.exists():
-            write_json(path, asdict(header))
+            header.write(path)
             return numbered
         if Header.read(path) == header and not (kb / f"{numbered}.index.npy").exists():
             return numbered

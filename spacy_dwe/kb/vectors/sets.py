@@ -1,11 +1,12 @@
-"""Entity vectors on disk: one set for each field and encoder, memory-mapped."""
+"""Entity vectors on disk: one set for each field and space, memory-mapped."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,6 +18,39 @@ from .fields import Content, Descriptions, unit_length
 
 FOLDER = "vectors"
 _BLOCK = 4096
+_NAME = re.compile(r"([\w-]+)@([\w-]+)", re.ASCII)
+
+
+class SetName(NamedTuple):
+    """What tells a KB's vector sets apart. As text, in meta.json and where users name
+    a set, it is "field@space".
+
+    field (str): what of entities the vectors are made from, "description" or "image".
+    space (str): what the KB calls the space of the encoder that made them.
+    """
+
+    field: str
+    space: str
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """RETURNS (SetName): the name that a text such as "description@text" is.
+        RAISES (DweError): it is none."""
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise DweError(Errors.E185.format(name=text))
+        return cls(*match.groups())
+
+    def __str__(self) -> str:
+        return f"{self.field}@{self.space}"
+
+
+DESCRIPTION, IMAGE = "description", "image"
+TEXT_SPACE, CLIP_SPACE = "text", "clip"
+"""The spaces of `build_kb`'s arguments text_encoder and clip."""
+DESCRIPTIONS = SetName(DESCRIPTION, TEXT_SPACE)
+DESCRIPTIONS_IN_CLIP = SetName(DESCRIPTION, CLIP_SPACE)
+PICTURES = SetName(IMAGE, CLIP_SPACE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +86,7 @@ class RowsAt:
 class VectorSet:
     """Unit vectors of one field, made by one encoder.
 
-    name (str): "field@encoder key", such as description@text.
-    field (str): "description" or "image".
+    name (SetName): the field and the encoder's space.
     fingerprint (str): of the encoder that made the vectors.
     spec (dict[str, Any]): config block that builds the encoder again.
     dim (int): width of a vector.
@@ -67,8 +100,7 @@ class VectorSet:
     keys_file (str | None): below it, the keys of what the vectors were made from.
     """
 
-    name: str
-    field: str
+    name: SetName
     fingerprint: str
     spec: dict[str, Any]
     dim: int
@@ -82,17 +114,16 @@ class VectorSet:
     keys_file: str | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
-    def open(cls, kb: Path, name: str, meta: dict[str, Any]) -> Self:
+    def open(cls, kb: Path, name: SetName, meta: dict[str, Any]) -> Self:
         """Map a set into memory.
 
         kb (Path): the KB's folder.
-        name (str): of the set.
+        name (SetName): of the set.
         meta (dict[str, Any]): its entry in the KB's version.
         RETURNS (VectorSet): the set.
         """
         return cls(
             name=name,
-            field=meta["field"],
             fingerprint=meta["fingerprint"],
             spec=meta["spec"],
             dim=meta["dim"],
@@ -105,6 +136,11 @@ class VectorSet:
             kb=kb,
             keys_file=meta.get("keys"),
         )
+
+    @property
+    def field(self) -> str:
+        """RETURNS (str): "description" or "image"."""
+        return self.name.field
 
     @cached_property
     def keys(self) -> np.ndarray:
@@ -236,13 +272,13 @@ _PAIRS_EACH = 1024
 _TINY = 1e-6
 
 
-def measure(kb: Path, entries: dict[str, dict[str, Any]]) -> None:
+def measure(kb: Path, entries: dict[SetName, dict[str, Any]]) -> None:
     """Measure sets that are new, or have grown to twice their size since.
 
     kb (Path): the KB's folder.
-    entries (dict[str, dict[str, Any]]): the sets by name. "mean", "std" and "measured",
-        the vectors there were then, are set, and, on descriptions that share their
-        encoder with pictures, "cross_mean" and "cross_std".
+    entries (dict[SetName, dict[str, Any]]): the sets. "mean", "std" and "measured", the
+        vectors there were then, are set, and, on descriptions that share their space
+        with pictures, "cross_mean" and "cross_std".
     """
     due = {
         name
@@ -254,10 +290,11 @@ def measure(kb: Path, entries: dict[str, dict[str, Any]]) -> None:
         entry["mean"], entry["std"] = _random_cosines(kb, entry, entry)
         entry["measured"] = entry["count"]
     for name, entry in entries.items():
-        images = entries.get(f"image@{entry['encoder']}")
-        if entry["field"] != "description" or images is None:
+        pictures = SetName(IMAGE, name.space)
+        images = entries.get(pictures)
+        if name.field != DESCRIPTION or images is None:
             continue
-        if "cross_mean" not in entry or due & {name, f"image@{entry['encoder']}"}:
+        if "cross_mean" not in entry or due & {name, pictures}:
             mean, std = _random_cosines(kb, entry, images)
             entry |= {"cross_mean": mean, "cross_std": std}
 
