@@ -1,12 +1,13 @@
-"""Files and bytes of a saved component: its state as JSON, the weights of its network
-and, in model-last, the state of the optimizer."""
+"""The component `dwe_linker`, in the order of its life."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import srsly
 from spacy import util
@@ -15,139 +16,119 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 
+from .channels import CHANNELS
+from .channels.base import Channel, attributes_read, check_channels, columns_of
 from .errors import DweError, Errors, Warnings
 from .kb.reference import KBReference
 from .linking.annotate import ScoredMention, annotate, rank_candidates
 from .linking.collate import linking_batch
 from .linking.mentions import Mention, mentions_of
-from .linking.prepare import EvidenceSettings, EvidenceSource
+from .linking.prepare import EvidenceSource
 from .model.architectures import NetworkShim, shim_of
 from .model.inputs import MentionPlace
-from .model.spec import CHANNELS, FeatureLayout, check_channels, untrained_spec
+from .model.spec import DWE, Columns, untrained_spec
+from .settings import LinkerSettings, defaults, takes
 from .tokens import document_name
 from .training.labels import FirstLook, labelled_mentions, warn_of_golds
 from .training.state import (
     OPTIMIZER_FILE,
     TrainingClock,
     TrainingState,
+    network_spec,
     read_optimizer,
     write_optimizer,
 )
 
 if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
-    from .encoders.registry import LazyClipEncoder, LazyTextEncoder
-    from .encoders.visual.extractor import VisualExtractor
     from .encoders.visual.findings import VisualEvidence
     from .images import ImageRef
     from .kb.candidates import Candidates
-    from .kb.generators import CandidateGenerator
     from .kb.knowledge_base import DweKnowledgeBase
     from .linking.prepare import Evidence
     from .model.inputs import LinkingBatch, PreparedMention
 
+C = TypeVar("C", bound=type)
+
 STATE = "cfg"
 WEIGHTS = "model.safetensors"
-
-GetState = Callable[[Path | None], dict[str, Any]]
-"""Gives the state, for the folder of a pipeline; None = for bytes."""
-
-SetState = Callable[[dict[str, Any], Path | None], None]
-"""Takes the state back, from the folder of a pipeline; None = from bytes."""
-
-
-def write_folder(
-    path: str | Path, shim: NetworkShim, get_state: GetState, exclude: Iterable[str]
-) -> None:
-    """Write a component.
-
-    path (str | Path): its folder, within that of the pipeline.
-    shim (NetworkShim): holds the network.
-    get_state (GetState): gives the rest.
-    exclude (Iterable[str]): files to leave out.
-    """
-    util.to_disk(
-        path,
-        {
-            STATE: lambda p: srsly.write_json(p, get_state(p.parent.parent)),
-            WEIGHTS: lambda p: _write_bytes(p, shim.to_bytes()),
-            OPTIMIZER_FILE: lambda p: write_optimizer(p, shim.optimizer_bytes),
-        },
-        exclude,
-    )
-
-
-def read_folder(
-    path: str | Path,
-    shim: NetworkShim,
-    set_state: SetState,
-    load_weights: Callable[[bytes], None],
-    exclude: Iterable[str],
-) -> None:
-    """Read what `write_folder` wrote.
-
-    path (str | Path): folder of the component.
-    shim (NetworkShim): gets the state of the optimizer, if there is one.
-    set_state (SetState): gets the state.
-    load_weights (Callable[[bytes], None]): gets the weights, after the state.
-    exclude (Iterable[str]): files to leave out.
-    """
-    util.from_disk(
-        path,
-        {
-            STATE: lambda p: set_state(srsly.read_json(p), p.parent.parent),
-            WEIGHTS: lambda p: load_weights(p.read_bytes()),
-            OPTIMIZER_FILE: lambda p: shim.resume_optimizer(read_optimizer(p)),
-        },
-        exclude,
-    )
-
-
-def write_bytes(
-    shim: NetworkShim, get_state: GetState, exclude: Iterable[str]
-) -> bytes:
-    """RETURNS (bytes): state and weights; see `write_folder`."""
-    return util.to_bytes(
-        {
-            STATE: lambda: srsly.json_dumps(get_state(None)),
-            WEIGHTS: shim.to_bytes,
-        },
-        exclude,
-    )
-
-
-def read_bytes(
-    data: bytes,
-    set_state: SetState,
-    load_weights: Callable[[bytes], None],
-    exclude: Iterable[str],
-) -> None:
-    """data (bytes): what `write_bytes` gave; see `read_folder`."""
-    util.from_bytes(
-        data,
-        {
-            STATE: lambda b: set_state(srsly.json_loads(b), None),
-            WEIGHTS: load_weights,
-        },
-        exclude,
-    )
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-
-
 MENTIONS_AT_A_TIME = 256
 
 
-class LinkingPipe(TrainablePipe):
-    """The part of `DweLinker` that links, trained or not.
+@Language.factory(
+    "dwe_linker",
+    requires=["doc.ents"],
+    assigns=["token.ent_kb_id", "span._.kb_candidates"],
+    default_config={
+        "model": {"@architectures": "spacy-dwe.DWE.v1"},
+        **defaults(LinkerSettings),
+    },
+    default_score_weights={
+        "nel_top1": 1.0,
+        "nel_mrr": 0.0,
+        "nel_recall_100": None,
+        "nel_nil_f": 0.0,
+        "nel_micro_p": 0.0,
+        "nel_micro_r": 0.0,
+        "nel_micro_f": 0.0,
+    },
+)
+@takes(LinkerSettings)
+def make_dwe_linker(
+    nlp: Language, name: str, model: Model, **settings: Any
+) -> "DweLinker":
+    """Construct a multimodal entity linker. Loads nothing: no weights, no KB.
 
-    All settings are here, as `make_dwe_linker` documents them; most can be changed at
-    any time.
+    nlp (Language): the pipeline.
+    name (str): of the component.
+    model (Model): the network, see `spacy-dwe.DWE.v1`.
+    **settings: the fields of `LinkerSettings`, which says what they are.
+    RETURNS (DweLinker): the component.
+    RAISES (DweError): a setting has a value that it cannot have.
     """
+    return DweLinker(nlp.vocab, model, name, settings=LinkerSettings(**settings))
+
+
+def _settings_as_attributes(component: C) -> C:
+    """Let each setting be read and changed as an attribute of the component, but `kb`,
+    which is the KB itself there."""
+    for each in fields(LinkerSettings):
+        if each.name != "kb":
+            setattr(component, each.name, _attribute(each.name))
+    return component
+
+
+def _attribute(name: str) -> property:
+    def read(linker: "DweLinker") -> Any:
+        value = getattr(linker.settings, name)
+        return list(value) if isinstance(value, tuple) else value
+
+    def change(linker: "DweLinker", value: Any) -> None:
+        linker.settings = replace(linker.settings, **{name: value})
+
+    return property(read, change)
+
+
+@_settings_as_attributes
+class DweLinker(TrainablePipe):
+    """Links entities to a KnowledgeBase by text and pictures.
+
+    A mention's result does not depend on its batch. Weights are loaded at first use.
+    An id set in `nlp.memory_zone()` is forgotten with it, as any new string is.
+
+    Each setting is an attribute, and checked when it is set: `linker.threshold = 0.3`.
+
+    vocab (Vocab): of the pipeline.
+    model (Model): the network, see `spacy-dwe.DWE.v1`.
+    name (str): of the component.
+    settings (LinkerSettings): see there.
+    """
+
+    cache: "FeatureCache | None" = None
+    """Outputs of encoders; None = made when first needed, as the settings say."""
+    error_handler = staticmethod(util.raise_error)
 
     def __init__(
         self,
@@ -155,65 +136,67 @@ class LinkingPipe(TrainablePipe):
         model: Model,
         name: str = "dwe_linker",
         *,
-        kb: str | None = None,
-        channels: Sequence[str] = CHANNELS,
-        n_candidates: int = 100,
-        top_k: int = 10,
-        threshold: float = 0.0,
-        use_images: bool = True,
-        strict_images: bool = False,
-        fetch_urls: bool = False,
-        use_gold_ents: bool = True,
-        overwrite: bool = True,
-        device: str = "auto",
-        feature_cache: str | None = None,
-        clip: "LazyClipEncoder | None" = None,
-        text_encoder: "LazyTextEncoder | None" = None,
-        visual: "VisualExtractor | None" = None,
-        generate_candidates: "CandidateGenerator",
-        scorer: Callable | None = None,
+        settings: LinkerSettings,
     ) -> None:
-        _check_setting("n_candidates", n_candidates, n_candidates >= 1, "at least 1")
-        _check_setting("top_k", top_k, top_k >= 0, "at least 0")
-        _check_setting("threshold", threshold, 0 <= threshold <= 1, "from 0 to 1")
         self.vocab = vocab
         self.model = model
         self.name = name
         self.cfg: dict[str, Any] = {}
-        self.channels = list(channels)
-        self.n_candidates = n_candidates
-        self.top_k = top_k
-        self.threshold = threshold
-        self.use_images = use_images
-        self.strict_images = strict_images
-        self.fetch_urls = fetch_urls
-        self.use_gold_ents = use_gold_ents
-        self.overwrite = overwrite
-        self.device = device
-        self.feature_cache = feature_cache
-        self.visual = visual
-        self.generate_candidates = generate_candidates
-        self.scorer = scorer
-        self._evidence_source = EvidenceSource(text_encoder=text_encoder, clip=clip)
-        self._kb = KBReference(kb)
+        self._evidence_source = EvidenceSource()
+        self._kb = KBReference(settings.kb)
         self._trained_sets: dict[str, str] = {}
-        self.cache: FeatureCache | None = None
+        self._training = TrainingState()
+        self.settings = settings
 
     # Set-up
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """RAISES (DweError): there is no such attribute: a setting is misspelt."""
+        if not name.startswith("_") and not hasattr(type(self), name):
+            known = [each.name for each in fields(LinkerSettings)]
+            close = get_close_matches(name, known, n=1) or [", ".join(known)]
+            raise DweError(Errors.E527.format(name=name, known=close[0]))
+        super().__setattr__(name, value)
+
+    @property
+    def settings(self) -> LinkerSettings:
+        """RETURNS (LinkerSettings): all of them; set it to change several at once."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: LinkerSettings) -> None:
+        before = self.__dict__.get("_settings", replace(settings, more_channels={}))
+        more, more_before = settings.more_channels, before.more_channels
+        gone = more_before.keys() - more.keys() - CHANNELS.keys()
+        names = [name for name in settings.channels if name not in gone]
+        names += [name for name in more if name not in more_before]
+        names = check_channels(names, {**CHANNELS, **more})
+        self._settings = replace(settings, channels=names)
+        if more != more_before:
+            self.network_shim.clear_untrained()
+        if settings.encoders != before.encoders:
+            self._evidence_source.forget_kb()
+        if settings.feature_cache != before.feature_cache:
+            self.cache = None
+
+    @property
+    def all_channels(self) -> dict[str, Channel]:
+        """RETURNS (dict[str, Channel]): channels by name, in use or not."""
+        return {**CHANNELS, **self.settings.more_channels}
+
+    @property
+    def _attributes(self) -> tuple[str, ...]:
+        """Custom attributes that channels in use read."""
+        return attributes_read(self.all_channels[name] for name in self.channels)
 
     @property
     def network_shim(self) -> NetworkShim:
         """RETURNS (NetworkShim): holds the torch network of the component's model."""
         return shim_of(self.model)
-
-    @property
-    def channels(self) -> list[str]:
-        """RETURNS (list[str]): the channels in use; set it to switch some off."""
-        return list(self._channels)
-
-    @channels.setter
-    def channels(self, channels: Sequence[str]) -> None:
-        self._channels = check_channels(channels)
 
     @property
     def kb(self) -> "DweKnowledgeBase | None":
@@ -255,53 +238,45 @@ class LinkingPipe(TrainablePipe):
     def _device(self) -> str:
         from .encoders.inference import resolve_device
 
-        return str(resolve_device(self.device))
+        return str(resolve_device(self.settings.device))
 
-    def _network_layout(self) -> FeatureLayout:
+    def _columns(self) -> Columns:
         """Columns of the trained combiner; untrained, those of the zero-shot one."""
         shim = self.network_shim
         if not shim.is_built:
-            shim.build(untrained_spec(), self._device())
-        return shim.network.layout
+            known = {n: c for n, c in self.all_channels.items() if n != DWE}
+            shim.build(untrained_spec(columns_of(known)), self._device())
+        columns = shim.network.columns
+        unknown = [name for name in columns.channels if name not in self.all_channels]
+        if unknown:
+            raise DweError(Errors.E523.format(channels=", ".join(unknown)))
+        return columns
 
     @property
     def evidence(self) -> "Evidence":
         """RETURNS (Evidence): what gathers features for the network in use."""
-        settings = self._evidence_settings()
+        settings = self.settings.of_evidence
         evidence = self._evidence_source.kept(settings)
         if evidence is None:
-            layout = self._network_layout()
-            channels = [c for c in self.channels if c in layout.channels]
-            evidence = self._make_evidence(layout, channels)
+            columns = self._columns()
+            used = [name for name in self.channels if name in columns.channels]
+            evidence = self._make_evidence(used, columns)
             self._evidence_source.keep(evidence, settings)
         return evidence
 
-    def _make_evidence(
-        self, layout: FeatureLayout, channels: Sequence[str]
-    ) -> "Evidence":
+    def _make_evidence(self, channels: Sequence[str], columns: Columns) -> "Evidence":
         from .encoders.store import feature_cache
 
         kb = self._require_kb()
         if self.cache is None:
-            self.cache = feature_cache(self.feature_cache)
+            self.cache = feature_cache(self.settings.feature_cache)
         return self._evidence_source.make(
             kb,
-            self._evidence_settings(),
-            layout=layout,
-            channels=channels,
+            self.settings.of_evidence,
+            channels={name: self.all_channels[name] for name in channels},
+            columns=columns,
             cache=self.cache,
             device=self._device(),
-        )
-
-    def _evidence_settings(self) -> EvidenceSettings:
-        return EvidenceSettings(
-            channels=self._channels,
-            n_candidates=self.n_candidates,
-            use_images=self.use_images,
-            strict_images=self.strict_images,
-            fetch_urls=self.fetch_urls,
-            visual=self.visual,
-            generate_candidates=self.generate_candidates,
         )
 
     # Linking
@@ -321,14 +296,12 @@ class LinkingPipe(TrainablePipe):
         RETURNS (list[ScoredMention]): one an entity, in order.
         RAISES (DweError): there is no KB, or a score is NaN or infinite.
         """
-        mentions = mentions_of(docs)
+        mentions = mentions_of(docs, self._attributes)
         scored: list[ScoredMention] = []
         for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
             batch = mentions[first : first + MENTIONS_AT_A_TIME]
             done = 0
-            for prepared in self.evidence.prepare(
-                batch, self.generate_candidates, self.n_candidates
-            ):
+            for prepared in self.evidence.prepare(batch):
                 own = batch[done : done + len(prepared)]
                 places = [MentionPlace((docs[m.doc],), m.start, m.end) for m in own]
                 scored.extend(self._score(own, prepared, places))
@@ -347,13 +320,10 @@ class LinkingPipe(TrainablePipe):
         from .kb.candidates import Candidates
 
         mentions = mentions_of(docs)
-        n = self.n_candidates if n is None else n
         return Candidates.concatenated(
             [
                 self.evidence.candidates(
-                    mentions[first : first + MENTIONS_AT_A_TIME],
-                    self.generate_candidates,
-                    n,
+                    mentions[first : first + MENTIONS_AT_A_TIME], n
                 )
                 for first in range(0, len(mentions), MENTIONS_AT_A_TIME)
             ]
@@ -362,7 +332,7 @@ class LinkingPipe(TrainablePipe):
     @property
     def looks(self) -> bool:
         """RETURNS (bool): whether the linker looks for objects, faces or scenes."""
-        return self.visual is not None and self.use_images
+        return self.settings.visual is not None and self.settings.use_images
 
     def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
         """What is seen on the pictures of a document and of its entities.
@@ -389,7 +359,7 @@ class LinkingPipe(TrainablePipe):
         """
         if not self.looks:
             raise DweError(Errors.E440.format(name=self.name))
-        return self.evidence.pictures(self.visual).look(pictures)
+        return self.evidence.pictures(self.settings.visual).look(pictures)
 
     def _score(
         self,
@@ -402,7 +372,7 @@ class LinkingPipe(TrainablePipe):
             mentions,
             prepared,
             output.scores,
-            layout=self._network_layout(),
+            columns=self._columns(),
             channels=self.channels,
             kb=self._require_kb(),
         )
@@ -434,136 +404,10 @@ class LinkingPipe(TrainablePipe):
             docs,
             scores,
             self._require_kb(),
-            top_k=self.top_k,
-            threshold=self.threshold,
-            overwrite=self.overwrite,
+            top_k=self.settings.top_k,
+            threshold=self.settings.threshold,
+            overwrite=self.settings.overwrite,
         )
-
-
-def _check_setting(name: str, value: float, is_valid: bool, expected: str) -> None:
-    if not is_valid:
-        raise DweError(Errors.E514.format(name=name, value=value, expected=expected))
-
-
-DEFAULT_CONFIG = """
-[dwe_linker]
-kb = null
-channels = ["name", "prior", "facts", "text", "image", "dwe"]
-n_candidates = 100
-top_k = 10
-threshold = 0.0
-use_images = true
-strict_images = false
-fetch_urls = false
-use_gold_ents = true
-overwrite = true
-device = "auto"
-feature_cache = null
-clip = null
-text_encoder = null
-visual = null
-generate_candidates = {"@misc": "spacy-dwe.NameCandidates.v1"}
-scorer = {"@scorers": "spacy-dwe.LinkerScorer.v1"}
-
-[dwe_linker.model]
-@architectures = "spacy-dwe.DWE.v1"
-"""
-
-
-@Language.factory(
-    "dwe_linker",
-    requires=["doc.ents"],
-    assigns=["token.ent_kb_id", "span._.kb_candidates"],
-    default_config=Config().from_str(DEFAULT_CONFIG)["dwe_linker"],
-    default_score_weights={
-        "nel_top1": 1.0,
-        "nel_mrr": 0.0,
-        "nel_recall_100": None,
-        "nel_nil_f": 0.0,
-        "nel_micro_p": 0.0,
-        "nel_micro_r": 0.0,
-        "nel_micro_f": 0.0,
-    },
-)
-def make_dwe_linker(
-    nlp: Language,
-    name: str,
-    model: Model,
-    kb: str | None,
-    channels: list[str],
-    n_candidates: int,
-    top_k: int,
-    threshold: float,
-    use_images: bool,
-    strict_images: bool,
-    fetch_urls: bool,
-    use_gold_ents: bool,
-    overwrite: bool,
-    device: str,
-    feature_cache: str | None,
-    clip: Any | None,
-    text_encoder: Any | None,
-    visual: Any | None,
-    generate_candidates: Callable,
-    scorer: Callable | None,
-) -> "DweLinker":
-    """Construct a multimodal entity linker. Loads nothing: no weights, no KB.
-
-    model (Model): the network, see `spacy-dwe.DWE.v1`.
-    kb (str | None): path of the KnowledgeBase; None = set by `load_kb`, by
-        `[initialize] kb_loader` or by what was saved with the pipeline.
-    channels (list[str]): evidence to use, of name, prior, facts, text, image, dwe.
-    n_candidates (int): candidates scored a mention.
-    top_k (int): candidates kept on the span.
-    threshold (float): a link needs at least this probability, else NIL.
-    use_images (bool): whether to read pictures at all.
-    strict_images (bool): make an unreadable picture an error instead of a warning.
-    fetch_urls (bool): download pictures given by URL; linking opens no connection
-        otherwise.
-    use_gold_ents (bool): train on the reference's entities; otherwise on those that
-        the pipeline's annotating components found.
-    overwrite (bool): replace a kb_id that an entity already has.
-    device (str): "auto" (CUDA if torch sees one), "cpu" or "cuda".
-    feature_cache (str | None): folder for what encoders put out, so that other runs
-        need not encode the same texts and pictures again; None = the one that the
-        variable DWE_FEATURE_CACHE names, else memory alone.
-    clip (ClipEncoder | None): None = the one the KB was built with.
-    text_encoder (TextEncoder | None): None = the one the KB was built with.
-    visual (VisualExtractor | None): objects, faces and scenes to look for on pictures,
-        for the dwe channel; None = it reads pictures as a whole.
-    generate_candidates (Callable): finds candidates, `CandidateGenerator`.
-    scorer (Callable | None): scores examples.
-    """
-    return DweLinker(
-        nlp.vocab,
-        model,
-        name,
-        kb=kb,
-        channels=channels,
-        n_candidates=n_candidates,
-        top_k=top_k,
-        threshold=threshold,
-        use_images=use_images,
-        strict_images=strict_images,
-        fetch_urls=fetch_urls,
-        use_gold_ents=use_gold_ents,
-        overwrite=overwrite,
-        device=device,
-        feature_cache=feature_cache,
-        clip=clip,
-        text_encoder=text_encoder,
-        visual=visual,
-        generate_candidates=generate_candidates,
-        scorer=scorer,
-    )
-
-
-class DweLinker(LinkingPipe):
-    """Links entities to a KnowledgeBase by text and pictures.
-
-    A mention's result does not depend on its batch. Weights are loaded at first use.
-    An id set in `nlp.memory_zone()` is forgotten with it, as any new string is.
-    """
 
     # Training
 
@@ -571,10 +415,6 @@ class DweLinker(LinkingPipe):
     def clock(self) -> TrainingClock:
         """RETURNS (TrainingClock): what was trained on, and how long that took."""
         return TrainingClock()
-
-    @cached_property
-    def _training(self) -> TrainingState:
-        return TrainingState()
 
     @property
     def nil_is_labelled(self) -> bool:
@@ -611,28 +451,25 @@ class DweLinker(LinkingPipe):
         if not golds:
             raise DweError(Errors.E505)
         self._training.set_labels(golds, shim.cfg)
-        from .training.state import network_spec
-
-        layout = FeatureLayout.of(self.channels)
-        evidence = self._make_evidence(layout, self.channels)
+        used = {name: self.all_channels[name] for name in self.channels}
+        evidence = self._make_evidence(self.channels, Columns(columns_of(used)))
         spec = network_spec(
-            evidence,
-            self.channels,
-            shim.cfg,
-            nil_is_labelled=self._training.nil_is_labelled,
+            evidence, shim.cfg, nil_is_labelled=self._training.nil_is_labelled
         )
         shim.build(spec, self._device())
         sets = self._require_kb().vector_sets
-        read = {*spec.heads} | ({evidence.text_set} if spec.edge_width else set())
+        read = {*spec.heads, *([str(evidence.text_set)] if spec.edge_width else [])}
         self._trained_sets = {
-            name: vectors.fingerprint for name, vectors in sets.items() if name in read
+            str(name): vectors.fingerprint
+            for name, vectors in sets.items()
+            if str(name) in read
         }
         self._evidence_source.forget_evidence()
         self._training.first_look = FirstLook(golds)
         warn_of_golds(golds, self._require_kb())
-        if self.looks and shim.cfg["head"] == "linear":
+        if self.looks and shim.settings.head == "linear":
             warnings.warn(Warnings.W152.format(name=self.name), stacklevel=2)
-        if shim.cfg["fit_combiner"]:
+        if shim.settings.fit_combiner:
             from .training.fitting import fit_to_examples
 
             fit_to_examples(
@@ -641,6 +478,7 @@ class DweLinker(LinkingPipe):
                 self._require_kb(),
                 self._prepare,
                 self._training.nil_share(shim.cfg),
+                self._attributes,
             )
 
     def update(
@@ -674,9 +512,11 @@ class DweLinker(LinkingPipe):
         """Add up gradients and losses.
         RETURNS (bool): whether there was anything to learn from."""
         mentions, gold_ids = labelled_mentions(
-            examples, use_gold_ents=self.use_gold_ents
+            examples,
+            use_gold_ents=self.settings.use_gold_ents,
+            attributes=self._attributes,
         )
-        self._training.first_look.at_documents(examples, self.use_gold_ents)
+        self._training.first_look.at_documents(examples, self.settings.use_gold_ents)
         if not mentions:
             return False
         from .training.fitting import add_gradients
@@ -690,7 +530,7 @@ class DweLinker(LinkingPipe):
             prepared,
             gold_ids,
             kb=self._require_kb(),
-            n_candidates=self.n_candidates,
+            n_candidates=self.settings.n_candidates,
             settings=self.network_shim.cfg,
         )
         values = add_gradients(self.model, batch, targets, self.channels)
@@ -720,9 +560,7 @@ class DweLinker(LinkingPipe):
         shim.network.dwe_trained = bool(shim.network.spec.heads)
 
     def _prepare(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
-        return self._evidence_source.prepare(
-            mentions, self.evidence, self._evidence_settings()
-        )
+        return self._evidence_source.prepare(mentions, self.evidence)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score examples with the registered scorer.
@@ -730,9 +568,12 @@ class DweLinker(LinkingPipe):
         examples (Iterable[Example]): predicted and labelled documents.
         RETURNS (dict[str, Any]): the scores.
         """
-        if self.scorer is None:
+        settings = self.settings
+        if settings.scorer is None:
             return {}
-        return self.scorer(examples, linker=self, threshold=self.threshold, **kwargs)
+        return settings.scorer(
+            examples, linker=self, threshold=settings.threshold, **kwargs
+        )
 
     # Serialisation
 
@@ -744,7 +585,16 @@ class DweLinker(LinkingPipe):
         path (str | Path): directory of the component.
         exclude (Iterable[str]): fields to leave out.
         """
-        write_folder(path, self.network_shim, self._state, exclude)
+        shim = self.network_shim
+        util.to_disk(
+            path,
+            {
+                STATE: lambda p: srsly.write_json(p, self._state(p.parent.parent)),
+                WEIGHTS: lambda p: p.write_bytes(shim.to_bytes()),
+                OPTIMIZER_FILE: lambda p: write_optimizer(p, shim.optimizer_bytes),
+            },
+            exclude,
+        )
 
     def from_disk(
         self, path: str | Path, *, exclude: Iterable[str] = ()
@@ -756,20 +606,40 @@ class DweLinker(LinkingPipe):
         exclude (Iterable[str]): fields to leave out.
         RETURNS (DweLinker): the component.
         """
-        read_folder(
-            path, self.network_shim, self._set_state, self._load_weights, exclude
+        shim = self.network_shim
+        util.from_disk(
+            path,
+            {
+                STATE: lambda p: self._set_state(srsly.read_json(p), p.parent.parent),
+                WEIGHTS: lambda p: self._load_weights(p.read_bytes()),
+                OPTIMIZER_FILE: lambda p: shim.resume_optimizer(read_optimizer(p)),
+            },
+            exclude,
         )
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): the weights and the path of the KB."""
-        return write_bytes(self.network_shim, self._state, exclude)
+        return util.to_bytes(
+            {
+                STATE: lambda: srsly.json_dumps(self._state(None)),
+                WEIGHTS: self.network_shim.to_bytes,
+            },
+            exclude,
+        )
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "DweLinker":
         """data (bytes): what `to_bytes` gave.
         RETURNS (DweLinker): the component.
         """
-        read_bytes(data, self._set_state, self._load_weights, exclude)
+        util.from_bytes(
+            data,
+            {
+                STATE: lambda b: self._set_state(srsly.json_loads(b), None),
+                WEIGHTS: self._load_weights,
+            },
+            exclude,
+        )
         return self
 
     def _state(self, pipeline: Path | None) -> dict[str, Any]:

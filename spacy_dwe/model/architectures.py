@@ -1,7 +1,8 @@
 """Registry glue: the linker's network as a thinc model, unbuilt until it is needed."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import srsly
@@ -13,143 +14,40 @@ from thinc.shims import Shim
 from torch import Tensor, nn
 
 from ..errors import DweError, Errors, Warnings
+from ..settings import DweSettings, takes
 from .modalities import PAPER, Modality, all_modalities
 
 if TYPE_CHECKING:
     from .network import LinkerNetwork
     from .spec import NetworkSpec
 
-HEADS = ("dwe", "plain", "linear")
-LOSSES = ("info_nce", "triplet", "n_pair")
-NEGATIVES = ("all", "train_golds")
-PRECISIONS = ("bf16", "fp32")
 
-NONE: dict[str, Any] = {}
-
-
-def build_dwe(
-    width: int = 512,
-    n_heads: int = 8,
-    ffn_width: int = 2048,
-    dropout: float = 0.4,
-    decoder: bool = True,
-    states: str = "tokens",
-    channel_dropout: float = 0.15,
-    nil_dropout: float = 0.1,
-    info_nce_weight: float = 1.0,
-    fit_combiner: bool = True,
-    combiner_rate: float = 20.0,
-    head: str = "dwe",
-    read_mention: bool = False,
-    gate: bool = True,
-    modalities: Mapping[str, Any] = NONE,
-    without: Sequence[str] = (),
-    raw_image: bool = False,
-    loss: str = "info_nce",
-    margin: float = 0.5,
-    negatives: str = "all",
-    rare_word_negatives: int = 0,
-    a_align_weight: float = 0.1,
-    s_align_weight: float = 0.1,
-    precision: str = "bf16",
-) -> Model:
+@takes(DweSettings)
+def build_dwe(**settings: Any) -> Model:
     """The DWE network and the combiner ("spacy-dwe.DWE.v1").
 
     Builds nothing: sizes that follow from the KB and the encoders are known only when
     the component is initialised or loaded.
 
-    width (int): width of the network, d in the paper.
-    n_heads (int): attention heads, h.
-    ffn_width (int): inner width of feed-forward networks, f.
-    dropout (float): dropout in the network. The paper's code uses .4.
-    decoder (bool): enhancers end in a Transformer decoder layer; otherwise in a mean.
-    states (str): "tokens" gives the network token states of mention and context;
-        "pooled" their means (faster; each enhancer is then an MLP).
-    channel_dropout (float): probability of masking a channel of a training mention,
-        other than its name.
-    nil_dropout (float): share of training mentions whose gold is taken out of their
-        candidates to teach NIL; used only where no mention is labelled NIL.
-    info_nce_weight (float): weight of `loss` on the dwe cosine beside the main loss.
-    fit_combiner (bool): start from weights of the features that fit all training
-        mentions, found by L-BFGS, instead of the untrained ones. Where mentions are
-        labelled NIL, NIL learns by it from the words at a mention's edges, too.
-    combiner_rate (float): learning rate of the combiner, as a multiple.
-    head (str): "dwe", the network of the paper's figure; "plain", what the authors'
-        released code computes; "linear", no network, but a residual linear map of the
-        frozen vectors.
-    read_mention (bool): the linear head reads the mention's own token states, too; the
-        others always do. It then learns which entity a name means in which company:
-        better where the mentions to link share entities with those trained on, worse
-        where they do not.
-    gate (bool): attributes are fused by a gate; otherwise added.
-    modalities (Mapping[str, Modality]): further modalities by name, beside text, vision
-        and attributes; one of these names replaces it. Read by the head "dwe" alone.
-    without (Sequence[str]): modalities to leave out: a new network gets no part for
-        them, and to one that has it they are absent.
-    raw_image (bool): vision reads each whole picture, not its regions and faces, and no
-        scene attributes; the network keeps its size.
-    loss (str): "info_nce", "triplet" or "n_pair", on the dwe cosine.
-    margin (float): of the triplet loss.
-    negatives (str): "all" candidates are negatives of `loss`, or "train_golds" only:
-        entities never seen as a gold are then not learned to be wrong. The main loss
-        reads all candidates in either case.
-    rare_word_negatives (int): further negatives of `loss` for each mention, drawn from
-        the entities that share a rare word of the gold's description.
-    a_align_weight, s_align_weight (float): weights of the alignments of faces with
-        image regions and of the picture's mention with the text's.
-    precision (str): "bf16" on a GPU and fp32 elsewhere, or "fp32".
+    **settings: the fields of `DweSettings`, which says what they are.
     RETURNS (Model): `model.shims[0]` is the `NetworkShim`.
     RAISES (DweError): a setting has no such value.
     """
-    if states not in ("tokens", "pooled"):
-        raise DweError(Errors.E501.format(states=states))
-    for name, value, known in (
-        ("head", head, HEADS),
-        ("loss", loss, LOSSES),
-        ("negatives", negatives, NEGATIVES),
-        ("precision", precision, PRECISIONS),
-    ):
-        if value not in known:
-            choices = ", ".join(known)
-            raise DweError(Errors.E517.format(name=name, value=value, choices=choices))
-    all_of_them = all_modalities(
-        modalities, pooled=states == "pooled", raw_image=raw_image
+    given = DweSettings(**settings)
+    modalities = all_modalities(
+        given.modalities, pooled=given.states == "pooled", raw_image=given.raw_image
     )
-    unknown = sorted({*without} - all_of_them.keys())
-    if unknown or (head != "dwe" and modalities):
+    unknown = sorted({*given.without} - modalities.keys())
+    if unknown or (given.head != "dwe" and given.modalities):
         raise DweError(
             Errors.E519.format(
-                head=head,
-                names=", ".join(unknown or modalities),
-                known=", ".join(all_of_them if unknown else PAPER),
+                head=given.head,
+                names=", ".join(unknown or given.modalities),
+                known=", ".join(modalities if unknown else PAPER),
             )
         )
-    settings = {
-        "width": width,
-        "n_heads": n_heads,
-        "ffn_width": ffn_width,
-        "dropout": dropout,
-        "decoder": decoder,
-        "states": states,
-        "channel_dropout": channel_dropout,
-        "nil_dropout": nil_dropout,
-        "info_nce_weight": info_nce_weight,
-        "fit_combiner": fit_combiner,
-        "combiner_rate": combiner_rate,
-        "head": head,
-        "read_mention": read_mention,
-        "gate": gate,
-        "modalities": all_of_them,
-        "without": tuple(without),
-        "loss": loss,
-        "margin": margin,
-        "negatives": negatives,
-        "rare_word_negatives": rare_word_negatives,
-        "a_align_weight": a_align_weight,
-        "s_align_weight": s_align_weight,
-        "precision": precision,
-    }
-    return Model("spacy-dwe", _forward, shims=[NetworkShim(None, config=settings)])
+    shim = NetworkShim(replace(given, modalities=modalities))
+    return Model("spacy-dwe", _forward, shims=[shim])
 
 
 def shim_of(model: Model) -> "NetworkShim":
@@ -163,12 +61,32 @@ def _forward(model: Model, X: Any, is_train: bool) -> tuple[Any, Callable[..., A
     return model.shims[0](X, is_train)
 
 
+COLUMNS_UNSAVED = {
+    "name": "ngram_cosine exact exact_title mention_coverage title_coverage "
+    "first_token last_token rarity initials",
+    "prior": "prior",
+    "facts": "year_overlap year_conflict shared_words description_length sitelinks",
+    "text": "description",
+    "image": "picture_description picture_picture",
+}
+"""Columns, in the order of their weights, of channels that were saved without them."""
+
+
 class NetworkShim(Shim):
-    """Holds the torch network for thinc; its bytes are safetensors, never pickle."""
+    """Holds the torch network for thinc; its bytes are safetensors, never pickle.
+
+    settings (DweSettings): of a new network, and of training; all modalities are named
+        in them, the paper's as well. A loaded network keeps the shapes and the head
+        that it was saved with.
+    """
 
     _model: "LinkerNetwork | None"
     _resumed = b""
     """State of the optimizer of an earlier run, until the first step takes it up."""
+
+    def __init__(self, settings: DweSettings) -> None:
+        super().__init__(None, config=vars(settings))
+        self.settings = settings
 
     @property
     def network(self) -> "LinkerNetwork":
@@ -183,10 +101,10 @@ class NetworkShim(Shim):
     def read_modalities(self) -> "dict[str, Modality]":
         """RETURNS (dict[str, Modality]): modalities that the network has and the config
         does not leave out."""
-        widths, without = self.network.spec.modality_widths, self.cfg["without"]
+        widths, without = self.network.spec.modality_widths, self.settings.without
         return {
             name: modality
-            for name, modality in self.cfg["modalities"].items()
+            for name, modality in self.settings.modalities.items()
             if name in widths and name not in without
         }
 
@@ -207,7 +125,7 @@ class NetworkShim(Shim):
 
         self._check_modalities(spec)
         network = LinkerNetwork(
-            spec, self.cfg["modalities"], precision=self.cfg["precision"]
+            spec, self.settings.modalities, precision=self.settings.precision
         )
         self._model = network.to(device).eval()
         self._optimizer, self._resumed = None, b""
@@ -218,19 +136,23 @@ class NetworkShim(Shim):
         self._model = None
         self._optimizer, self._resumed = None, b""
 
+    def clear_untrained(self) -> None:
+        """Forget a network that only links zero-shot: it was not trained, and another
+        is made when it is needed."""
+        if self.is_built and not self.network.spec.width:
+            self.clear()
+
     def __call__(self, inputs: Any, is_train: bool) -> tuple[Any, Callable[..., Any]]:
         """inputs (tuple): (LinkingBatch, channels).
         RETURNS (tuple): the NetworkOutput, and a function that takes a loss and adds
             its gradients.
         """
-        import torch
-
         batch, channels = inputs
         network = self.network.train(is_train)
         if not is_train:
             with torch.inference_mode():
                 return network(batch, channels), lambda loss: None
-        output = network(batch, channels, self.cfg["channel_dropout"])
+        output = network(batch, channels, self.settings.channel_dropout)
         return output, lambda loss: loss.backward()
 
     def finish_update(self, optimizer: Optimizer) -> None:
@@ -238,7 +160,7 @@ class NetworkShim(Shim):
 
         if self._optimizer is None:
             self._optimizer = TorchOptimizer(
-                self.network, combiner_rate=self.cfg["combiner_rate"]
+                self.network, combiner_rate=self.settings.combiner_rate
             )
             self._take_up(self._optimizer)
         self._optimizer.step(optimizer)
@@ -272,13 +194,9 @@ class NetworkShim(Shim):
         """RETURNS (bytes): safetensors with the spec as metadata; empty if unbuilt."""
         if self._model is None:
             return b""
-        from dataclasses import asdict
-
-        from safetensors.torch import save
-
-        spec = {**asdict(self._model.spec), "dwe_trained": self._model.dwe_trained}
         state = {k: v.contiguous().cpu() for k, v in self._model.state_dict().items()}
-        return save(state, {"spec": srsly.json_dumps(spec)})
+        spec = _spec_to_json(self._model.spec, dwe_trained=self._model.dwe_trained)
+        return save(state, {"spec": spec})
 
     def from_bytes(self, data: bytes, device: str = "cpu") -> "NetworkShim":
         """data (bytes): what `to_bytes` gave.
@@ -287,13 +205,11 @@ class NetworkShim(Shim):
         self.clear()
         if not data:
             return self
-        from safetensors.torch import load
-
         try:
             state = load(data)
             header = int.from_bytes(data[:8], "little")
             metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
-            spec = _spec_from_json(srsly.json_loads(metadata["spec"]))
+            spec = _spec_from_json(metadata["spec"])
         except _damages() as error:
             raise DweError(Errors.E503.format(reason=str(error))) from error
         self._check_modalities(spec)
@@ -305,28 +221,43 @@ class NetworkShim(Shim):
         return self
 
     def _check_modalities(self, spec: "NetworkSpec") -> None:
-        lacking = spec.modality_widths.keys() - self.cfg["modalities"].keys()
+        lacking = spec.modality_widths.keys() - self.settings.modalities.keys()
         if lacking:
             raise DweError(Errors.E516.format(names=", ".join(sorted(lacking))))
 
 
 def _damages() -> tuple[type[Exception], ...]:
     """What safetensors, JSON, the spec and torch raise on wrong contents."""
-    from safetensors import SafetensorError
-
     wrong = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
     return (SafetensorError, *wrong)
 
 
-def _spec_from_json(data: dict[str, Any]) -> "NetworkSpec":
-    from .spec import NetworkSpec, QueryHead
+def _spec_to_json(spec: "NetworkSpec", *, dwe_trained: bool) -> str:
+    from dataclasses import asdict
 
+    columns = [(column.channel, column.name) for column in spec.columns]
+    return srsly.json_dumps(
+        {**asdict(spec), "columns": columns, "dwe_trained": dwe_trained}
+    )
+
+
+def _spec_from_json(text: str) -> "NetworkSpec":
+    from .spec import Column, NetworkSpec, QueryHead
+
+    data: dict[str, Any] = srsly.json_loads(text)
     heads = {name: QueryHead(**head) for name, head in data.pop("heads").items()}
-    channels = tuple(data.pop("channels"))
     modalities = data.pop("modalities")
     if modalities is not None:
         modalities = {name: int(width) for name, width in dict(modalities).items()}
-    return NetworkSpec(channels=channels, heads=heads, modalities=modalities, **data)
+    if "columns" not in data:
+        # Version 0.1 saved the channels alone.
+        data["columns"] = [
+            (channel, column)
+            for channel in data.pop("channels")
+            for column in COLUMNS_UNSAVED.get(channel, "").split()
+        ]
+    columns = tuple(Column(*names) for names in data.pop("columns"))
+    return NetworkSpec(columns=columns, heads=heads, modalities=modalities, **data)
 
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")

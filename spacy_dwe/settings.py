@@ -1,0 +1,275 @@
+"""Settings of the component and of its network: each with its default, what it means
+and what it may be, once. Configs, functions and checks follow from them."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from functools import cached_property
+from inspect import Parameter, signature
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+from .errors import DweError, Errors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CHANNELS = ("name", "prior", "facts", "text", "image", "dwe")
+DEVICE = re.compile(r"[a-z]+(:\d+)?")
+
+
+def number(default: float, least: float = 0, most: float | None = None) -> Any:
+    """RETURNS (Any): a field with a range."""
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+def choice(default: str, *others: str) -> Any:
+    """RETURNS (Any): a field that is one of some words."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What settings share: they are checked whenever they are made, and so whenever
+    one is changed by `dataclasses.replace`."""
+
+    def __post_init__(self) -> None:
+        """RAISES (DweError): a setting has a value that it cannot have."""
+        for each in fields(self):
+            name, value = each.name, getattr(self, each.name)
+            _expect(name, value, _mistake(value, each.type, **each.metadata))
+            choices = each.metadata.get("choices", (value,))
+            if value not in choices:
+                known = ", ".join(choices)
+                raise DweError(
+                    Errors.E517.format(name=name, value=value, choices=known)
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkerSettings(Settings):
+    """Settings of `dwe_linker`. Each is an attribute of the component, too, and can be
+    changed at any time.
+
+    kb (str | None): path of the KnowledgeBase; None = set by `load_kb`, by
+        `[initialize] kb_loader` or by what was saved with the pipeline.
+    channels (list[str]): evidence to use, of name, prior, facts, text, image, dwe.
+    more_channels (Mapping[str, Any]): channels from outside, by name, used beside those
+        of `channels`; each a registered object.
+    n_candidates (int): candidates scored a mention.
+    top_k (int): candidates kept on the span.
+    threshold (float): a link needs at least this probability, else NIL.
+    use_images (bool): whether to read pictures at all.
+    strict_images (bool): make an unreadable picture an error instead of a warning.
+    fetch_urls (bool): download pictures given by URL; linking opens no connection
+        otherwise.
+    use_gold_ents (bool): train on the reference's entities; otherwise on those that
+        the pipeline's annotating components found.
+    overwrite (bool): replace a kb_id that an entity already has.
+    device (str): "auto" (CUDA if torch sees one), "cpu" or "cuda".
+    feature_cache (str | None): folder for what encoders put out, so that other runs
+        need not encode the same texts and pictures again; None = the one that the
+        variable DWE_FEATURE_CACHE names, else memory alone.
+    clip (ClipEncoder | None): None = the one the KB was built with.
+    text_encoder (TextEncoder | None): None = the one the KB was built with.
+    visual (VisualExtractor | None): objects, faces and scenes to look for on pictures,
+        for the dwe channel; None = it reads pictures as a whole.
+    generate_candidates (Callable): finds candidates, `CandidateGenerator`.
+    scorer (Callable | None): scores examples.
+    """
+
+    kb: str | None = None
+    channels: list[str] | tuple[str, ...] = CHANNELS
+    more_channels: Mapping[str, Any] = field(default_factory=dict)
+    n_candidates: int = number(100, least=1)
+    top_k: int = number(10)
+    threshold: float = number(0.0, most=1)
+    use_images: bool = True
+    strict_images: bool = False
+    fetch_urls: bool = False
+    use_gold_ents: bool = True
+    overwrite: bool = True
+    device: str = "auto"
+    feature_cache: str | None = None
+    clip: Any | None = None
+    text_encoder: Any | None = None
+    visual: Any | None = None
+    generate_candidates: Callable[..., Any] = field(
+        metadata={"block": {"@misc": "spacy-dwe.NameCandidates.v1"}}
+    )
+    scorer: Callable[..., Any] | None = field(
+        default=None, metadata={"block": {"@scorers": "spacy-dwe.LinkerScorer.v1"}}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not DEVICE.fullmatch(self.device):
+            _expect("device", self.device, '"auto", "cpu", "cuda" or such as "cuda:1"')
+        if isinstance(self.channels, str):
+            _expect("channels", self.channels, "a list of names")
+        if not self.channels and not self.more_channels:
+            known = ", ".join(CHANNELS)
+            raise DweError(Errors.E500.format(channels="(none)", known=known))
+        object.__setattr__(self, "channels", tuple(self.channels))
+
+    @property
+    def encoders(self) -> tuple[Any, ...]:
+        """RETURNS (tuple): what the encoders in use follow from."""
+        return self.text_encoder, self.clip, self.device
+
+    @cached_property
+    def of_evidence(self) -> "LinkerSettings":
+        """RETURNS (LinkerSettings): equal for settings by which the same evidence is
+        gathered: what matters only after it has its default."""
+        later = ("top_k", "threshold", "use_gold_ents", "overwrite", "scorer")
+        every = {each.name: each.default for each in fields(self)}
+        return replace(self, **{name: every[name] for name in later})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DweSettings(Settings):
+    """Settings of the DWE network and the combiner, `spacy-dwe.DWE.v1`.
+
+    width (int): width of the network, d in the paper.
+    n_heads (int): attention heads, h.
+    ffn_width (int): inner width of feed-forward networks, f.
+    dropout (float): dropout in the network. The paper's code uses .4.
+    decoder (bool): enhancers end in a Transformer decoder layer; otherwise in a mean.
+    states (str): "tokens" gives the network token states of mention and context;
+        "pooled" their means (faster; each enhancer is then an MLP).
+    channel_dropout (float): probability of masking a channel of a training mention,
+        other than its name.
+    nil_dropout (float): share of training mentions whose gold is taken out of their
+        candidates to teach NIL; used only where no mention is labelled NIL.
+    info_nce_weight (float): weight of `loss` on the dwe cosine beside the main loss.
+    fit_combiner (bool): start from weights of the features that fit all training
+        mentions, found by L-BFGS, instead of the untrained ones. Where mentions are
+        labelled NIL, NIL learns by it from the words at a mention's edges, too.
+    combiner_rate (float): learning rate of the combiner, as a multiple.
+    head (str): "linear", no network, but a residual linear map of the frozen vectors;
+        "dwe", the network of the paper's figure; "plain", what the authors' released
+        code computes. Saved weights keep the head that they were trained with.
+    read_mention (bool): the linear head reads the mention's own token states, too; the
+        others always do. It then learns which entity a name means in which company:
+        better where the mentions to link share entities with those trained on, worse
+        where they do not.
+    gate (bool): attributes are fused by a gate; otherwise added.
+    modalities (Mapping[str, Modality]): further modalities by name, beside text, vision
+        and attributes; one of these names replaces it. Read by the head "dwe" alone.
+    without (list[str]): modalities to leave out: a new network gets no part for
+        them, and to one that has it they are absent.
+    raw_image (bool): vision reads each whole picture, not its regions and faces, and no
+        scene attributes; the network keeps its size.
+    loss (str): "info_nce", "triplet" or "n_pair", on the dwe cosine.
+    margin (float): of the triplet loss.
+    negatives (str): "all" candidates are negatives of `loss`, or "train_golds" only:
+        entities never seen as a gold are then not learned to be wrong. The main loss
+        reads all candidates in either case.
+    rare_word_negatives (int): further negatives of `loss` for each mention, drawn from
+        the entities that share a rare word of the gold's description.
+    a_align_weight, s_align_weight (float): weights of the alignments of faces with
+        image regions and of the picture's mention with the text's.
+    precision (str): "bf16" on a GPU and fp32 elsewhere, or "fp32".
+    """
+
+    width: int = number(512, least=1)
+    n_heads: int = number(8, least=1)
+    ffn_width: int = number(2048, least=1)
+    dropout: float = number(0.4, most=1)
+    decoder: bool = True
+    states: str = choice("tokens", "pooled")
+    channel_dropout: float = number(0.15, most=1)
+    nil_dropout: float = number(0.1, most=1)
+    info_nce_weight: float = number(1.0)
+    fit_combiner: bool = True
+    combiner_rate: float = number(20.0)
+    head: str = choice("linear", "dwe", "plain")
+    read_mention: bool = False
+    gate: bool = True
+    modalities: Mapping[str, Any] = field(default_factory=dict)
+    without: list[str] | tuple[str, ...] = ()
+    raw_image: bool = False
+    loss: str = choice("info_nce", "triplet", "n_pair")
+    margin: float = number(0.5)
+    negatives: str = choice("all", "train_golds")
+    rare_word_negatives: int = number(0)
+    a_align_weight: float = number(0.1)
+    s_align_weight: float = number(0.1)
+    precision: str = choice("bf16", "fp32")
+
+
+def defaults(settings: type[Settings]) -> dict[str, Any]:
+    """What a config says where nothing else is said.
+
+    settings (type[Settings]): a dataclass.
+    RETURNS (dict[str, Any]): JSON, with blocks for what registered functions make.
+    """
+    found = {
+        each.name: each.metadata.get("block", _default(each))
+        for each in fields(settings)
+    }
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in found.items()
+    }
+
+
+def takes(settings: type[Settings]) -> Callable[[F], F]:
+    """Decorate a function that has `**settings: Any`: its signature names the fields
+    instead, so that configs are filled with the defaults, and names and types that the
+    fields do not have are refused.
+
+    settings (type[Settings]): a dataclass.
+    RETURNS (Callable): decorates.
+    """
+    named = [
+        Parameter(
+            each.name,
+            Parameter.KEYWORD_ONLY,
+            default=_default(each),
+            annotation=each.type,
+        )
+        for each in fields(settings)
+    ]
+
+    def decorate(function: F) -> F:
+        own = signature(function)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        vars(function)["__signature__"] = own.replace(parameters=[*kept, *named])
+        return function
+
+    return decorate
+
+
+def _expect(name: str, value: Any, expected: str) -> None:
+    if expected:
+        raise DweError(
+            Errors.E514.format(name=name, value=repr(value), expected=expected)
+        )
+
+
+def _default(each: Field[Any]) -> Any:
+    if each.default_factory is not MISSING:
+        return each.default_factory()
+    return Parameter.empty if each.default is MISSING else each.default
+
+
+def _mistake(
+    value: Any,
+    kind: Any,
+    least: float = 0,
+    most: float | None = None,
+    **other_rules: Any,
+) -> str:
+    """RETURNS (str): what the value of a plain type should be; empty = it is."""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if kind is str:
+        return "" if isinstance(value, str) else "text"
+    if kind not in (int, float):
+        return ""
+    is_number = isinstance(value, Integral if kind is int else Real)
+    if not is_number or isinstance(value, bool):
+        return "a whole number" if kind is int else "a number"
+    if most is not None and not least <= value <= most:
+        return f"from {least} to {most}"
+    return "" if value >= least else f"at least {least}"
