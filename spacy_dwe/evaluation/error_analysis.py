@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any
 from .causes import (
     FEW_SHARED,
     SHORT_DESCRIPTION,
+    SIMILAR_DESCRIPTION,
+    SIMILAR_TITLE,
     Verdict,
     cause_of,
     meaning_of,
     title_of,
 )
-from .misses import (
-    SIMILAR_DESCRIPTION,
-    SIMILAR_TITLE,
-    VOTE,
-    ChannelVotes,
-    Miss,
-    Votes,
-    collect_misses,
-    count_votes,
-)
+from .misses import VOTE, ChannelVotes, Miss, Votes, collect_misses, count_votes
 
 if TYPE_CHECKING:
     from ..documents import Document
