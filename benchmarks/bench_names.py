@@ -23,8 +23,8 @@ from spacy.vocab import Vocab
 from wasabi import table
 
 from spacy_dwe.building.build import build_kb
-from spacy_dwe.channels.facts import LIFE_SPAN, fact_features
-from spacy_dwe.channels.name import name_features
+from spacy_dwe.channels.facts import LIFE_SPAN, fact_columns
+from spacy_dwe.channels.name import name_columns
 from spacy_dwe.kb.candidates import Candidates
 from spacy_dwe.kb.entity import Entity, read_entities
 from spacy_dwe.kb.index.lexicon import description_words, years_in
@@ -74,8 +74,8 @@ def measure(
     def timed(work: Callable[[list[str], list[str], Candidates], object]) -> float:
         return _best(lambda: [work(*batch) for batch in batches]) / n_mentions
 
-    names = timed(lambda m, _, c: name_features(kb.lexicon, m, c))
-    facts = timed(lambda _, t, c: fact_features(kb.lexicon, t, c))
+    names = timed(lambda m, _, c: name_columns(kb.lexicon, m, c))
+    facts = timed(lambda _, t, c: fact_columns(kb.lexicon, t, c))
     exact = timed(lambda m, _, __: kb.exact(m))
     few = batches[0][2].span(0, NAIVE)
     slow_names = _best(lambda: plain.names(mentions[:NAIVE], few), runs=1) / NAIVE

@@ -31,6 +31,8 @@ from thinc.api import Adam
 from torch import Tensor
 from wasabi import table
 
+from spacy_dwe.channels import CHANNELS
+from spacy_dwe.channels.base import columns_of
 from spacy_dwe.encoders.protocol import EDGES, MentionFeatures
 from spacy_dwe.kb.vectors.sets import SetName, VectorSet
 from spacy_dwe.linking.collate import collate
@@ -39,7 +41,7 @@ from spacy_dwe.model.inputs import LinkingBatch, PreparedMention
 from spacy_dwe.model.losses import linking_loss
 from spacy_dwe.model.network import LinkerNetwork
 from spacy_dwe.model.objective import LossSettings
-from spacy_dwe.model.spec import CHANNELS, NetworkSpec, QueryHead
+from spacy_dwe.model.spec import NetworkSpec, QueryHead
 from spacy_dwe.training.targets import with_targets
 
 SET = "description@clip"
@@ -97,7 +99,7 @@ class TrainingBench:
         self.optimizer = TorchOptimizer(self.network, combiner_rate=20.0)
         self.numbers = Adam(1e-4, L2=1e-3, L2_is_weight_decay=True, grad_clip=1.0)
         self.vectors = self._vectors(folder)
-        n_features = len(self.network.layout) - 1
+        n_features = len(self.network.columns) - 1
         self.mentions = [
             self._mention(arguments.slots, arguments.candidates, n_features)
             for _ in range(arguments.batch)
@@ -217,7 +219,7 @@ def _broad_n_pair(queries: Tensor, golds: Tensor, negatives: Tensor) -> Tensor:
 
 def _spec(width: int, head: str) -> NetworkSpec:
     return NetworkSpec(
-        channels=CHANNELS,
+        columns=columns_of(CHANNELS),
         heads={SET: QueryHead(width, text=True, picture=True, of_pictures=False)},
         text_width=width,
         image_dim=width,

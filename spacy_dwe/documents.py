@@ -17,7 +17,7 @@ from spacy.vocab import Vocab
 from .errors import DweError, Errors
 from .files import read_json_lines, require_file
 from .images import ImageRef, given_boxes, image_entry, resolve
-from .tokens import DOCUMENT_ID, NIL
+from .tokens import DOCUMENT_ID, EXTRA, NIL
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -27,9 +27,6 @@ LABEL = "ENTITY"
 
 MENTIONS = "dwe_mentions"
 """Key of Doc.user_data: which of the document's mentions doc.ents are, in order."""
-
-EXTRA = "dwe_extra"
-"""Key of Doc.user_data: keys of the document that this package does not know."""
 
 KNOWN_KEYS = ("id", "text", "images", "mentions")
 SUFFIXES = (".jsonl", ".jsonl.gz", ".spacy")

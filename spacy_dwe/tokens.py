@@ -13,6 +13,7 @@ from typing import Any
 
 from spacy.tokens import Doc, Span
 
+from .errors import DweError, Errors
 from .images import ImageRef, image_refs
 from .links import KBCandidate
 
@@ -21,6 +22,8 @@ IMAGES = "_dwe_images"
 CANDIDATES = "_dwe_kb_candidates"
 GROUPS = "_dwe_link_groups"
 DOCUMENT_ID = "dwe_document_id"
+EXTRA = "dwe_extra"
+"""Keys of a document of documents.jsonl that this package does not know."""
 
 NIL = "NIL"
 """`kb_id_` of an entity that the KB does not hold; spaCy's own constant."""
@@ -56,6 +59,33 @@ def replace_images(doc: Doc, source: Doc | None) -> None:
             doc.user_data[key] = source.user_data[key]
 
 
+def attribute_at(name: str, start: int, end: int, *docs: Doc | None) -> Any:
+    """What users set under a name of their own: `_.name` of a Span, or else of its Doc,
+    or what documents.jsonl has under that key.
+
+    start, end (int): character offsets of the Span.
+    docs (Doc | None): where to look, in this order.
+    RETURNS (Any): lists as tuples, so that it can be compared; None for nothing.
+    RAISES (DweError): it is neither text, number nor a list of these.
+    """
+    for doc in docs:
+        if doc is None:
+            continue
+        found = doc.user_data.get(_key(name, start, end))
+        if found is None and Doc.has_extension(name):
+            found = getattr(doc._, name)
+        if found is None:
+            found = doc.user_data.get(EXTRA, {}).get(name)
+        if found is not None:
+            try:
+                hash(found := _tuples(found))
+            except TypeError:
+                message = Errors.E526.format(name=name, doc=document_name(doc))
+                raise DweError(message) from None
+            return found
+    return None
+
+
 def register_extensions() -> None:
     """Add the extension attributes. Calling it again changes nothing."""
     Doc.set_extension("images", getter=_doc_images, setter=_set_doc_images, force=True)
@@ -66,6 +96,10 @@ def register_extensions() -> None:
         "kb_candidates", getter=_candidates, setter=_set_candidates, force=True
     )
     Span.set_extension("link_groups", getter=_groups, setter=_set_groups, force=True)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _key(name: str, start: int | None = None, end: int | None = None) -> Any:

@@ -1,10 +1,8 @@
-"""Features of mention-entity pairs, computed for all pairs of a batch at once.
+"""What the context of a mention and a description have in common, and how well known an
+entity is. Each column lies in [0, 1]."""
 
-Each lies in [0, 1] and depends on one mention and one entity (and on how rare words
-are in the KB), never on the other candidates.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,13 +11,8 @@ from ..kb.index.lexicon import YEARS, Lexicon, description_words, years_in
 from ..names.likeness import _look_up, ragged
 from ..names.normalisation import word_buckets
 
-FACT_FEATURES = (
-    "year_overlap",
-    "year_conflict",
-    "shared_words",
-    "description_length",
-    "sitelinks",
-)
+if TYPE_CHECKING:
+    from .base import CandidateView, MentionView, Values
 
 LONG_DESCRIPTION = 2000
 """Characters at which `description_length` reaches 1."""
@@ -33,17 +26,35 @@ SHARED_HALF = 1.0
 """Rarity-weighted shared words at which `shared_words` is one half."""
 
 
-def fact_features(
+class FactsChannel:
+    """Years, rare shared words, popularity; "spacy-dwe.FactsChannel.v1"."""
+
+    columns: Mapping[str, float] = {
+        "year_overlap": 0.6,
+        "year_conflict": -3.0,
+        "shared_words": 5.0,
+        "description_length": 0.7,
+        "sitelinks": 1.0,
+    }
+    reads = ()
+
+    def compute(
+        self, mentions: "MentionView", candidates: Candidates, kb: "CandidateView"
+    ) -> "Values":
+        return fact_columns(kb.lexicon, mentions.contexts, candidates)
+
+
+def fact_columns(
     lexicon: Lexicon, contexts: Sequence[str], candidates: Candidates
 ) -> tuple[np.ndarray, np.ndarray]:
     """What mentions' contexts and the candidates' descriptions have in common, and how
     well known the candidates are.
 
     RETURNS (tuple[np.ndarray, np.ndarray]): values in [0, 1], and which of them there
-        are. Shapes: (total, len(FACT_FEATURES)), float32 and bool
+        are. Shapes: (total, len(FactsChannel.columns)), float32 and bool
     """
     rows = candidates.rows
-    values = np.zeros((len(rows), len(FACT_FEATURES)), dtype=np.float32)
+    values = np.zeros((len(rows), len(FactsChannel.columns)), dtype=np.float32)
     present = np.zeros(values.shape, dtype=bool)
     lengths = lexicon.description_length[rows]
     sitelinks = lexicon.sitelinks[rows]

@@ -1,10 +1,10 @@
-"""Features of mention-entity pairs, computed for all pairs of a batch at once.
-
-Each lies in [0, 1] and depends on one mention and one entity (and on how rare words
-are in the KB), never on the other candidates.
+"""How well a mention matches an entity's names, computed for all pairs of a batch at
+once. Each column lies in [0, 1] and depends on one mention and one entity, and on how
+rare words are in the KB.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,41 +19,52 @@ from ..names.normalisation import (
     word_buckets,
 )
 
-NAME_FEATURES = (
-    "ngram_cosine",
-    "exact",
-    "exact_title",
-    "mention_coverage",
-    "title_coverage",
-    "first_token",
-    "last_token",
-    "rarity",
-    "initials",
-)
+if TYPE_CHECKING:
+    from .base import CandidateView, MentionView, Values
 
 _PAIRS = 1 << 14
 """Pairs computed together; bounds the memory of intermediate arrays."""
 
 
-def name_features(
+class NameChannel:
+    """The mention · title and aliases; "spacy-dwe.NameChannel.v1"."""
+
+    columns: Mapping[str, float] = {
+        "ngram_cosine": 2.0,
+        "exact": 0.5,
+        "exact_title": 0.5,
+        "mention_coverage": 5.0,
+        "title_coverage": 1.0,
+        "first_token": 1.5,
+        "last_token": 3.0,
+        "rarity": 2.5,
+        "initials": 1.0,
+    }
+    reads = ()
+
+    def compute(
+        self, mentions: "MentionView", candidates: Candidates, kb: "CandidateView"
+    ) -> "Values":
+        return name_columns(kb.lexicon, mentions.texts, candidates), True
+
+
+def name_columns(
     lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
 ) -> np.ndarray:
     """How well mentions match the best name of each candidate, the one with the
     highest n-gram cosine (an exact match first).
 
     RETURNS (np.ndarray): values in [0, 1].
-        Shape: (total, len(NAME_FEATURES)), float32
+        Shape: (total, len(NameChannel.columns)), float32
     """
-    out = np.zeros((len(candidates.rows), len(NAME_FEATURES)), dtype=np.float32)
+    out = np.zeros((len(candidates.rows), len(NameChannel.columns)), dtype=np.float32)
     for start, end in _chunks(candidates.offsets):
         own = slice(candidates.offsets[start], candidates.offsets[end])
-        out[own] = _name_features(
-            lexicon, mentions[start:end], candidates.span(start, end)
-        )
+        out[own] = _columns(lexicon, mentions[start:end], candidates.span(start, end))
     return out
 
 
-def _name_features(
+def _columns(
     lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
 ) -> np.ndarray:
     keys = [normalise(mention) for mention in mentions]

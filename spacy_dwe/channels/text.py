@@ -1,49 +1,61 @@
-"""Features that compare a mention's vectors with those of its candidates."""
+"""What the words around a mention say: its vector beside those of descriptions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..kb.vectors.entity_index import pair_cosines
+from .base import READ_TEXT
 
 if TYPE_CHECKING:
     from ..kb.candidates import Candidates
     from ..kb.vectors.sets import VectorSet
-
-CLIP_CROSS_MEAN, CLIP_CROSS_STD = 0.2, 0.04
-"""Cosine of a picture and another entity's description in CLIP ViT-B/32's space, for
-a KB that has no pictures to measure it on."""
+    from .base import CandidateView, MentionView, Values
 
 
-def text_feature(
+class TextChannel:
+    """The mention in its context · "title. description", by the sentence encoder of the
+    KB, else by CLIP; "spacy-dwe.TextChannel.v1"."""
+
+    columns: Mapping[str, float] = {"description": 3.5}
+    reads = (READ_TEXT,)
+
+    def compute(
+        self, mentions: "MentionView", candidates: "Candidates", kb: "CandidateView"
+    ) -> "Values":
+        queries = mentions.text_vectors()
+        if queries is None or mentions.text_set is None:
+            return np.zeros((len(candidates.rows), 1), dtype=np.float32), False
+        vectors = kb.vector_sets[mentions.text_set]
+        best, there = best_cosines(vectors, candidates, queries[:, None])
+        return standardised(best, there, vectors.mean, vectors.std)
+
+
+def standardised(
+    best: np.ndarray, there: np.ndarray, mean: float, std: float
+) -> "Values":
+    """Cosines by the mean and deviation of those of random pairs, so that one weight
+    serves every encoder.
+
+    best (np.ndarray): Shape: (n,), float32
+    there (np.ndarray): Shape: (n,), bool
+    RETURNS (Values): as one column.
+    """
+    return np.where(there, (best - mean) / std, 0.0)[:, None], there[:, None]
+
+
+def best_cosines(
     vectors: "VectorSet", candidates: "Candidates", queries: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised cosines of mentions and their candidates.
+    """Cosine of each candidate with the vector of its mention that is nearest.
 
     vectors (VectorSet): of entities.
-    queries (Sequence[np.ndarray]): one unit vector a mention. Shape of each: (dim,)
-    RETURNS (tuple): value of each candidate, and whether it has a vector.
+    queries (Sequence[np.ndarray]): unit vectors of each mention.
+        Shape of each: (n_vectors, dim)
+    RETURNS (tuple): the cosines, and whether there are vectors on both sides.
+        Shape of each: (n_candidates,)
     """
-    best, there = _best([query[None] for query in queries], vectors, candidates)
-    return _standardised(best, there, vectors.mean, vectors.std), there
-
-
-def picture_feature(
-    vectors: "VectorSet", candidates: "Candidates", pictures: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same with the picture of a mention that is nearest to the candidate.
-
-    pictures (Sequence[np.ndarray]): unit vectors of each mention's pictures.
-        Shape of each: (n_pictures, dim)
-    """
-    best, there = _best(pictures, vectors, candidates)
-    return _standardised(best, there, *_picture_scale(vectors)), there
-
-
-def _best(
-    queries: Sequence[np.ndarray], vectors: "VectorSet", candidates: "Candidates"
-) -> tuple[np.ndarray, np.ndarray]:
     owners = candidates.mentions
     best = np.full(len(owners), -np.inf, dtype=np.float32)
     there = np.zeros(len(owners), dtype=bool)
@@ -61,20 +73,6 @@ def _best(
         best[pairs] = np.maximum(best[pairs], cosines)
         there[pairs] |= found
     return best, there
-
-
-def _standardised(
-    best: np.ndarray, there: np.ndarray, mean: float, std: float
-) -> np.ndarray:
-    return np.where(there, (best - mean) / std, 0.0)
-
-
-def _picture_scale(vectors: "VectorSet") -> tuple[float, float]:
-    if vectors.field == "image":
-        return vectors.mean, vectors.std
-    if vectors.cross_mean is None or vectors.cross_std is None:
-        return CLIP_CROSS_MEAN, CLIP_CROSS_STD
-    return vectors.cross_mean, vectors.cross_std
 
 
 def _cosines(

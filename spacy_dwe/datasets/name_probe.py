@@ -9,13 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ..building.build import build_kb
-from ..channels.name import name_features
+from ..channels.name import NameChannel, name_columns
 from ..kb.candidates import Candidates
 from ..kb.entity import Entity
 from ..kb.knowledge_base import DweKnowledgeBase
 from ..kb.storage.store import BAR_DELAY
 from ..kb.vectors.entity_index import SCORE_DECIMALS
-from ..model.spec import UNTRAINED_WEIGHTS
 
 CANDIDATES = 100
 _BATCH = 512
@@ -110,8 +109,8 @@ class NameProbes:
         texts = [text for text, _, _ in mentions]
         contexts = [context for _, context, _ in mentions]
         candidates = self.kb.search(texts, CANDIDATES, contexts)
-        weights = np.array(list(UNTRAINED_WEIGHTS["name"].values()), dtype=np.float32)
-        logits = name_features(self.kb.lexicon, texts, candidates) @ weights
+        weights = np.array(list(NameChannel.columns.values()), dtype=np.float32)
+        logits = name_columns(self.kb.lexicon, texts, candidates) @ weights
         scores = np.round(logits.astype(np.float64), SCORE_DECIMALS)
         remaining = np.where(self._is_seen[candidates.rows], -np.inf, scores)
         return np.stack(

@@ -13,7 +13,7 @@ from ..errors import DweError, Errors
 from ..kb.candidates import found_by_names
 from ..kb.vectors.entity_index import SCORE_DECIMALS
 from ..links import KBCandidate
-from ..model.spec import FeatureLayout
+from ..model.spec import Columns
 from ..tokens import NIL
 from .mentions import Mention
 
@@ -66,7 +66,7 @@ def rank_candidates(
     prepared: Sequence["PreparedMention"],
     scores: "CombinedScores",
     *,
-    layout: FeatureLayout,
+    columns: Columns,
     channels: Sequence[str],
     kb: "DweKnowledgeBase",
 ) -> list[ScoredMention]:
@@ -75,7 +75,7 @@ def rank_candidates(
     mentions (Sequence[Mention]): the mentions.
     prepared (Sequence[PreparedMention]): their candidates.
     scores (CombinedScores): the network's logits.
-    layout (FeatureLayout): which column of the features belongs to which channel.
+    columns (Columns): of the features.
     channels (Sequence[str]): channels to report contributions of.
     kb (DweKnowledgeBase): breaks ties by id.
     RETURNS (list[ScoredMention]): one a mention.
@@ -85,7 +85,7 @@ def rank_candidates(
     nil = scores.nil.float().cpu().numpy()
     nil_features = scores.nil_features.float().cpu().numpy()
     by_column = scores.by_column.float().cpu().numpy()
-    columns = {c: layout.columns(c) for c in layout.channels if c in channels}
+    places = {c: columns.of(c) for c in columns.channels if c in channels}
     ranked = []
     for index, (mention, own) in enumerate(zip(mentions, prepared)):
         n = len(own.rows)
@@ -113,7 +113,7 @@ def rank_candidates(
                 nil_features=nil_features[index],
                 contributions={
                     channel: by_column[index, :n, where].sum(axis=0)[order]
-                    for channel, where in columns.items()
+                    for channel, where in places.items()
                 },
             )
         )

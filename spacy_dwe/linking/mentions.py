@@ -1,12 +1,12 @@
 """Mentions as the linker sees them: a name, its context and its pictures."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
 
-from ..tokens import document_name, images_at
+from ..tokens import attribute_at, document_name, images_at
 
 if TYPE_CHECKING:
     from ..encoders.protocol import MentionText
@@ -18,7 +18,8 @@ WINDOW = 48
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One mention of a batch of documents.
+    """One mention of a batch of documents. Mentions are equal where all that evidence
+    can read of them is, wherever they stand.
 
     doc (int): position of its document in the batch.
     doc_name (str): how messages call the document.
@@ -27,16 +28,18 @@ class Mention:
     context (str): the sentence it stands in, or a window of tokens without one.
     context_start (int): character offset of the mention in its context.
     images (tuple[ImageRef, ...]): its own pictures, else its document's.
+    attributes (tuple): name and value of the custom attributes that channels read.
     """
 
-    doc: int
-    doc_name: str
-    start: int
-    end: int
+    doc: int = field(compare=False)
+    doc_name: str = field(compare=False)
+    start: int = field(compare=False)
+    end: int = field(compare=False)
     text: str
     context: str
     context_start: int
     images: "tuple[ImageRef, ...]"
+    attributes: tuple[tuple[str, Any], ...] = ()
 
     @property
     def in_context(self) -> "MentionText":
@@ -48,17 +51,23 @@ class Mention:
         )
 
 
-def mentions_of(docs: Sequence[Doc]) -> list[Mention]:
+def mentions_of(docs: Sequence[Doc], attributes: Sequence[str] = ()) -> list[Mention]:
     """RETURNS (list[Mention]): all entities of all documents, in order."""
     return [
         mention
         for index, doc in enumerate(docs)
-        for mention in mentions_in(doc, index, doc.ents)
+        for mention in mentions_in(doc, index, doc.ents, attributes=attributes)
     ]
 
 
 def mentions_in(
-    doc: Doc, index: int, spans: Iterable[Span], pictured: Doc | None = None
+    doc: Doc,
+    index: int,
+    spans: Iterable[Span],
+    pictured: Doc | None = None,
+    *,
+    attributes: Sequence[str] = (),
+    labelled: Doc | None = None,
 ) -> list[Mention]:
     """Mentions of one document.
 
@@ -66,6 +75,9 @@ def mentions_in(
     index (int): position of the document in its batch.
     spans (Iterable[Span]): mentions; may belong to another Doc of the same text.
     pictured (Doc | None): gives the pictures, if not `doc`.
+    attributes (Sequence[str]): custom attributes to read.
+    labelled (Doc | None): gives those that `doc` lacks, as predicted documents are made
+        from text alone in training.
     RETURNS (list[Mention]): one a span.
     """
     name = document_name(doc)
@@ -88,6 +100,10 @@ def mentions_in(
                 context=context,
                 context_start=start - context_start,
                 images=images_at(pictured, start, end),
+                attributes=tuple(
+                    (each, attribute_at(each, start, end, doc, labelled))
+                    for each in attributes
+                ),
             )
         )
     return mentions

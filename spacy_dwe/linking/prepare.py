@@ -5,18 +5,18 @@ layout of features together; the network sees tensors alone.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..channels.facts import fact_features
-from ..channels.name import name_features
-from ..channels.text import picture_feature, text_feature
+from ..channels.base import READ_PICTURES, READ_TEXT, Channel, attributes_read
 from ..errors import DweError, Errors
+from ..kb.vectors.sets import SetName
 from ..model.inputs import PreparedMention
-from ..model.spec import FeatureLayout
+from ..model.spec import DWE, Columns
 from .mentions import Mention
 from .pictures import NO_PICTURES, PictureEvidence, Pictures
 
@@ -26,19 +26,14 @@ if TYPE_CHECKING:
     from ..encoders.registry import LazyClipEncoder, LazyTextEncoder
     from ..encoders.visual.extractor import VisualExtractor
     from ..kb.candidates import Candidates
-    from ..kb.generators import CandidateGenerator
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..settings import LinkerSettings
 
 MAX_PAIRS = 1 << 17
 """Mention-candidate pairs worked on at a time: bounds memory when all of a large KB is
 ranked."""
 
 TINY = 1e-6
-
-DESCRIPTIONS = "description@text"
-DESCRIPTIONS_IN_CLIP = "description@clip"
-PICTURES = "image@clip"
-CLIP_SETS = (DESCRIPTIONS_IN_CLIP, PICTURES)
 
 
 def encoders_for(
@@ -54,45 +49,50 @@ def encoders_for(
     text_encoder (TextEncoder | None): the pipeline's own sentence encoder.
     clip (ClipEncoder | None): the pipeline's own CLIP.
     device (str): torch device of encoders that are made here.
-    RETURNS (tuple): encoder of texts, which is CLIP where the KB has no vectors of a
-        sentence encoder, and of pictures; None where the KB has no vectors.
+    RETURNS (tuple): encoder of texts, which is that of pictures where the KB has no
+        vectors of a sentence encoder, and of pictures; None where the KB has no vectors
+        of one.
     RAISES (DweError): an encoder is given for which the KB has no vectors.
     """
     from ..encoders.registry import encoder_from_spec
 
-    sets = kb.vector_sets
-    by_clip = next((sets[name] for name in CLIP_SETS if name in sets), None)
-    by_text = sets.get(DESCRIPTIONS)
-    if clip is not None and by_clip is None:
+    texts, pictures = _spaces(kb)
+    specs = {name.space: vectors.spec for name, vectors in kb.vector_sets.items()}
+    if clip is not None and pictures is None:
         raise DweError(Errors.E510.format(kb=kb.path, option="--clip"))
-    if text_encoder is not None and by_text is None:
+    if text_encoder is not None and texts in (None, pictures):
         raise DweError(Errors.E510.format(kb=kb.path, option="--text-encoder"))
-    if clip is None and by_clip is not None:
-        built = encoder_from_spec(by_clip.spec, device, kb.path)
+    if clip is None and pictures is not None:
+        built = encoder_from_spec(specs[pictures], device, kb.path)
         clip = cast("LazyClipEncoder", built)
-    if text_encoder is None and by_text is not None:
-        text_encoder = encoder_from_spec(by_text.spec, device, kb.path)
-    return (clip if by_text is None else text_encoder), clip
+    if texts == pictures:
+        return (clip if hasattr(clip, "encode_texts") else None), clip
+    if text_encoder is None and texts is not None:
+        text_encoder = encoder_from_spec(specs[texts], device, kb.path)
+    return text_encoder, clip
+
+
+def _spaces(kb: "DweKnowledgeBase") -> tuple[str | None, str | None]:
+    """RETURNS (tuple[str | None, str | None]): the spaces that mentions' texts, and
+    their pictures, are encoded in."""
+    pictures = kb.picture_space
+    return (pictures if kb.text_set is None else kb.text_set.space), pictures
 
 
 class Evidence:
-    """Gathers what the channels need for a batch of mentions.
+    """Gathers what the channels say of a batch of mentions.
 
     kb (DweKnowledgeBase): candidates and their vectors.
     text_encoder (TextEncoder | None): encoder of the text channel; CLIP itself, or a
         sentence encoder.
     clip (ClipEncoder | None): encoder of pictures.
     cache (FeatureCache): keeps encoder outputs by content.
-    layout (FeatureLayout): columns of the features; those of dwe are left to the
-        network.
-    channels (Sequence[str]): channels in use; columns of the others stay absent.
-    use_images (bool): False leaves all pictures unread.
-    strict_images (bool): an unreadable picture is an error, not a warning.
-    fetch_urls (bool): download pictures given by URL.
-    visual (VisualExtractor | None): what to look for on pictures; the dwe channel
-        reads it.
+    channels (Mapping[str, Channel]): channels in use; columns of others stay absent.
+    columns (Columns): what the combiner reads; those of dwe are left to the network.
+    settings (LinkerSettings): how candidates are found and pictures are read.
     device (str): torch device for what generators of candidates compute.
-    RAISES (DweError): there is something to look for, and no CLIP to do it with.
+    RAISES (DweError): there is something to look for, and no CLIP to do it with; or
+        the combiner reads a column that its channel does not have.
     """
 
     def __init__(
@@ -102,120 +102,102 @@ class Evidence:
         text_encoder: "LazyTextEncoder | None",
         clip: "LazyClipEncoder | None",
         cache: "FeatureCache",
-        layout: FeatureLayout,
-        channels: Sequence[str],
-        use_images: bool,
-        strict_images: bool,
-        fetch_urls: bool = False,
-        visual: "VisualExtractor | None" = None,
+        channels: Mapping[str, Channel],
+        columns: Columns,
+        settings: "LinkerSettings",
         device: str = "cpu",
     ) -> None:
-        if visual is not None and use_images and clip is None:
+        if settings.visual is not None and settings.use_images and clip is None:
             raise DweError(Errors.E441.format(kb=kb.path))
         self.kb = kb
         self.text_encoder = text_encoder
         self.clip = clip
         self.cache = cache
-        self.layout = layout
-        self.use_images = use_images and clip is not None
-        self.strict_images = strict_images
-        self.fetch_urls = fetch_urls
+        self.channels = channels
+        self.columns = columns.without_dwe()
+        self.settings = settings
         self.device = device
         self.text_set = kb.text_set
-        self.channels = [c for c in layout.channels if c in channels]
-        needs = {*channels}
-        self.reads_text = text_encoder is not None and bool({"text", "dwe"} & needs)
-        self.reads_images = self.use_images and bool({"image", "dwe"} & needs)
-        self.visual = visual
-        self.uses_visual = visual is not None and "dwe" in self.channels
-        self._checked: set[str] = set()
+        self.text_space, self.picture_space = _spaces(kb)
+        self.use_images = settings.use_images and clip is not None
+        read = {name for channel in channels.values() for name in channel.reads}
+        self.reads_text = text_encoder is not None and READ_TEXT in read
+        self.reads_images = self.use_images and READ_PICTURES in read
+        self.attributes = attributes_read(channels.values())
+        self._places = {
+            name: _places(name, channel, self.columns)
+            for name, channel in channels.items()
+        }
+        self._checked: set[SetName] = set()
 
-    def prepare(
-        self,
-        mentions: Sequence[Mention],
-        generate: "CandidateGenerator",
-        n_candidates: int,
-    ) -> Iterator[list[PreparedMention]]:
+    def prepare(self, mentions: Sequence[Mention]) -> Iterator[list[PreparedMention]]:
         """Find and describe candidates.
 
         mentions (Sequence[Mention]): mentions.
-        generate (CandidateGenerator): finds their candidates.
-        n_candidates (int): how many to look for.
         YIELDS (list[PreparedMention]): mentions in order, some at a time.
         """
-        candidates = self.candidates(mentions, generate, n_candidates)
+        candidates = self.candidates(mentions)
         for first, last in _chunks(candidates.lengths, MAX_PAIRS):
             yield self._describe(mentions[first:last], candidates.span(first, last))
 
     def candidates(
-        self,
-        mentions: Sequence[Mention],
-        generate: "CandidateGenerator",
-        n_candidates: int,
+        self, mentions: Sequence[Mention], n: int | None = None
     ) -> "Candidates":
         """Find candidates, as `prepare` does.
 
+        n (int | None): how many to look for; None = as many as are scored.
         RETURNS (Candidates): of each mention.
         """
-        return generate(self.kb, _MentionBatch(self, mentions), n_candidates)
+        n = self.settings.n_candidates if n is None else n
+        batch = MentionsRead(self, mentions)
+        return self.settings.generate_candidates(self.kb, batch, n)
 
-    def vectors(self, mentions: Sequence[Mention], name: str) -> np.ndarray | None:
+    def vectors(self, mentions: Sequence[Mention], name: SetName) -> np.ndarray | None:
         """Vectors to look for entities with: half the mention in its context, half its
         words alone. Alone, the former finds whatever the context is about, the latter
         any namesake.
 
         mentions (Sequence[Mention]): mentions.
-        name (str): vector set of the KB to compare with.
+        name (SetName): vector set of the KB to compare with.
         RETURNS (np.ndarray | None): None where the KB has no such set, or no channel in
             use compares texts. Shape: (n_mentions, dim), float32
         """
-        encoder = self.clip if name in CLIP_SETS else self.text_encoder
+        encoder = self._encoder(name.space)
         if encoder is None or not self.reads_text or name not in self.kb.vector_sets:
             return None
-        self._check(encoder, [name])
+        self._check(encoder, name.space)
         alone = self.cache.texts(encoder, [mention.text for mention in mentions])
         features = self.cache.mentions(encoder, [m.in_context for m in mentions])
         vectors = np.array([alone[i] + f.pooled for i, f in enumerate(features)])
         lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
         return (vectors / np.maximum(lengths, TINY)).reshape(alone.shape)
 
+    def _encoder(self, space: str | None) -> "LazyTextEncoder | None":
+        """RETURNS (TextEncoder | None): the encoder in use for a space."""
+        if space == self.picture_space:
+            return self.clip
+        return self.text_encoder if space == self.text_space else None
+
     def _describe(
         self, mentions: Sequence[Mention], candidates: "Candidates"
     ) -> list[PreparedMention]:
-        texts = self._texts(mentions)
-        pictures = self._pictures(mentions)
-        shape = (len(candidates.rows), sum(c != "dwe" for c, _ in self.layout.names))
+        batch = MentionsRead(self, mentions)
+        shape = len(candidates.rows), len(self.columns)
         features = np.zeros(shape, dtype=np.float32)
         present = np.zeros(shape, dtype=bool)
-        for channel in self.channels:
-            columns = self.layout.columns(channel)
-            if channel == "name":
-                names = [m.text for m in mentions]
-                features[:, columns] = name_features(self.kb.lexicon, names, candidates)
-                present[:, columns] = True
-            elif channel == "prior":
-                names = [m.text for m in mentions]
-                priors = self.kb.priors(names, candidates)[:, None]
-                present[:, columns] = ~np.isnan(priors)
-                features[:, columns] = np.nan_to_num(priors)
-            elif channel == "facts":
-                contexts = [m.context for m in mentions]
-                values, there = fact_features(self.kb.lexicon, contexts, candidates)
-                features[:, columns], present[:, columns] = values, there
-            elif channel == "text" and texts and self.text_set is not None:
-                queries = [text.pooled for text in texts]
-                vectors = self.kb.vector_sets[self.text_set]
-                values, there = text_feature(vectors, candidates, queries)
-                features[:, columns[0]], present[:, columns[0]] = values, there
-            elif channel == "image":
-                queries = [own.vectors for own in pictures]
-                for column, name in zip(columns, (DESCRIPTIONS_IN_CLIP, PICTURES)):
-                    if name in self.kb.vector_sets:
-                        vectors = self.kb.vector_sets[name]
-                        values, there = picture_feature(vectors, candidates, queries)
-                        features[:, column], present[:, column] = values, there
+        for name, channel in self.channels.items():
+            computed, columns = self._places[name]
+            if not columns:
+                continue
+            values, there = channel.compute(batch, candidates, self.kb)
+            features[:, columns] = values[:, computed]
+            present[:, columns] = (
+                there if isinstance(there, bool) else there[:, computed]
+            )
         features[~present] = 0.0
         described = self.kb.described(candidates.rows)
+        texts = batch.texts_encoded
+        pictures = batch.pictures_read
         bounds = zip(candidates.offsets, candidates.offsets[1:])
         return [
             PreparedMention(
@@ -235,19 +217,22 @@ class Evidence:
             for index, (first, last) in enumerate(bounds)
         ]
 
-    def _texts(self, mentions: Sequence[Mention]) -> "list[MentionFeatures] | None":
+    def texts(self, mentions: Sequence[Mention]) -> "list[MentionFeatures] | None":
+        """RETURNS (list[MentionFeatures] | None): what the text encoder says of each;
+        None where no channel reads it."""
         if not self.reads_text or self.text_encoder is None:
             return None
-        in_clip = self.text_encoder is self.clip
-        self._check(self.text_encoder, CLIP_SETS if in_clip else [DESCRIPTIONS])
+        self._check(self.text_encoder, self.text_space)
         return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
 
-    def _pictures(self, mentions: Sequence[Mention]) -> list[Pictures]:
+    def pictures_of(self, mentions: Sequence[Mention]) -> list[Pictures]:
+        """RETURNS (list[Pictures]): what there is to read of each mention's."""
         pictured = self.reads_images and any(mention.images for mention in mentions)
         if self.clip is None or not pictured:
             return [NO_PICTURES] * len(mentions)
-        self._check(self.clip, CLIP_SETS)
-        return self.pictures(self.visual if self.uses_visual else None).of(mentions)
+        self._check(self.clip, self.picture_space)
+        visual = self.settings.visual if DWE in self.channels else None
+        return self.pictures(visual).of(mentions)
 
     def pictures(self, visual: "VisualExtractor | None") -> PictureEvidence:
         """RETURNS (PictureEvidence): reads pictures as the settings say, and looks for
@@ -257,14 +242,16 @@ class Evidence:
             self.clip,
             self.cache,
             visual=visual,
-            strict=self.strict_images,
-            fetch_urls=self.fetch_urls,
+            strict=self.settings.strict_images,
+            fetch_urls=self.settings.fetch_urls,
         )
 
-    def _check(self, encoder: "LazyTextEncoder", names: Sequence[str]) -> None:
+    def _check(self, encoder: "LazyTextEncoder", space: str | None) -> None:
         """Refuse vectors of another encoder: their cosines would be noise."""
-        for name in {*names} & self.kb.vector_sets.keys() - self._checked:
-            theirs = self.kb.vector_sets[name].fingerprint
+        for name, vectors in self.kb.vector_sets.items():
+            if name.space != space or name in self._checked:
+                continue
+            theirs = vectors.fingerprint
             if encoder.fingerprint != theirs:
                 raise DweError(
                     Errors.E509.format(
@@ -277,17 +264,64 @@ class Evidence:
             self._checked.add(name)
 
 
-class _MentionBatch:
-    """What generators of candidates see of mentions: a `MentionBatch`."""
+class MentionsRead:
+    """What generators and channels see of mentions: a `MentionBatch` and a
+    `MentionView`. Nothing is encoded before it is asked for, or twice."""
 
     def __init__(self, evidence: Evidence, mentions: Sequence[Mention]) -> None:
         self._evidence, self._mentions = evidence, mentions
         self.texts = [mention.text for mention in mentions]
         self.contexts = [mention.context for mention in mentions]
         self.device = evidence.device
+        self.text_set = evidence.text_set
+        self.picture_space = evidence.picture_space
 
-    def vectors(self, name: str) -> np.ndarray | None:
+    def vectors(self, name: SetName) -> np.ndarray | None:
         return self._evidence.vectors(self._mentions, name)
+
+    def text_vectors(self) -> np.ndarray | None:
+        encoded = self.texts_encoded
+        if not encoded:
+            return None
+        return np.stack([features.pooled for features in encoded])
+
+    def picture_vectors(self) -> Sequence[np.ndarray]:
+        return [pictures.vectors for pictures in self.pictures_read]
+
+    def attribute(self, name: str) -> Sequence[Any]:
+        return [dict(mention.attributes).get(name) for mention in self._mentions]
+
+    @cached_property
+    def texts_encoded(self) -> "list[MentionFeatures] | None":
+        return self._evidence.texts(self._mentions)
+
+    @cached_property
+    def pictures_read(self) -> list[Pictures]:
+        return self._evidence.pictures_of(self._mentions)
+
+
+def _places(
+    name: str, channel: Channel, columns: Columns
+) -> tuple[list[int] | slice, list[int] | slice]:
+    """Which of a channel's columns the combiner reads, and where.
+
+    RETURNS (tuple): places among the channel's columns, and among all; slices, which
+        NumPy copies faster, where all stand in order. Empty lists for none.
+    RAISES (DweError): the combiner reads one that the channel does not have.
+    """
+    own = list(channel.columns)
+    where = columns.of(name)
+    wanted = [columns.all[i].name for i in where]
+    missing = [column for column in wanted if column not in own]
+    if missing:
+        raise DweError(
+            Errors.E525.format(
+                columns=", ".join(missing), channel=name, known=", ".join(own)
+            )
+        )
+    if wanted == own and where:
+        return slice(None), slice(where[0], where[0] + len(where))
+    return [own.index(column) for column in wanted], where
 
 
 def _chunks(lengths: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
@@ -309,48 +343,26 @@ PREPARED_BYTES = 1 << 30
 """Memory for the prepared mentions of a training run; the oldest make way."""
 
 
-class EvidenceSettings(NamedTuple):
-    """Settings of the component that evidence, and mentions prepared with it, follow
-    from; see `dwe_linker`."""
-
-    channels: tuple[str, ...]
-    n_candidates: int
-    use_images: bool
-    strict_images: bool
-    fetch_urls: bool
-    visual: "VisualExtractor | None"
-    generate_candidates: "CandidateGenerator"
-
-
 class EvidenceSource:
     """Owns the encoders in use, the evidence as long as it serves, and the mentions
     that training prepared with it.
-
-    text_encoder (TextEncoder | None): the pipeline's own; None = the KB's.
-    clip (ClipEncoder | None): the pipeline's own; None = the KB's.
     """
 
-    def __init__(
-        self,
-        *,
-        text_encoder: "LazyTextEncoder | None",
-        clip: "LazyClipEncoder | None",
-    ) -> None:
-        self._text_encoder = text_encoder
-        self._clip = clip
+    def __init__(self) -> None:
         self._encoders: Encoders | None = None
+        self._given: tuple[Any, ...] = ()
         self._evidence: Evidence | None = None
-        self._settings: EvidenceSettings | None = None
+        self._settings: LinkerSettings | None = None
         self._prepared = PreparedMentions(PREPARED_BYTES)
 
-    def kept(self, settings: EvidenceSettings) -> "Evidence | None":
+    def kept(self, settings: "LinkerSettings") -> "Evidence | None":
         """RETURNS (Evidence | None): what `keep` was given; None where settings, KB or
         network have changed since."""
         return self._evidence if self._settings == settings else None
 
-    def keep(self, evidence: "Evidence", settings: EvidenceSettings) -> None:
+    def keep(self, evidence: "Evidence", settings: "LinkerSettings") -> None:
         """evidence (Evidence): serves until something changes.
-        settings (EvidenceSettings): what it was made by."""
+        settings (LinkerSettings): what it was made by."""
         self._evidence, self._settings = evidence, settings
         self._prepared.clear()
 
@@ -366,25 +378,24 @@ class EvidenceSource:
     def make(
         self,
         kb: "DweKnowledgeBase",
-        settings: EvidenceSettings,
+        settings: "LinkerSettings",
         *,
-        layout: FeatureLayout,
-        channels: Sequence[str],
+        channels: Mapping[str, Channel],
+        columns: Columns,
         cache: "FeatureCache",
         device: str,
-    ) -> "Evidence":
+    ) -> Evidence:
         """Make evidence, without keeping it.
 
-        kb (DweKnowledgeBase): the KB.
-        settings (EvidenceSettings): how pictures are read.
-        layout, channels, cache, device: see `Evidence`.
+        kb, settings, channels, columns, cache, device: see `Evidence`.
         RETURNS (Evidence): gathers features. No weights are loaded yet.
         RAISES (DweError): the pipeline has an encoder that the KB has no vectors of.
         """
-
-        if self._encoders is None:
+        text_encoder, clip = settings.text_encoder, settings.clip
+        if self._encoders is None or self._given != (text_encoder, clip, device):
+            self._given = text_encoder, clip, device
             self._encoders = encoders_for(
-                kb, text_encoder=self._text_encoder, clip=self._clip, device=device
+                kb, text_encoder=text_encoder, clip=clip, device=device
             )
         text_encoder, clip = self._encoders
         return Evidence(
@@ -392,35 +403,23 @@ class EvidenceSource:
             text_encoder=text_encoder,
             clip=clip,
             cache=cache,
-            layout=layout,
             channels=channels,
-            use_images=settings.use_images,
-            strict_images=settings.strict_images,
-            fetch_urls=settings.fetch_urls,
-            visual=settings.visual,
+            columns=columns,
+            settings=settings,
             device=device,
         )
 
     def prepare(
-        self,
-        mentions: "Sequence[Mention]",
-        evidence: "Evidence",
-        settings: EvidenceSettings,
-    ) -> "list[PreparedMention]":
+        self, mentions: Sequence[Mention], evidence: Evidence
+    ) -> list[PreparedMention]:
         """Find and describe candidates of mentions once for all epochs.
 
         mentions (Sequence[Mention]): mentions.
         evidence (Evidence): what is kept.
-        settings (EvidenceSettings): what it was made by.
         RETURNS (list[PreparedMention]): one a mention.
         """
         return self._prepared.get(
-            mentions,
-            lambda new: chain.from_iterable(
-                evidence.prepare(
-                    new, settings.generate_candidates, settings.n_candidates
-                )
-            ),
+            mentions, lambda new: chain.from_iterable(evidence.prepare(new))
         )
 
 
@@ -436,7 +435,7 @@ class PreparedMentions:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.n_bytes = 0
-        self._store: OrderedDict[Any, PreparedMention] = OrderedDict()
+        self._store: OrderedDict[Mention, PreparedMention] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker process and a copy start with nothing."""
@@ -456,10 +455,10 @@ class PreparedMentions:
         prepare (Prepare): makes new ones, in order.
         RETURNS (list[PreparedMention]): one a mention.
         """
-        keys = [(m.text, m.context, m.context_start, m.images) for m in mentions]
-        new = {k: m for k, m in zip(keys, mentions) if k not in self._store}
-        fresh = dict(zip(new, prepare(list(new.values())))) if new else {}
-        found = [fresh[key] if key in fresh else self._store[key] for key in keys]
+        # Mentions are equal where all that can be read of them is.
+        new = [m for m in dict.fromkeys(mentions) if m not in self._store]
+        fresh = dict(zip(new, prepare(new))) if new else {}
+        found = [fresh[m] if m in fresh else self._store[m] for m in mentions]
         self._store.update(fresh)
         self.n_bytes += sum(prepared.n_bytes for prepared in fresh.values())
         while self.n_bytes > self.max_bytes and self._store:

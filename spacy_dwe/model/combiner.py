@@ -7,10 +7,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..encoders.protocol import EDGES
-from .spec import UNTRAINED_NIL, FeatureLayout
+from .spec import Columns
 
 AXES = 128
 """Directions of each edge's states that pairs of edges are read along."""
+ROUNDING = 1e-5
+"""States of unit length that differ by less from their mean are the same."""
 
 
 class EdgeReader(nn.Module):
@@ -60,16 +62,34 @@ class EdgeReader(nn.Module):
         states = self._centred(edges)
         moments = torch.einsum("bew,bev->ewv", states, states) / len(edges)
         n_axes = self.axes.shape[2]
-        self.axes.copy_(torch.linalg.eigh(moments).eigenvectors[..., -n_axes:])
+        vectors = torch.linalg.eigh(moments).eigenvectors
+        if not vectors.isfinite().all():
+            # In float32, LAPACK fails for some moments that lie along one line.
+            vectors = torch.linalg.eigh(moments.double()).eigenvectors
+        self.axes.copy_(vectors[..., -n_axes:])
 
     def _centred(self, edges: Tensor) -> Tensor:
-        return normalize(self._by_edge(edges) - self.mean, dim=2)
+        states = self._by_edge(edges) - self.mean
+        length = torch.linalg.vector_norm(states, dim=2, keepdim=True)
+        return normalize(states.masked_fill(length < ROUNDING, 0.0), dim=2)
 
     def _by_edge(self, edges: Tensor) -> Tensor:
         return edges.unflatten(1, (EDGES, -1))
 
 
+UNTRAINED_NIL = {
+    "bias": 2.0,
+    "best": 0.0,
+    "margin": 0.0,
+    "name": 6.0,
+    "described": 0.0,
+    "mention": 1.0,
+}
+"""The NIL logit before training, as a function of the best candidate and of the
+mention, which says nothing before it was learnt from labelled NIL."""
 NIL_FEATURES = tuple(UNTRAINED_NIL)
+NAME_LIKENESS = ("name", "ngram_cosine")
+"""Channel and name of the column that tells NIL how like a name the mention is."""
 NIL_LOGITS = ("best", "margin")
 """Features of NIL that are logits of candidates themselves."""
 
@@ -104,24 +124,27 @@ class Combiner(nn.Module):
     takes from it. NIL's logit is linear in the best score, its margin over the second
     (over 0 where there is none), and the best candidate's name likeness and having a
     description, because a softmax over candidates alone gives a single candidate
-    probability 1. The zero-shot weights are `UNTRAINED_WEIGHTS`.
+    probability 1. Untrained, the weights are those that the columns say.
 
     Where mentions labelled NIL taught it, NIL's logit also depends on what stands at
     the edges of a mention: "deep red" is a film in a list of films and a colour before
     "flowers", whatever the candidates are; see `EdgeReader`.
 
-    layout (FeatureLayout): the columns of the feature matrix.
+    columns (Columns): of the feature matrix.
     edge_width (int): width of what is read of a mention's edges; 0 = nothing.
     """
 
-    def __init__(self, layout: FeatureLayout, edge_width: int = 0) -> None:
+    def __init__(self, columns: Columns, edge_width: int = 0) -> None:
         super().__init__()
-        self.layout = layout
-        self.weight = nn.Parameter(torch.tensor(layout.untrained_weights()))
-        self.bias = nn.Parameter(torch.zeros(len(layout)))
+        self.columns = columns
+        weights = [column.weight for column in columns.all]
+        self.weight = nn.Parameter(torch.tensor(weights))
+        self.bias = nn.Parameter(torch.zeros(len(columns)))
         self.nil = nn.Parameter(torch.tensor(list(UNTRAINED_NIL.values())))
         self.edges = EdgeReader(edge_width)
-        self.name_columns = layout.columns("name")[:1]
+        self.name_columns = [
+            i for i, name in enumerate(columns.names) if name == NAME_LIKENESS
+        ]
 
     def forward(
         self,

@@ -11,7 +11,7 @@ from .inputs import LinkingBatch
 from .losses import candidate_cosines, linking_loss
 from .modalities import Modality
 from .objective import LossParts, LossSettings, NetworkOutput, Objective
-from .spec import FeatureLayout, NetworkSpec
+from .spec import DWE, NetworkSpec
 
 
 class LinkerNetwork(nn.Module):
@@ -31,8 +31,8 @@ class LinkerNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.layout = FeatureLayout.of(spec.channels, tuple(spec.heads))
-        self.combiner = Combiner(self.layout, spec.edge_width)
+        self.columns = spec.all_columns
+        self.combiner = Combiner(self.columns, spec.edge_width)
         self.dwe_trained = spec.dwe_trained
         self.mention_encoder: MentionEncoder | None = None
         if spec.heads:
@@ -55,7 +55,7 @@ class LinkerNetwork(nn.Module):
         cosines: dict[str, Tensor] = {}
         features, present = batch.features, batch.present
         if self.mention_encoder is not None:
-            if "dwe" in channels and batch.inputs is not None:
+            if DWE in channels and batch.inputs is not None:
                 encoded = self.mention_encoder(batch.inputs)
             cosines = {
                 name: candidate_cosines(query.vectors, batch.entities[name].vectors)
@@ -117,8 +117,8 @@ class LinkerNetwork(nn.Module):
         self, n_mentions: int, channels: Sequence[str], dropout: float
     ) -> Tensor:
         """RETURNS (Tensor): False = masked. *Shape:* ``(batch, features)``"""
-        mask = torch.zeros(n_mentions, len(self.layout), dtype=torch.bool)
-        for channel in self.layout.channels:
+        mask = torch.zeros(n_mentions, len(self.columns), dtype=torch.bool)
+        for channel in self.columns.channels:
             if channel not in channels:
                 continue
             kept = torch.ones(n_mentions, dtype=torch.bool)
@@ -126,5 +126,5 @@ class LinkerNetwork(nn.Module):
             # no mention has.
             if dropout and channel != "name":
                 kept = torch.rand(n_mentions) >= dropout
-            mask[:, self.layout.columns(channel)] = kept.unsqueeze(1)
+            mask[:, self.columns.of(channel)] = kept.unsqueeze(1)
         return mask

@@ -1,134 +1,52 @@
-"""The scoring channels: which features each emits and what they weigh untrained.
+"""What the shapes and columns of a network follow from. Imports no torch."""
 
-Every feature is bounded or standardised, and depends on one mention and one entity
-only: never on the other candidates, the batch or the size of the KB.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..errors import DweError, Errors
+DWE = "dwe"
+"""The channel whose columns the network itself makes, one a head."""
 
-CHANNELS = ("name", "prior", "facts", "text", "image", "dwe")
 
-NAME_FEATURES = (
-    "ngram_cosine",
-    "exact",
-    "exact_title",
-    "mention_coverage",
-    "title_coverage",
-    "first_token",
-    "last_token",
-    "rarity",
-    "initials",
-)
-FACT_FEATURES = (
-    "year_overlap",
-    "year_conflict",
-    "shared_words",
-    "description_length",
-    "sitelinks",
-)
+class Column(NamedTuple):
+    """One number a candidate.
 
-UNTRAINED_WEIGHTS: dict[str, dict[str, float]] = {
-    "name": {
-        "ngram_cosine": 2.0,
-        "exact": 0.5,
-        "exact_title": 0.5,
-        "mention_coverage": 5.0,
-        "title_coverage": 1.0,
-        "first_token": 1.5,
-        "last_token": 3.0,
-        "rarity": 2.5,
-        "initials": 1.0,
-    },
-    "prior": {"prior": 4.0},
-    "facts": {
-        "year_overlap": 0.6,
-        "year_conflict": -3.0,
-        "shared_words": 5.0,
-        "description_length": 0.7,
-        "sitelinks": 1.0,
-    },
-    "text": {"description": 3.5},
-    "image": {"picture_description": 1.5, "picture_picture": 1.5},
-}
-"""Logit units per unit of feature. `text` and `image` features are standardised by the
-mean and deviation of random pairs, so that one number serves every encoder."""
+    channel (str): the kind of evidence that it belongs to.
+    name (str): distinct among those of its channel.
+    weight (float): logits a unit of it before training.
+    """
 
-UNTRAINED_DWE_WEIGHT = 1.0
-"""Where the weight of each standardised dwe cosine starts in training. Until then the
-channel is masked: it would repeat `text`."""
-
-UNTRAINED_NIL = {
-    "bias": 2.0,
-    "best": 0.0,
-    "margin": 0.0,
-    "name": 6.0,
-    "described": 0.0,
-    "mention": 1.0,
-}
-"""The NIL logit before training, as a function of the best candidate and of the
-mention, which says nothing before it was learnt from labelled NIL."""
+    channel: str
+    name: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
-class FeatureLayout:
-    """Which column of the feature matrix belongs to which channel.
+class Columns:
+    """The columns of a feature matrix, in order; those of a channel stand together."""
 
-    names (tuple): (channel, feature) of every column.
-    """
-
-    names: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(
-        cls, channels: Iterable[str], dwe_sets: Sequence[str] = ()
-    ) -> "FeatureLayout":
-        """Columns of the channels, in the order of `CHANNELS`.
-
-        channels (Iterable[str]): channels to lay out.
-        dwe_sets (Sequence[str]): KB vector sets that the dwe channel compares with.
-        RAISES (DweError): a channel is unknown.
-        """
-        wanted = check_channels(channels)
-        columns = {name: tuple(UNTRAINED_WEIGHTS.get(name, ())) for name in CHANNELS}
-        columns["dwe"] = tuple(dwe_sets)
-        return cls(tuple((c, f) for c in CHANNELS if c in wanted for f in columns[c]))
+    all: tuple[Column, ...]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.all)
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """RETURNS (tuple[tuple[str, str], ...]): channel and name of each."""
+        return tuple((column.channel, column.name) for column in self.all)
 
     @property
     def channels(self) -> tuple[str, ...]:
         """RETURNS (tuple[str, ...]): channels that have a column."""
-        return tuple(dict.fromkeys(channel for channel, _ in self.names))
+        return tuple(dict.fromkeys(column.channel for column in self.all))
 
-    def columns(self, channel: str) -> list[int]:
+    def of(self, channel: str) -> list[int]:
         """RETURNS (list[int]): the columns of one channel."""
-        return [i for i, (owner, _) in enumerate(self.names) if owner == channel]
+        return [i for i, column in enumerate(self.all) if column.channel == channel]
 
-    def untrained_weights(self) -> list[float]:
-        """RETURNS (list[float]): one weight a column."""
-        return [
-            UNTRAINED_WEIGHTS.get(channel, {}).get(feature, UNTRAINED_DWE_WEIGHT)
-            for channel, feature in self.names
-        ]
-
-
-def check_channels(channels: Iterable[str]) -> tuple[str, ...]:
-    """RETURNS (tuple[str, ...]): the channels in canonical order, each once.
-    RAISES (DweError): a channel is unknown, or there is none.
-    """
-    wanted = list(channels)
-    unknown = sorted(set(wanted) - set(CHANNELS))
-    if unknown or not wanted:
-        raise DweError(
-            Errors.E500.format(
-                channels=", ".join(unknown) or "(none)", known=", ".join(CHANNELS)
-            )
-        )
-    return tuple(name for name in CHANNELS if name in wanted)
+    def without_dwe(self) -> "Columns":
+        """RETURNS (Columns): those that channels compute, without the network's."""
+        return Columns(tuple(c for c in self.all if c.channel != DWE))
 
 
 TEXT, VISION, ATTRIBUTES = "text", "vision", "attributes"
@@ -155,7 +73,7 @@ class QueryHead:
 class NetworkSpec:
     """What the weights' shapes follow from; saved beside them as JSON.
 
-    channels (tuple): channels that have columns in the combiner.
+    columns (tuple): of all channels but dwe, in the order of the combiner's weights.
     heads (dict): vector sets of the dwe channel; empty without that channel.
     text_width, image_dim (int): widths of the frozen encoders, 0 without that channel.
     width, n_heads, ffn_width, dropout, decoder, head, gate: see `spacy-dwe.DWE.v1`.
@@ -168,7 +86,7 @@ class NetworkSpec:
     edge_width (int): width of what NIL reads of a mention's edges; 0 = nothing.
     """
 
-    channels: tuple[str, ...]
+    columns: tuple[Column, ...]
     heads: dict[str, QueryHead]
     text_width: int
     image_dim: int
@@ -186,6 +104,18 @@ class NetworkSpec:
     edge_width: int = 0
 
     @property
+    def all_columns(self) -> Columns:
+        """RETURNS (Columns): of the combiner: those of channels, then one a head. What
+        starts as the weight of a standardised dwe cosine counts from the first step of
+        training on; until then the channel is masked, as it would repeat `text`."""
+        return Columns((*self.columns, *(Column(DWE, name) for name in self.heads)))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): channels that have columns."""
+        return self.all_columns.channels
+
+    @property
     def modality_widths(self) -> dict[str, int]:
         """RETURNS (dict[str, int]): width of what each modality extracts."""
         if self.modalities is not None:
@@ -201,7 +131,7 @@ class NetworkSpec:
         return next((head.dim for head in self.heads.values() if head.text), 0)
 
 
-def untrained_spec() -> NetworkSpec:
-    """RETURNS (NetworkSpec): of a network that links by features alone, zero-shot."""
-    channels = tuple(channel for channel in CHANNELS if channel != "dwe")
-    return NetworkSpec(channels, {}, 0, 0, 0, 0, 0, 0.0, False, False)
+def untrained_spec(columns: Iterable[Column]) -> NetworkSpec:
+    """columns (Iterable[Column]): of channels.
+    RETURNS (NetworkSpec): of a network that links by features alone, zero-shot."""
+    return NetworkSpec(tuple(columns), {}, 0, 0, 0, 0, 0, 0.0, False, False)

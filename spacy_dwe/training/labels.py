@@ -19,7 +19,10 @@ MOST_FITTED = 20_000
 
 
 def labelled_mentions(
-    examples: Sequence[Example], *, use_gold_ents: bool
+    examples: Sequence[Example],
+    *,
+    use_gold_ents: bool,
+    attributes: Sequence[str] = (),
 ) -> tuple[list[Mention], list[str]]:
     """Labelled mentions of a batch of examples.
 
@@ -29,6 +32,7 @@ def labelled_mentions(
     examples (Sequence[Example]): predicted and reference documents.
     use_gold_ents (bool): take all labelled entities of the reference; otherwise those
         that the predicted document has too, with the same offsets.
+    attributes (Sequence[str]): custom attributes that channels read.
     RETURNS (tuple[list[Mention], list[str]]): mentions and the kb_id of each.
     """
     mentions: list[Mention] = []
@@ -45,18 +49,28 @@ def labelled_mentions(
             spans = [e for e in found if (e.start_char, e.end_char) in gold]
         predicted = example.predicted
         pictured = predicted if has_images(predicted) else example.reference
-        mentions += mentions_in(predicted, index, spans, pictured)
+        mentions += mentions_in(
+            predicted,
+            index,
+            spans,
+            pictured,
+            attributes=attributes,
+            labelled=example.reference,
+        )
         gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
     return mentions, gold_ids
 
 
 def some_labelled_mentions(
-    get_examples: Callable[[], Iterable[Example]], most: int = MOST_FITTED
+    get_examples: Callable[[], Iterable[Example]],
+    most: int = MOST_FITTED,
+    attributes: Sequence[str] = (),
 ) -> tuple[list[Mention], list[str]]:
     """Labelled mentions of a corpus, evenly from all parts of it if there are many.
 
     get_examples (Callable): returns the examples, and is called twice.
     most (int): as many mentions, give or take those of one document.
+    attributes (Sequence[str]): custom attributes that channels read.
     RETURNS (tuple[list[Mention], list[str]]): mentions and the kb_id of each.
     """
     total = sum(
@@ -68,7 +82,9 @@ def some_labelled_mentions(
     for example in get_examples():
         # Mentions are taken as long as no larger share of them was taken than may be.
         if len(mentions) * total <= seen * most:
-            own, ids = labelled_mentions([example], use_gold_ents=True)
+            own, ids = labelled_mentions(
+                [example], use_gold_ents=True, attributes=attributes
+            )
             mentions += own
             gold_ids += ids
         seen += sum(bool(ent.kb_id_) for ent in example.reference.ents)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
-from ..encoders.protocol import EDGES
 from ..errors import DweError, Errors
 from ..model.modalities import EncoderWidths, network_widths
-from ..model.spec import NetworkSpec, QueryHead
+from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..tokens import NIL
 from .labels import FirstLook
 from .targets import Negatives
@@ -172,7 +171,6 @@ def read_optimizer(path: Path) -> bytes:
 
 def network_spec(
     evidence: "Evidence",
-    channels: Sequence[str],
     settings: Mapping[str, Any],
     *,
     nil_is_labelled: bool,
@@ -180,16 +178,17 @@ def network_spec(
     """Shapes of a network to train.
 
     evidence (Evidence): says which encoders and vector sets there are.
-    channels (Sequence[str]): channels of the combiner.
     settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
     nil_is_labelled (bool): NIL can learn what mentions of it look like.
     RETURNS (NetworkSpec): the shapes.
     RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
         encoder could be compared with; or no modality is left to read.
     """
+    from ..encoders.protocol import EDGES
+
     heads: dict[str, QueryHead] = {}
     text, clip = evidence.text_encoder, evidence.clip
-    if "dwe" in channels:
+    if DWE in evidence.channels:
         heads = _heads(evidence)
         if text is None or not heads:
             raise DweError(Errors.E506.format(kb=evidence.kb.path))
@@ -202,9 +201,11 @@ def network_spec(
             settings["without"],
             EncoderWidths(text_width, image_dim),
         )
-    reads_edges = nil_is_labelled and settings["fit_combiner"] and "text" in channels
+    reads_edges = (
+        nil_is_labelled and settings["fit_combiner"] and "text" in evidence.channels
+    )
     return NetworkSpec(
-        channels=tuple(channels),
+        columns=evidence.columns.all,
         heads=heads,
         text_width=text_width,
         image_dim=image_dim,
@@ -225,14 +226,12 @@ def network_spec(
 
 def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
     """A head for each vector set that an encoder in use shares its space with."""
-    text, clip = evidence.text_encoder, evidence.clip
     heads = {}
     for name, vectors in evidence.kb.vector_sets.items():
-        in_clip = name.endswith("@clip")
-        reads_text = text is not None and in_clip == (text is clip)
-        reads_picture = in_clip and evidence.use_images
+        reads_text = name.space == evidence.text_space
+        reads_picture = name.space == evidence.picture_space and evidence.use_images
         if reads_text or reads_picture:
-            heads[name] = QueryHead(
+            heads[str(name)] = QueryHead(
                 dim=vectors.dim,
                 text=reads_text,
                 picture=reads_picture,

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from spacy_dwe.channels.facts import FACT_FEATURES, fact_features
-from spacy_dwe.channels.name import NAME_FEATURES, name_features
+from spacy_dwe.channels.facts import FactsChannel, fact_columns
+from spacy_dwe.channels.name import NameChannel, name_columns
 from spacy_dwe.kb.candidates import Candidates
 from spacy_dwe.kb.index.lexicon import years_in
 from spacy_dwe.names.normalisation import gram_buckets, normalise
@@ -32,7 +32,7 @@ CONTEXTS = [
 
 
 def column(values, name):
-    names = NAME_FEATURES if name in NAME_FEATURES else FACT_FEATURES
+    names = NameChannel.columns if name in NameChannel.columns else FactsChannel.columns
     return values[:, names.index(name)]
 
 
@@ -40,16 +40,18 @@ def one(kb, mention, entity):
     """Name features of a single pair, by name."""
     pair = Candidates.from_lists([kb.rows_of([entity])])
     return dict(
-        zip(NAME_FEATURES, name_features(kb.lexicon, [mention], pair)[0].tolist())
+        zip(NameChannel.columns, name_columns(kb.lexicon, [mention], pair)[0].tolist())
     )
 
 
 def fact(kb, context, entity):
     pair = Candidates.from_lists([kb.rows_of([entity])])
-    values, present = fact_features(kb.lexicon, [context], pair)
+    values, present = fact_columns(kb.lexicon, [context], pair)
     return {
         name: value if there else None
-        for name, value, there in zip(FACT_FEATURES, values[0].tolist(), present[0])
+        for name, value, there in zip(
+            FactsChannel.columns, values[0].tolist(), present[0]
+        )
     }
 
 
@@ -79,10 +81,10 @@ def slow_cosines(kb, mention):
 
 def test_all_values_are_bounded_and_finite(kb):
     candidates = kb.all_rows(len(MENTIONS))
-    names = name_features(kb.lexicon, MENTIONS, candidates)
-    facts, present = fact_features(kb.lexicon, CONTEXTS, candidates)
-    assert names.shape == (len(MENTIONS) * len(kb), len(NAME_FEATURES))
-    assert facts.shape == present.shape == (len(names), len(FACT_FEATURES))
+    names = name_columns(kb.lexicon, MENTIONS, candidates)
+    facts, present = fact_columns(kb.lexicon, CONTEXTS, candidates)
+    assert names.shape == (len(MENTIONS) * len(kb), len(NameChannel.columns))
+    assert facts.shape == present.shape == (len(names), len(FactsChannel.columns))
     assert names.dtype == facts.dtype == np.float32
     for values in (names, facts):
         assert ((values >= 0) & (values <= 1)).all()
@@ -90,7 +92,7 @@ def test_all_values_are_bounded_and_finite(kb):
 
 def test_ngram_cosine_is_the_cosine_of_the_best_name(kb):
     for mention in MENTIONS:
-        values = name_features(kb.lexicon, [mention], kb.all_rows(1))
+        values = name_columns(kb.lexicon, [mention], kb.all_rows(1))
         np.testing.assert_allclose(
             column(values, "ngram_cosine"), slow_cosines(kb, mention), atol=1e-6
         )
@@ -98,15 +100,15 @@ def test_ngram_cosine_is_the_cosine_of_the_best_name(kb):
 
 def test_a_pair_does_not_depend_on_the_others(kb):
     candidates = kb.all_rows(len(MENTIONS))
-    names = name_features(kb.lexicon, MENTIONS, candidates)
-    facts, present = fact_features(kb.lexicon, CONTEXTS, candidates)
+    names = name_columns(kb.lexicon, MENTIONS, candidates)
+    facts, present = fact_columns(kb.lexicon, CONTEXTS, candidates)
     for i, (mention, context) in enumerate(zip(MENTIONS, CONTEXTS)):
         for j, row in enumerate(candidates[i]):
             pair = Candidates.from_lists([[row]])
             at = candidates.offsets[i] + j
-            alone, there = fact_features(kb.lexicon, [context], pair)
+            alone, there = fact_columns(kb.lexicon, [context], pair)
             np.testing.assert_allclose(
-                name_features(kb.lexicon, [mention], pair)[0], names[at]
+                name_columns(kb.lexicon, [mention], pair)[0], names[at]
             )
             np.testing.assert_allclose(alone[0], facts[at])
             np.testing.assert_array_equal(there[0], present[at])
@@ -114,8 +116,8 @@ def test_a_pair_does_not_depend_on_the_others(kb):
 
 def test_many_mentions_are_computed_like_few(kb):
     mentions = (MENTIONS * 80)[:600]
-    few = name_features(kb.lexicon, MENTIONS, kb.all_rows(len(MENTIONS)))
-    many = name_features(kb.lexicon, mentions, kb.all_rows(len(mentions)))
+    few = name_columns(kb.lexicon, MENTIONS, kb.all_rows(len(MENTIONS)))
+    many = name_columns(kb.lexicon, mentions, kb.all_rows(len(mentions)))
     np.testing.assert_allclose(many, np.tile(few, (80, 1))[: len(many)], atol=1e-6)
 
 
@@ -203,9 +205,9 @@ def test_priors(kb):
 
 def test_no_mentions_and_no_candidates(kb):
     none = Candidates.from_lists([])
-    assert name_features(kb.lexicon, [], none).shape == (0, len(NAME_FEATURES))
-    assert fact_features(kb.lexicon, [], none)[0].shape == (0, len(FACT_FEATURES))
+    assert name_columns(kb.lexicon, [], none).shape == (0, len(NameChannel.columns))
+    assert fact_columns(kb.lexicon, [], none)[0].shape == (0, len(FactsChannel.columns))
     empty = Candidates.from_lists([[], []])
-    assert len(name_features(kb.lexicon, ["a", "b"], empty)) == 0
-    assert len(fact_features(kb.lexicon, ["a", "b"], empty)[0]) == 0
+    assert len(name_columns(kb.lexicon, ["a", "b"], empty)) == 0
+    assert len(fact_columns(kb.lexicon, ["a", "b"], empty)[0]) == 0
     assert len(kb.priors(["a", "b"], empty)) == 0

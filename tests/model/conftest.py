@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
+from columns import columns
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -117,7 +118,7 @@ def head():
 def spec(head) -> NetworkSpec:
     """A small network with all channels and dropout off."""
     return NetworkSpec(
-        channels=("name", "prior", "facts", "text", "image", "dwe"),
+        columns=columns(["name", "prior", "facts", "text", "image"]).all,
         heads={name: head(name) for name in (DESCRIPTIONS, PICTURES)},
         text_width=TEXT_WIDTH,
         image_dim=DIM,

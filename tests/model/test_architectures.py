@@ -31,7 +31,7 @@ def model(make_model, spec, randomise):
 
 @pytest.fixture
 def batch(make_batch, mentions, model):
-    return make_batch(mentions, len(model.shims[0].network.layout) - 2)
+    return make_batch(mentions, len(model.shims[0].network.columns) - 2)
 
 
 def logits(model, batch):

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from columns import columns
 
 from spacy_dwe.model.combiner import Combiner
-from spacy_dwe.model.spec import FeatureLayout
 
-LAYOUT = FeatureLayout.of(["name", "prior", "text"])
-NAME, PRIOR = LAYOUT.columns("name")[0], LAYOUT.columns("prior")[0]
+LAYOUT = columns(["name", "prior", "text"])
+NAME, PRIOR = LAYOUT.of("name")[0], LAYOUT.of("prior")[0]
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ class TestNil:
     def test_does_not_read_a_name_that_is_switched_off(
         self, combiner, features, present, candidates, described
     ):
-        present[..., LAYOUT.columns("name")] = False
+        present[..., LAYOUT.of("name")] = False
         scores = combiner(features, present, candidates, described)
         first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
         expected = self.by_hand(combiner, first, first - second, 0.0, 1.0)
@@ -187,7 +187,7 @@ class TestNil:
         return sum(alone) + sum(pairs)
 
     def test_is_there_without_a_name_channel(self, randomise):
-        combiner = randomise(Combiner(FeatureLayout.of(["text"])))
+        combiner = randomise(Combiner(columns(["text"])))
         yes = torch.ones(1, 2, dtype=torch.bool)
         scores = combiner(torch.rand(1, 2, 1), yes.unsqueeze(-1), yes, yes)
         assert torch.isfinite(scores.nil).all()
@@ -208,9 +208,9 @@ def test_gradients_are_finite_beside_padding(
 
 
 def test_untrained_an_exact_name_beats_nil_and_a_poor_one_does_not():
-    combiner = Combiner(FeatureLayout.of(["name"]))
+    combiner = Combiner(columns(["name"]))
     yes = torch.ones(2, 1, dtype=torch.bool)
-    exact = torch.ones(combiner.layout.columns("name")[-1] + 1)
+    exact = torch.ones(combiner.columns.of("name")[-1] + 1)
     features = torch.stack([exact, exact * 0.04]).unsqueeze(1)
     present = torch.ones_like(features, dtype=torch.bool)
     log_p = combiner(features, present, yes, yes).log_probabilities()

@@ -272,7 +272,7 @@ def present_cosines(encoder, inputs):
 def test_gradients_are_slopes(head, randomise, mentions, as_inputs, body):
     """By finite differences in double precision, of a network that is tiny."""
     spec = NetworkSpec(
-        channels=("dwe",),
+        columns=(),
         heads={name: head(name) for name in (DESCRIPTIONS, PICTURES)},
         text_width=10,
         image_dim=8,
@@ -335,7 +335,7 @@ def test_network_has_the_parameters_of_the_paper():
     """With CLIP ViT-B/32, whose towers end in one space; the query heads come on
     top."""
     spec = NetworkSpec(
-        channels=("dwe",),
+        columns=(),
         heads={DESCRIPTIONS: QueryHead(512, True, True, False)},
         text_width=512,
         image_dim=512,

@@ -28,7 +28,7 @@ def channels(spec):
 
 @pytest.fixture
 def n_features(network):
-    return len(network.layout) - len(network.layout.columns("dwe"))
+    return len(network.columns) - len(network.columns.of("dwe"))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def batch(make_batch, mentions, n_features):
 
 
 def contribution(network, output, channel):
-    return output.scores.by_column[..., network.layout.columns(channel)].sum(-1)
+    return output.scores.by_column[..., network.columns.of(channel)].sum(-1)
 
 
 def test_scores_do_not_depend_on_batch_mates(
@@ -60,7 +60,7 @@ def test_scores_do_not_depend_on_batch_mates(
 def test_dwe_feature_is_a_standardised_cosine(network, channels, batch):
     output = network(batch, channels)
     query, entities = output.queries[DESCRIPTIONS], batch.entities[DESCRIPTIONS]
-    column = network.layout.names.index(("dwe", DESCRIPTIONS))
+    column = network.columns.names.index(("dwe", DESCRIPTIONS))
     weight, bias = network.combiner.weight[column], network.combiner.bias[column]
     cosine = query.vectors[0] @ entities.vectors[0, 3]
     expected = weight * (cosine - entities.mean) / entities.std + bias
@@ -69,8 +69,8 @@ def test_dwe_feature_is_a_standardised_cosine(network, channels, batch):
 
 def test_an_entity_without_a_vector_is_masked(network, channels, batch):
     by_column = network(batch, channels).scores.by_column
-    columns = network.layout.columns("dwe")
-    assert network.layout.names[columns[0]] == ("dwe", DESCRIPTIONS)
+    columns = network.columns.of("dwe")
+    assert network.columns.names[columns[0]] == ("dwe", DESCRIPTIONS)
     assert (by_column[0, :, columns[0]] != 0).tolist() == [True, False, True, True]
     # The first mention has no picture to compare with an entity's.
     assert not by_column[0, :, columns[1]].any()
@@ -83,13 +83,13 @@ def test_a_mention_without_a_query_is_masked(
     and the first mention has none."""
     heads = {DESCRIPTIONS: head(DESCRIPTIONS, clip_reads_text=False)}
     network = randomise(LinkerNetwork(replace(spec, heads=heads)))
-    batch = make_batch(mentions, len(network.layout) - 1)
+    batch = make_batch(mentions, len(network.columns) - 1)
     output = network(batch, channels)
     used = contribution(network, output, "dwe") != 0
     assert used[:, 0].tolist() == [False, True, False]
     lost = network.loss(output, batch, torch.tensor([0, 4, 4]), ONLY_CONTRAST)
     assert lost.contrast == 0
-    seen = make_batch(mentions[::-1], len(network.layout) - 1)
+    seen = make_batch(mentions[::-1], len(network.columns) - 1)
     output = network(seen, channels)
     parts = network.loss(output, seen, torch.tensor([0, 4, 4]), ONLY_CONTRAST)
     assert parts.contrast > 0
@@ -119,11 +119,11 @@ def test_channel_dropout_masks_whole_channels_of_a_mention(network, make_batch):
     mentions = 4000
     mask = network._channel_mask(mentions, ["name", "text", "dwe"], 0.15)
     for channel in ("text", "dwe"):
-        columns = mask[:, network.layout.columns(channel)]
+        columns = mask[:, network.columns.of(channel)]
         assert torch.equal(columns.all(1), columns.any(1))
         assert columns.float().mean().item() == pytest.approx(0.85, abs=0.03)
-    assert mask[:, network.layout.columns("name")].all(), "a mention has a name"
-    assert not mask[:, network.layout.columns("prior")].any()
+    assert mask[:, network.columns.of("name")].all(), "a mention has a name"
+    assert not mask[:, network.columns.of("prior")].any()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ class TestAlignments:
         def compute(settings, head="dwe", **changes):
             torch.manual_seed(0)
             network = randomise(LinkerNetwork(replace(spec, head=head))).train()
-            n_features = len(network.layout) - len(network.layout.columns("dwe"))
+            n_features = len(network.columns) - len(network.columns.of("dwe"))
             batch = replace(make_batch(mentions, n_features), **changes)
             output = network(batch, channels)
             return network.loss(output, batch, torch.tensor([0, 4, 4]), settings)
@@ -278,7 +278,7 @@ class TestAlignments:
 def test_learns_what_only_pictures_tell(spec, as_inputs, mentions, make_batch):
     """Equal texts and names; the picture alone says which of two entities is meant."""
     network = LinkerNetwork(spec)
-    n_features = len(network.layout) - 2
+    n_features = len(network.columns) - 2
     entities = normalize(torch.randn(2, 8), dim=1)
     same = [
         replace(mentions[0], pictures=picture[None], objects=picture[None])

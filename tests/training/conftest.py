@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from columns import columns
 
 from spacy_dwe.encoders.protocol import MentionFeatures
 from spacy_dwe.kb.vectors.sets import SetName, VectorSet
 from spacy_dwe.model.dwe import QueryHead
 from spacy_dwe.model.inputs import PreparedMention
 from spacy_dwe.model.network import NetworkSpec
-from columns import columns
 
 DIM = 8
 DESCRIPTIONS = "description@clip"
@@ -89,7 +89,7 @@ def prepared(random, n_features):
 @pytest.fixture
 def spec():
     return NetworkSpec(
-        channels=("name", "prior", "facts", "text", "image", "dwe"),
+        columns=columns(["name", "prior", "facts", "text", "image"]).all,
         heads={DESCRIPTIONS: QueryHead(DIM, True, True, False)},
         text_width=5,
         image_dim=DIM,

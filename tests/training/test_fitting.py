@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from columns import columns
 
 from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.inputs import LinkingBatch
 from spacy_dwe.model.network import LinkerNetwork
-from spacy_dwe.model.spec import FeatureLayout, NetworkSpec, QueryHead, untrained_spec
+from spacy_dwe.model.spec import NetworkSpec, QueryHead, untrained_spec
 from spacy_dwe.training import fitting
 from spacy_dwe.training.fitting import (
     PRIOR_DEVIATION,
@@ -20,7 +21,7 @@ from spacy_dwe.training.fitting import (
     fitting_loss,
 )
 
-LAYOUT = FeatureLayout.of(["name", "text"])
+LAYOUT = columns(["name", "text"])
 N_MENTIONS, N_CANDIDATES = 200, 5
 
 
@@ -40,7 +41,7 @@ def told_by_text() -> tuple[LinkingBatch, np.ndarray]:
         inputs=None,
         entities={},
     )
-    column = LAYOUT.columns("text")[0]
+    column = LAYOUT.of("text")[0]
     return batch, features[:, :, column].argmax(dim=1).numpy()
 
 
@@ -151,7 +152,11 @@ class TestEdges:
 
     def test_weigh_the_same_in_the_network(self, told_by_edges):
         channels = ("name", "text")
-        spec = replace(untrained_spec(), channels=channels, edge_width=self.WIDTH)
+        spec = replace(
+            untrained_spec(columns(["name", "prior", "facts", "text", "image"]).all),
+            columns=columns(channels).all,
+            edge_width=self.WIDTH,
+        )
         network = LinkerNetwork(spec)
         fit_features(network, fitting_blocks([told_by_edges], 0.0, seed=0))
         assert network.combiner.edges.weight.norm() > 0.1
@@ -180,7 +185,7 @@ def test_blocks_do_not_depend_on_other_random_numbers(told_by_text):
 
 def test_the_weight_of_the_network_stays(told_by_text):
     spec = NetworkSpec(
-        ("name", "text", "dwe"),
+        LAYOUT.all,
         {"description@text": QueryHead(4, True, False, False)},
         text_width=4,
         image_dim=0,
@@ -192,7 +197,7 @@ def test_the_weight_of_the_network_stays(told_by_text):
         dwe_trained=False,
     )
     network = LinkerNetwork(spec)
-    column = network.layout.columns("dwe")
+    column = network.columns.of("dwe")
     before = network.combiner.weight.detach().clone()
     fit_features(network, fitting_blocks([told_by_text], nil_share=0.0, seed=0))
     changed = network.combiner.weight != before

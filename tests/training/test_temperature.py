@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from columns import columns
 
 from spacy_dwe.linking.annotate import ScoredMention, softmax_with_nil
 from spacy_dwe.model.combiner import Combiner
-from spacy_dwe.model.spec import FeatureLayout
 from spacy_dwe.training.calibration import fit_calibration, fit_temperature
 
 
@@ -60,7 +60,7 @@ def test_no_candidate_and_no_mention():
 
 def test_all_logits_are_divided():
     torch.manual_seed(0)
-    layout = FeatureLayout.of(["name", "facts"])
+    layout = columns(["name", "facts"])
     combiner = Combiner(layout)
     with torch.no_grad():
         for parameter in combiner.parameters():
@@ -100,7 +100,7 @@ def test_weights_of_nil_are_found_with_the_temperature():
 
 
 def test_fitted_weights_of_nil_give_its_logit_after_the_division():
-    layout = FeatureLayout.of(["name"])
+    layout = columns(["name"])
     combiner, nil = Combiner(layout), torch.tensor([0.5, 0.3, -0.8, 1.0, -0.5, 0.7])
     shape = (4, 3, len(layout))
     inputs = (

@@ -32,9 +32,9 @@ def by_channels(
     mentions: LabelledMentions, channels: Sequence[str], combiner: Combiner
 ) -> Score:
     """RETURNS (Score): scores by some channels alone."""
-    columns = torch.zeros(len(mentions.layout), dtype=torch.bool)
+    columns = torch.zeros(len(mentions.columns), dtype=torch.bool)
     for channel in channels:
-        columns[mentions.layout.columns(channel)] = True
+        columns[mentions.columns.of(channel)] = True
 
     def score(batch: "LinkingBatch", which: np.ndarray) -> CombinedScores:
         present = batch.present & columns
@@ -59,7 +59,7 @@ def fit_combiner(
     dev_blocks = _blocks(dev, nil_share, seed)
     fitted = []
     for strength in L2:
-        combiner = Combiner(train.layout)
+        combiner = Combiner(train.columns)
         fit(combiner, train_blocks, strength)
         with torch.inference_mode():
             loss = sum(float(fitting_loss(combiner, *block)) for block in dev_blocks)
@@ -95,7 +95,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, combiner: Combiner, vectors: "VectorSet") -> None:
         super().__init__()
-        self.combiner = Combiner(combiner.layout)
+        self.combiner = Combiner(combiner.columns)
         self.combiner.load_state_dict(combiner.state_dict())
         self.correction = nn.Linear(vectors.dim, vectors.dim, bias=False)
         nn.init.zeros_(self.correction.weight)

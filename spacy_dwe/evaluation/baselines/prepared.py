@@ -9,14 +9,13 @@ from spacy.tokens import Doc
 
 from ...linking.annotate import rank_candidates
 from ...linking.mentions import mentions_of
-from ...model.spec import FeatureLayout
+from ...model.spec import Columns
 from ..evaluate import run_before_linker
 from ..outcomes import Gold, gold_mentions, gold_rows
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ...kb.generators import CandidateGenerator
     from ...kb.knowledge_base import DweKnowledgeBase
     from ...linking.annotate import ScoredMention
     from ...linking.mentions import Mention
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from ...model.inputs import LinkingBatch, PreparedMention
 
 MENTIONS_AT_A_TIME = 256
-DWE = "dwe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class LabelledMentions:
     prepared (list[PreparedMention]): without token states.
     texts (np.ndarray | None): unit vectors of mentions in context, None without a text
         encoder. Shape: (n, dim), float32
-    layout (FeatureLayout): the columns of the features, those of dwe left out.
+    columns (Columns): of the features, those of dwe left out.
     """
 
     kb: "DweKnowledgeBase"
@@ -46,7 +44,7 @@ class LabelledMentions:
     rows: np.ndarray
     prepared: "list[PreparedMention]"
     texts: np.ndarray | None
-    layout: FeatureLayout
+    columns: Columns
 
     def __len__(self) -> int:
         return len(self.mentions)
@@ -70,7 +68,7 @@ class LabelledMentions:
 
     def has(self, channel: str) -> bool:
         """RETURNS (bool): whether a channel says anything of any candidate."""
-        columns = self.layout.columns(channel)
+        columns = self.columns.of(channel)
         return bool(columns) and any(p.present[:, columns].any() for p in self.prepared)
 
     def scored(
@@ -92,8 +90,8 @@ class LabelledMentions:
                 self.mentions[first : which[-1] + 1],
                 self.prepared[first : which[-1] + 1],
                 scores,
-                layout=self.layout,
-                channels=self.layout.channels,
+                columns=self.columns,
+                channels=self.columns.channels,
                 kb=self.kb,
             )
         return ranked
@@ -103,8 +101,6 @@ def prepare(
     nlp: "Language",
     evidence: "Evidence",
     docs: Sequence[Doc],
-    generate: "CandidateGenerator",
-    n_candidates: int,
     expect: Callable[[Sequence[int]], None] | None = None,
 ) -> LabelledMentions:
     """Find and describe the candidates of labelled mentions.
@@ -112,8 +108,6 @@ def prepare(
     nlp (Language): its components before the linker run first.
     evidence (Evidence): describes the candidates by all channels that there are.
     docs (Sequence[Doc]): entities carry the labels as kb_id.
-    generate (CandidateGenerator): finds the candidates.
-    n_candidates (int): as many a mention.
     expect (Callable | None): is told the KB rows of the golds first.
     RETURNS (LabelledMentions): all labelled mentions, in order.
     """
@@ -122,15 +116,15 @@ def prepare(
     rows = gold_rows(evidence.kb, golds)
     if expect is not None:
         expect(rows.tolist())
-    mentions = mentions_of(list(run_before_linker(nlp, [doc for doc, _ in asked])))
+    found = list(run_before_linker(nlp, [doc for doc, _ in asked]))
+    mentions = mentions_of(found, evidence.attributes)
     prepared: list[PreparedMention] = []
     texts: list[np.ndarray] = []
     for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
         some = mentions[first : first + MENTIONS_AT_A_TIME]
-        for part in evidence.prepare(some, generate, n_candidates):
+        for part in evidence.prepare(some):
             texts += [own.text.pooled for own in part if own.text is not None]
             prepared += [replace(own, text=None) for own in part]
-    columns = [name for name in evidence.layout.names if name[0] != DWE]
     return LabelledMentions(
         kb=evidence.kb,
         mentions=mentions,
@@ -138,5 +132,5 @@ def prepare(
         rows=rows,
         prepared=prepared,
         texts=np.stack(texts) if texts and len(texts) == len(mentions) else None,
-        layout=FeatureLayout(tuple(columns)),
+        columns=evidence.columns,
     )

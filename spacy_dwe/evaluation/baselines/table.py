@@ -4,14 +4,17 @@ A row that cannot be run is there all the same, with the reason.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.tokens import Doc
 
+from ...channels import CHANNELS
+from ...channels.base import columns_of
 from ...kb.generators import fuzzy_candidates
-from ...model.spec import CHANNELS, FeatureLayout
+from ...model.spec import DWE, Columns
 from ...tokens import has_images
 from ..bootstrap import DRAWS
 from ..evaluate import (
@@ -23,13 +26,12 @@ from ..evaluate import (
 )
 from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
-from .prepared import DWE, LabelledMentions, prepare
+from .prepared import LabelledMentions, prepare
 from .results import BaselineResult, Impossible, shuffled_pictures
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ...kb.generators import CandidateGenerator
     from ...linking.annotate import ScoredMention
     from ...linking.prepare import Evidence
     from ...pipeline import DweLinker
@@ -166,7 +168,7 @@ class _Table:
             from ...model.combiner import Combiner
             from .learned import by_channels
 
-            combiner = Combiner(self.test.layout)
+            combiner = Combiner(self.test.columns)
             score = by_channels(self.test, [channel], combiner)
             self.by_channel[channel] = self._outcomes(self.test.scored(score))
         return self.by_channel[channel]
@@ -191,7 +193,7 @@ class _Table:
         return BaselineResult(name, note, measured)
 
     def _clip_text(self, name: str, note: str) -> BaselineResult:
-        from ...linking.prepare import DESCRIPTIONS_IN_CLIP
+        from ...kb.vectors.sets import DESCRIPTIONS_IN_CLIP
         from ...model.combiner import Combiner
         from .learned import by_channels
 
@@ -201,8 +203,9 @@ class _Table:
         evidence = _evidence_of(self.linker, ("text",), self.use_images)
         evidence.text_encoder = clip
         evidence.text_set = DESCRIPTIONS_IN_CLIP
+        evidence.text_space = DESCRIPTIONS_IN_CLIP.space
         mentions = self._prepare(self.test_docs, evidence)
-        score = by_channels(mentions, ["text"], Combiner(mentions.layout))
+        score = by_channels(mentions, ["text"], Combiner(mentions.columns))
         outcomes = self._outcomes(mentions.scored(score))
         return self._result(name, note, outcomes, ["text"])
 
@@ -216,7 +219,7 @@ class _Table:
         reached = {}
         for channel in FEATURES:
             if dev.has(channel) and self.test.has(channel):
-                score = by_channels(dev, [channel], Combiner(dev.layout))
+                score = by_channels(dev, [channel], Combiner(dev.columns))
                 outcomes = outcomes_of(dev.kb, dev.scored(score), dev.golds)
                 measured = metrics(
                     outcomes, protocol="", channels=[], inputs="", draws=0
@@ -232,7 +235,7 @@ class _Table:
         from .learned import by_channels
 
         combiner = self._fit()
-        score = by_channels(self.test, self.test.layout.channels, combiner)
+        score = by_channels(self.test, self.test.columns.channels, combiner)
         return self._scored(name, note, score, FEATURES)
 
     def _head(self, name: str, note: str) -> BaselineResult:
@@ -343,14 +346,18 @@ class _Table:
     ) -> LabelledMentions:
         """own_candidates (bool): fitting sees the linker's own, with no gold put in."""
         wanted = require_known(self.protocol, self.candidates)
-        generate: CandidateGenerator = self.linker.generate_candidates
-        n, expect = self.linker.n_candidates, None
+        settings, expect = evidence.settings, None
         if self.protocol == "paper" and not own_candidates:
             injection = WithGold(fuzzy_candidates())
-            generate, expect, n = injection, injection.expect, PAPER_CANDIDATES
+            expect = injection.expect
+            settings = replace(
+                settings, generate_candidates=injection, n_candidates=PAPER_CANDIDATES
+            )
         elif wanted is not None and not own_candidates:
-            generate = GENERATORS[wanted]()
-        return prepare(self.nlp, evidence, docs, generate, n, expect)
+            settings = replace(settings, generate_candidates=GENERATORS[wanted]())
+        asked = copy(evidence)
+        asked.settings = settings
+        return prepare(self.nlp, asked, docs, expect)
 
 
 def _evidence_of(
@@ -360,16 +367,17 @@ def _evidence_of(
     from ...linking.prepare import Evidence
 
     own = linker.evidence
+    used = {name: linker.all_channels[name] for name in channels}
     return Evidence(
         own.kb,
         text_encoder=own.text_encoder,
         clip=own.clip,
         cache=own.cache,
-        layout=FeatureLayout.of(channels),
-        channels=list(channels),
-        use_images=use_images and linker.use_images,
-        strict_images=own.strict_images,
-        fetch_urls=own.fetch_urls,
+        channels=used,
+        columns=Columns(columns_of(used)),
+        settings=replace(
+            own.settings, use_images=use_images and own.settings.use_images, visual=None
+        ),
         device=own.device,
     )
 
