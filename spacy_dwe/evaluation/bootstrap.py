@@ -1,4 +1,6 @@
-"""Intervals of a metric by drawing documents again, and calibration in bins."""
+"""How far a figure can be trusted: intervals by drawing documents with replacement, for
+the mentions of one document are not independent of each other (Efron & Tibshirani,
+1993, chapter 8), and whether probabilities are right as often as they say."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,13 +8,12 @@ from typing import Any
 import numpy as np
 
 DRAWS = 10_000
-
-
 LEVEL = 0.95
-
-
+TAILS = ((1 - LEVEL) / 2, 1 - (1 - LEVEL) / 2)
+"""Quantiles of the draws that are the ends of an interval."""
 BLOCK_CELLS = 4_000_000
 """Counts held at once: bounds memory, whatever the number of documents."""
+N_BINS = 15
 
 
 def ratio_intervals(
@@ -34,18 +35,11 @@ def ratio_intervals(
     RETURNS (tuple[np.ndarray, np.ndarray]): low and high; NaN where the denominator is
         zero in every draw. Shape of each: (n_metrics,)
     """
-    tail = (1 - LEVEL) / 2
     ratios = ratio_draws(numerators, denominators, documents, draws=draws, seed=seed)
     defined = ~np.isnan(ratios).all(axis=1)
     bounds = np.full((2, len(ratios)), np.nan)
     if defined.any():
-        levels = [tail, 1 - tail]
-        # Quick where nothing is undefined, which nanquantile is not.
-        whole = defined & ~np.isnan(ratios).any(axis=1)
-        bounds[:, whole] = np.quantile(ratios[whole], levels, axis=1)
-        partly = defined & ~whole
-        if partly.any():
-            bounds[:, partly] = np.nanquantile(ratios[partly], levels, axis=1)
+        bounds[:, defined] = np.nanquantile(ratios[defined], TAILS, axis=1)
     return bounds[0], bounds[1]
 
 
@@ -113,9 +107,6 @@ def _drawn(counts: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
         drawn += np.arange(size)[:, None] * n_kinds
         times = np.bincount(drawn.ravel(), minlength=size * n_kinds)
         yield times.reshape(size, n_kinds).T.astype(np.float64)
-
-
-N_BINS = 15
 
 
 def calibration(probability: np.ndarray, correct: np.ndarray) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def _rule(title: str, meaning: str) -> Callable[[Applies], Applies]:
 
 @_rule(
     "Labelled NIL, but linked",
-    "The label says that the KnowledgeBase lacks the entity. A higher threshold or a NIL "
-    "logit fitted on NIL labels trades these for over-confident NIL.",
+    "The label says that the KnowledgeBase lacks the entity. A higher threshold or a "
+    "NIL logit fitted on NIL labels trades these for over-confident NIL.",
 )
 def _nil_linked(miss: Miss) -> bool:
     return miss.outcome.gold is None
@@ -242,8 +242,8 @@ def _winner_named(miss: Miss) -> bool:
 
 @_rule(
     "Mention fits both names",
-    "All words of the mention are in a name of either entity, as a family name is. Only "
-    "context, prior or picture could have decided.",
+    "All words of the mention are in a name of either entity, as a family name is. "
+    "Only context, prior or picture could have decided.",
 )
 def _shared_name(miss: Miss) -> bool:
     mention = miss.outcome.text
@@ -254,8 +254,8 @@ def _shared_name(miss: Miss) -> bool:
 
 @_rule(
     "Description short",
-    f"The right entity is described in fewer than {SHORT_DESCRIPTION} words, the winner "
-    "in more, and a channel that reads descriptions voted for the winner.",
+    f"The right entity is described in fewer than {SHORT_DESCRIPTION} words, the "
+    "winner in more, and a channel that reads descriptions voted for the winner.",
 )
 def _description_short(miss: Miss) -> bool:
     if miss.rivals is None or READ_CHANNELS.isdisjoint(miss.against):

@@ -1,4 +1,4 @@
-"""Candidates by rapidfuzz's WRatio, which papers on multimodal entity linking use."""
+"""Labelled documents through a linker: candidates, protocol, metrics."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,48 +32,6 @@ if TYPE_CHECKING:
 
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..pipeline import DweLinker
-
-
-class WithGold:
-    """A generator whose candidates always hold the right entity, put in at the end
-    where it was not found: the protocol of papers, which is never a default.
-
-    It is told the golds of the mentions that it will be asked for, in their order.
-
-    generate (CandidateGenerator): finds the candidates.
-    """
-
-    def __init__(self, generate: CandidateGenerator) -> None:
-        self._generate = generate
-        self._golds: list[int] = []
-
-    def expect(self, golds: Sequence[int]) -> None:
-        """golds (Sequence[int]): KB row of each mention's gold, -1 for none."""
-        self._golds = list(golds)
-
-    def __call__(
-        self, kb: "DweKnowledgeBase", mentions: MentionBatch, n: int
-    ) -> Candidates:
-        found = self._generate(kb, mentions, n)
-        if len(self._golds) < len(found):
-            raise ValueError("candidates were asked for with no gold to expect")
-        golds, self._golds = self._golds[: len(found)], self._golds[len(found) :]
-        rows, found_by, lengths = [], [], []
-        for i, gold in enumerate(golds):
-            own = found.span(i, i + 1)
-            own_rows, own_ways = own.rows, own.found_by
-            if gold >= 0 and gold not in own_rows:
-                kept = min(len(own_rows), n - 1)
-                own_rows = np.append(own_rows[:kept], np.int32(gold))
-                own_ways = np.append(own_ways[:kept], np.uint8(FoundBy.INJECTED))
-            rows.append(own_rows)
-            found_by.append(own_ways)
-            lengths.append(len(own_rows))
-        offsets = np.zeros(len(golds) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        if not golds:
-            return found
-        return Candidates(np.concatenate(rows), offsets, np.concatenate(found_by))
 
 
 GENERATORS = {
@@ -194,6 +152,40 @@ def evaluate_docs(
             seed=seed,
         )
     return Evaluation(measured, outcomes, kept)
+
+
+class WithGold:
+    """A generator whose candidates always hold the right entity, put in at the end
+    where it was not found: the protocol of papers, which is never a default.
+
+    It is told the golds of the mentions that it will be asked for, in their order.
+
+    generate (CandidateGenerator): finds the candidates.
+    """
+
+    def __init__(self, generate: CandidateGenerator) -> None:
+        self._generate = generate
+        self._golds: list[int] = []
+
+    def expect(self, golds: Sequence[int]) -> None:
+        """golds (Sequence[int]): KB row of each mention's gold, -1 for none."""
+        self._golds = list(golds)
+
+    def __call__(
+        self, kb: "DweKnowledgeBase", mentions: MentionBatch, n: int
+    ) -> Candidates:
+        found = self._generate(kb, mentions, n)
+        if len(self._golds) < len(found):
+            raise ValueError("candidates were asked for with no gold to expect")
+        golds, self._golds = self._golds[: len(found)], self._golds[len(found) :]
+        parts = []
+        for i, gold in enumerate(golds):
+            own = found.span(i, i + 1)
+            if gold >= 0 and gold not in own.rows:
+                given = Candidates.from_lists([[gold]], FoundBy.INJECTED)
+                own = own.head(n - 1).union(given)
+            parts.append(own)
+        return Candidates.concatenated(parts)
 
 
 @contextmanager

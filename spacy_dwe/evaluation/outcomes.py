@@ -1,4 +1,4 @@
-"""The labels of a document: what a mention should be linked to."""
+"""What a mention should be linked to, and what it was linked to."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..kb.knowledge_base import DweKnowledgeBase
+
+MISS = float("inf")
+"""Rank of a gold that is no candidate."""
+TYPE = "type"
+"""Key of an entity: what kind it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,6 @@ def gold_mentions(reference: Doc, name: str) -> tuple[Doc, list[Gold]]:
         for ent in labelled
     ]
     return doc, golds
-
-
-MISS = float("inf")
-TYPE = "type"
-"""Key of an entity: what kind it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +204,10 @@ def outcomes_of(
     for i, (mention, gold) in enumerate(zip(scored, golds)):
         check_finite(mention, gold.document)
         row = int(rows_of_golds[i])
-        linked = is_linked(mention, threshold)
+        linked, nil = is_linked(mention, threshold), float(mention.nil_probability)
         rank = None if gold.kb_id is None else rank_of(mention, row)
         where = np.flatnonzero((mention.rows == row) & (row >= 0))
-        found_by = (
-            FoundBy(int(mention.found_by[where[0]])) if len(where) else FoundBy(0)
-        )
+        found_by = FoundBy(int(np.bitwise_or.reduce(mention.found_by[where])))
         outcomes.append(
             Outcome(
                 document=gold.document,
@@ -222,10 +220,8 @@ def outcomes_of(
                 found_within=_found_within(mention, rank, where, found_by),
                 n_candidates=len(mention.rows),
                 predicted=best[i] if linked else None,
-                probability=float(
-                    mention.probabilities[0] if linked else mention.nil_probability
-                ),
-                nil_probability=float(mention.nil_probability),
+                probability=float(mention.probabilities[0]) if linked else nil,
+                nil_probability=nil,
                 chance=_chance(row, namesakes[i], mention.rows),
                 groups=gold.groups,
                 label=labels[i],

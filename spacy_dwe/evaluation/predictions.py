@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from ..kb.knowledge_base import DweKnowledgeBase
 
+NIF = "http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#"
+ITSRDF = "http://www.w3.org/2005/11/its/rdf#"
+WIKIDATA = "http://www.wikidata.org/entity/"
+BASE = "urn:spacy-dwe:"
+"""Names documents, and entities that are not of Wikidata."""
+
 
 def prediction_records(
     kb: "DweKnowledgeBase", evaluation: Evaluation
@@ -120,13 +126,6 @@ def _strictly_falling(scores: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate(scores.astype(np.float64)) - steps
 
 
-NIF = "http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#"
-ITSRDF = "http://www.w3.org/2005/11/its/rdf#"
-WIKIDATA = "http://www.wikidata.org/entity/"
-BASE = "urn:spacy-dwe:"
-"""Names documents, and entities that are not of Wikidata."""
-
-
 def write_nif(
     path: Path, outcomes: Sequence[Outcome], texts: Mapping[str, str]
 ) -> None:
@@ -142,15 +141,27 @@ def write_nif(
     RAISES (DweError): rdflib is not installed.
     """
     require_rdflib()
-    from rdflib import Graph
+    from rdflib import Graph, URIRef
 
     graph = Graph()
     graph.bind("nif", NIF)
     graph.bind("itsrdf", ITSRDF)
     for document, text in texts.items():
-        _add_context(graph, document, text)
+        node = _add_string(graph, "Context", document, 0, len(text))
+        graph.add((node, URIRef(NIF + "isString"), _literal(text)))
     for outcome in outcomes:
-        _add_phrase(graph, outcome, texts[outcome.document])
+        document, start, end = outcome.document, outcome.start, outcome.end
+        text = texts[document]
+        told = {
+            NIF + "anchorOf": _literal(text[start:end]),
+            NIF + "referenceContext": _node(document, 0, len(text)),
+            ITSRDF + "taConfidence": _literal(outcome.probability, "double"),
+        }
+        if outcome.predicted is not None:
+            told[ITSRDF + "taIdentRef"] = URIRef(entity_uri(outcome.predicted))
+        node = _add_string(graph, "Phrase", document, start, end)
+        for name, value in told.items():
+            graph.add((node, URIRef(name), value))
     write_text(path, graph.serialize(format="turtle"))
 
 
@@ -167,40 +178,16 @@ def entity_uri(kb_id: str) -> str:
     return f"{BASE}entity:{quote(kb_id, safe='')}"
 
 
-def _add_context(graph: "Graph", document: str, text: str) -> None:
-    node = _node(document, 0, len(text))
-    _add_string(graph, node, "Context", 0, len(text))
-    _add(graph, node, NIF + "isString", _literal(text))
-
-
-def _add_phrase(graph: "Graph", outcome: Outcome, text: str) -> None:
-    from rdflib import URIRef
-
-    start, end = outcome.start, outcome.end
-    node = _node(outcome.document, start, end)
-    _add_string(graph, node, "Phrase", start, end)
-    _add(graph, node, NIF + "anchorOf", _literal(text[start:end]))
-    context = _node(outcome.document, 0, len(text))
-    _add(graph, node, NIF + "referenceContext", context)
-    if outcome.predicted is not None:
-        entity = URIRef(entity_uri(outcome.predicted))
-        _add(graph, node, ITSRDF + "taIdentRef", entity)
-    _add(graph, node, ITSRDF + "taConfidence", _literal(outcome.probability, "double"))
-
-
-def _add_string(graph: "Graph", node: Any, kind: str, start: int, end: int) -> None:
+def _add_string(graph: "Graph", kind: str, document: str, start: int, end: int) -> Any:
+    """RETURNS (URIRef): of a piece of a document, whose kind and offsets are added."""
     from rdflib import RDF, URIRef
 
+    node = _node(document, start, end)
     for name in ("OffsetBasedString", kind):
         graph.add((node, RDF.type, URIRef(NIF + name)))
     for name, offset in (("beginIndex", start), ("endIndex", end)):
-        _add(graph, node, NIF + name, _literal(offset, "nonNegativeInteger"))
-
-
-def _add(graph: "Graph", node: Any, predicate: str, value: Any) -> None:
-    from rdflib import URIRef
-
-    graph.add((node, URIRef(predicate), value))
+        graph.add((node, URIRef(NIF + name), _literal(offset, "nonNegativeInteger")))
+    return node
 
 
 def _node(document: str, start: int, end: int) -> Any:

@@ -1,14 +1,13 @@
-"""Confidence intervals by drawing documents with replacement: the mentions of one
-document are not independent of each other (Efron & Tibshirani, 1993, chapter 8)."""
+"""Whether one run is better than another, or only luckier in its documents."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from .bootstrap import DRAWS, LEVEL, ratio_draws
+from .bootstrap import DRAWS, TAILS, ratio_draws
 from .outcomes import Outcome
 from .ranking import PAIRED, paired_values
 
@@ -42,9 +41,9 @@ class Comparison:
     difference: float
     interval: list[float]
     p: float
-    p_holm: float
-    detectable: float
-    verdict: str
+    p_holm: float = 1.0
+    detectable: float = 0.0
+    verdict: str = "not shown"
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): the fields."""
@@ -83,31 +82,12 @@ def compare_runs(
         differences, documents = paired_values(runs[left], runs[right])
         for metric in metrics:
             values = differences[metric]
-            found.append((left, right, metric, *_test(values, documents, draws, seed)))
-    corrected = holm([p for *_, p, _ in found])
+            tested = _test(values, documents, draws, seed)
+            found.append(Comparison(left, right, metric, len(values), **tested))
+    corrected = holm([comparison.p for comparison in found])
     return [
-        Comparison(
-            left=left,
-            right=right,
-            metric=metric,
-            n=n,
-            difference=difference,
-            interval=list(interval),
-            p=p,
-            p_holm=p_holm,
-            detectable=detectable,
-            verdict=verdict_of(difference, p_holm),
-        )
-        for (
-            left,
-            right,
-            metric,
-            n,
-            difference,
-            interval,
-            p,
-            detectable,
-        ), p_holm in zip(found, corrected)
+        replace(comparison, p_holm=p, verdict=verdict_of(comparison.difference, p))
+        for comparison, p in zip(found, corrected)
     ]
 
 
@@ -150,28 +130,25 @@ def randomisation_p(
     return (as_large + 1) / (draws + 1)
 
 
-def _test(
-    values: np.ndarray, documents: np.ndarray, draws: int, seed: int
-) -> tuple[int, float, tuple[float, float], float, float]:
-    """RETURNS (tuple): n, difference, interval, p, detectable difference."""
-    if not len(values):
-        return 0, 0.0, (0.0, 0.0), 1.0, 0.0
-    ones = np.ones((1, len(values)))
-    drawn = ratio_draws(values[None], ones, documents, draws=draws, seed=seed)[0]
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    detectable = (ALPHA_Z + POWER_Z) * drawn.std()
-    return (
-        len(values),
-        round(float(values.mean()), 6),
-        (round(float(low), 6), round(float(high), 6)),
-        randomisation_p(values, documents, draws, seed),
-        round(float(detectable), 6),
-    )
-
-
 def verdict_of(difference: float, p: float) -> str:
     """RETURNS (str): "better", "worse", or, if p is not below `ALPHA`, "not shown"."""
     if p >= ALPHA:
         return "not shown"
     return "better" if difference > 0 else "worse"
+
+
+def _test(
+    values: np.ndarray, documents: np.ndarray, draws: int, seed: int
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): what a comparison tells of differences alone."""
+    if not len(values):
+        return {"difference": 0.0, "interval": [0.0, 0.0], "p": 1.0, "detectable": 0.0}
+    ones = np.ones((1, len(values)))
+    drawn = ratio_draws(values[None], ones, documents, draws=draws, seed=seed)[0]
+    detectable = (ALPHA_Z + POWER_Z) * drawn.std()
+    return {
+        "difference": round(float(values.mean()), 6),
+        "interval": [round(bound, 6) for bound in np.quantile(drawn, TAILS).tolist()],
+        "p": randomisation_p(values, documents, draws, seed),
+        "detectable": round(float(detectable), 6),
+    }
