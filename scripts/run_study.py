@@ -209,14 +209,11 @@ def _print(msg: Any, table: "StudyTable") -> None:
         msg.table(rows, header=HEADS, divider=True, aligns=aligns)
 
 
-def main() -> None:
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(context_settings=settings, no_args_is_help=True)(
-        clear_errors(study_cli)
-    )
-    app()
-
+study_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+study_app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    no_args_is_help=True,
+)(clear_errors(study_cli))
 
 if __name__ == "__main__":
-    main()
+    study_app()

@@ -1,20 +1,25 @@
 """`python scripts/sample.py …`: make the places sample and its tiny CLIP, and report
 what linkers trained on it do. The project's commands, see project.yml."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spacy_dwe.cli.errors import clear_errors, warning_lines
 from spacy_dwe.cli.evaluate import COLUMNS, metrics_row
-from spacy_dwe.cli.options import load_linking_pipeline, share_features
+from spacy_dwe.cli.options import load_linking_pipeline
+
+if TYPE_CHECKING:
+    from spacy_dwe.pipeline import DweLinker
 
 sample_cli = typer.Typer(
     name="sample",
     help="The places sample: make it and its tiny CLIP, report on linkers",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
 )
 
 COUNTED = "documents", "mentions", "pictures", "undecidable", "decidable"
@@ -189,7 +194,7 @@ def report(
         name: load_linking_pipeline(pipeline, kb)
         for name, pipeline in pipelines.items()
     }
-    share_features(linker for _, linker in loaded.values())
+    _share_features(linker for _, linker in loaded.values())
     with (
         tqdm(total=len(ROWS), desc="Rows", disable=silent) as bar,
         warning_lines(silent=silent),
@@ -219,6 +224,21 @@ def report(
     _print(msg, by_row)
     msg.good(f"Wrote {output / 'index.html'} and {len(by_row)} files in {metrics}")
     return by_row
+
+
+def _share_features(linkers: "Iterable[DweLinker]") -> None:
+    """Let linkers share encoder outputs, so that one picture that all of them see is
+    encoded once.
+
+    linkers (Iterable[DweLinker]): linkers of one process.
+    """
+    from spacy_dwe.encoders.store import feature_cache
+
+    linkers = list(linkers)
+    folders = [linker.feature_cache for linker in linkers if linker.feature_cache]
+    cache = feature_cache(folders[0] if folders else None)
+    for linker in linkers:
+        linker.cache = cache
 
 
 def _print(msg: Any, by_row: dict[str, dict[str, Any]]) -> None:

@@ -6,11 +6,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from places.comparison import flip_rate, paired_difference
 from spacy_dwe.documents import Document, make_docs, read_documents
 from spacy_dwe.errors import DweError, Errors
 from spacy_dwe.evaluation.bootstrap import DRAWS
 from spacy_dwe.evaluation.evaluate import Evaluation, evaluate_docs
-from spacy_dwe.evaluation.ranking import flip_rate, paired_difference
 
 if TYPE_CHECKING:
     from spacy.language import Language

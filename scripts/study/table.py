@@ -10,7 +10,7 @@ import numpy as np
 from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.bootstrap import DRAWS, document_index
 from spacy_dwe.evaluation.outcomes import Outcome
-from spacy_dwe.evaluation.ranking import NIL_F1, mention_keys, ratio_terms
+from spacy_dwe.evaluation.ranking import NIL_F1, mention_key, ratio_terms
 from spacy_dwe.evaluation.significance import ALPHA, holm, verdict_of
 from study.errors import Errors, Warnings
 from study.nested import Estimate, Ratios, difference_over_seeds, mean_over_seeds
@@ -161,7 +161,7 @@ class _TestData:
         for variant in variants:
             for number, outcomes in sorted(variant.outcomes.items()):
                 first = outcomes if first is None else first
-                if mention_keys(outcomes) != mention_keys(first):
+                if [*map(mention_key, outcomes)] != [*map(mention_key, first)]:
                     raise DweError(Errors.E278.format(name=variant.name, seed=number))
         if not first:
             raise DweError(Errors.E279)

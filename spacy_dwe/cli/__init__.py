@@ -43,7 +43,9 @@ for name, command, settings in (
 
 
 for name in SCRIPTS:
-    dwe_cli.command(name, context_settings=OVERRIDES, hidden=True)(moved_cli)
+    dwe_cli.command(
+        name, context_settings=OVERRIDES, hidden=True, add_help_option=False
+    )(moved_cli)
 
 
 def setup_cli() -> None:

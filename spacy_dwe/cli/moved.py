@@ -1,7 +1,5 @@
 """Commands that are scripts of the spaCy project now: they say where they went."""
 
-from typing import Annotated
-
 import typer
 
 from ..errors import DweError, Errors
@@ -15,9 +13,6 @@ SCRIPTS = {
 
 
 @clear_errors
-def moved_cli(
-    ctx: typer.Context,
-    arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
-) -> None:
-    """Moved to the scripts of the spaCy project."""
+def moved_cli(ctx: typer.Context) -> None:
+    """Say which script the command is now, whatever its arguments."""
     raise DweError(SCRIPTS[str(ctx.info_name)])

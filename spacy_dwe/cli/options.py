@@ -1,12 +1,13 @@
 """Options that several `kb` commands share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..errors import DweError, Errors
+from ..files import require_file
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -44,7 +45,22 @@ ImageRootOption = Annotated[
         "--image-root", help="Where relative pictures start; else beside the entities"
     ),
 ]
+CodeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--code", help="Python file with registered functions of yours, loaded first"
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1")]
+
+
+def import_code(code: Path | None) -> None:
+    """Run a Python file, so that what it registers is known; None = nothing to run."""
+    if code is None:
+        return
+    from spacy.util import import_file
+
+    import_file("python_code", require_file(code))
 
 
 def chosen_encoders(
@@ -132,21 +148,6 @@ def load_linking_pipeline(
     if channels is not None:
         linker.channels = list(channels)
     return nlp, linker
-
-
-def share_features(linkers: "Iterable[DweLinker]") -> None:
-    """Let linkers share encoder outputs, so that one picture that all of them see is
-    encoded once.
-
-    linkers (Iterable[DweLinker]): linkers of one process.
-    """
-    from ..encoders.store import feature_cache
-
-    linkers = list(linkers)
-    folders = [linker.feature_cache for linker in linkers if linker.feature_cache]
-    cache = feature_cache(folders[0] if folders else None)
-    for linker in linkers:
-        linker.cache = cache
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:

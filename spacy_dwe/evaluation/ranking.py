@@ -145,35 +145,6 @@ PAIRED = ("top1", "mrr")
 """Metrics that two runs are compared by."""
 
 
-def paired_difference(
-    left: Sequence[Outcome],
-    right: Sequence[Outcome],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """How much better `left` is than `right` on the same mentions, with 95 % intervals
-    from documents drawn together for both.
-
-    RETURNS (dict[str, Any]): by metric `{"difference", "interval"}`, and `n`.
-    RAISES (DweError): the mentions are not the same.
-    """
-    differences, documents = paired_values(left, right)
-    result: dict[str, Any] = {"n": len(documents)}
-    if not len(documents):
-        return result
-    values = np.stack(list(differences.values()))
-    low, high = ratio_intervals(
-        values, np.ones_like(values), documents, draws=draws, seed=seed
-    )
-    for i, name in enumerate(differences):
-        result[name] = {
-            "difference": _rounded(values[i].mean()),
-            "interval": [_rounded(low[i]), _rounded(high[i])],
-        }
-    return result
-
-
 def paired_values(
     left: Sequence[Outcome], right: Sequence[Outcome]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -185,7 +156,9 @@ def paired_values(
     """
     left = [outcome for outcome in left if outcome.rank is not None]
     right = [outcome for outcome in right if outcome.rank is not None]
-    if [_key(outcome) for outcome in left] != [_key(outcome) for outcome in right]:
+    if [mention_key(outcome) for outcome in left] != [
+        mention_key(outcome) for outcome in right
+    ]:
         raise DweError(Errors.E412.format(left=len(left), right=len(right)))
     ours, theirs = _Columns.of(left), _Columns.of(right)
     differences = {
@@ -212,42 +185,10 @@ def ratio_terms(
     }
 
 
-def mention_keys(
-    outcomes: Sequence[Outcome],
-) -> list[tuple[str, int, int, str | None]]:
-    """RETURNS (list[tuple]): what makes two runs' mentions the same: document, offsets
-    and label."""
-    return [_key(outcome) for outcome in outcomes]
-
-
-def flip_rate(
-    outcomes: Sequence[Outcome],
-    targets: Sequence[str | None],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """How often the link follows a picture that was put in place of the right one.
-
-    outcomes (Sequence[Outcome]): of the documents with swapped pictures.
-    targets (Sequence[str | None]): the entity whose picture each mention was given;
-        None: not swapped, left out.
-    RETURNS (dict[str, Any]): `flip_rate`, the share of swapped mentions that are linked
-        to the target, its `interval`, and `n`.
-    """
-    swapped = [(o, t) for o, t in zip(outcomes, targets) if t is not None]
-    if not swapped:
-        return {"n": 0, "flip_rate": None, "interval": None}
-    values = np.array([[float(o.predicted == t) for o, t in swapped]])
-    documents = document_index([o.document for o, _ in swapped])
-    low, high = ratio_intervals(
-        values, np.ones_like(values), documents, draws=draws, seed=seed
-    )
-    return {
-        "n": len(swapped),
-        "flip_rate": _rounded(values.mean()),
-        "interval": [_rounded(low[0]), _rounded(high[0])],
-    }
+def mention_key(outcome: Outcome) -> tuple[str, int, int, str | None]:
+    """RETURNS (tuple): what makes two runs' mentions the same: document, offsets and
+    label."""
+    return outcome.document, outcome.start, outcome.end, outcome.gold
 
 
 def _measure(
@@ -335,10 +276,6 @@ def _ambiguity(n: int) -> str:
     if n <= 1:
         return str(n)
     return "2–5" if n <= 5 else "6+"
-
-
-def _key(outcome: Outcome) -> tuple[str, int, int, str | None]:
-    return outcome.document, outcome.start, outcome.end, outcome.gold
 
 
 def _nil_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from made_outcomes import outcome
 
-from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.outcomes import MISS
-from spacy_dwe.evaluation.ranking import measure, metrics, paired_difference
+from spacy_dwe.evaluation.ranking import measure, metrics
 
 
 def test_top_k_and_mrr_count_a_missing_gold_as_a_miss():
@@ -83,27 +82,6 @@ def test_same_seed_same_interval():
     some = {"draws": 500}
     assert measure(outcomes, seed=3, **some) == measure(outcomes, seed=3, **some)
     assert measure(outcomes, seed=3, **some) != measure(outcomes, seed=4, **some)
-
-
-def test_paired_difference_is_tighter_than_two_separate_intervals():
-    rng = np.random.default_rng(1)
-    base = [1 if hit else 2 for hit in rng.random(200) < 0.5]
-    better = [1 if i % 10 == 0 else rank for i, rank in enumerate(base)]
-    left = [outcome(rank, document=str(i)) for i, rank in enumerate(better)]
-    right = [outcome(rank, document=str(i)) for i, rank in enumerate(base)]
-    result = paired_difference(left, right)
-    low, high = result["top1"]["interval"]
-    assert result["top1"]["difference"] == pytest.approx(
-        np.mean(np.array(better) <= 1) - np.mean(np.array(base) <= 1)
-    )
-    assert 0 < low < result["top1"]["difference"] < high
-    separate = measure(left)["intervals"]["top1"]
-    assert high - low < separate[1] - separate[0]
-
-
-def test_paired_difference_refuses_runs_over_other_mentions():
-    with pytest.raises(DweError, match="differ in their mentions"):
-        paired_difference([outcome(1)], [outcome(1, document="other")])
 
 
 def test_interval_of_many_documents_is_drawn_in_blocks():

@@ -7,8 +7,16 @@ import pytest
 
 from places.build import build_places
 from places.data import Places, read_places
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.kb.entity import Alias, Entity
 
-PLACES = Path(__file__).parents[3] / "assets" / "places" / "places.jsonl"
+PLACES = Path(__file__).parents[2] / "assets" / "places" / "places.jsonl"
+
+ENTITIES = [
+    Entity("Q1", "Georgia", "country at the Black Sea", (Alias("Sakartvelo"),)),
+    Entity("Q2", "Georgia", "state of the United States"),
+    Entity("Q3", "Samoa", "island country in Polynesia"),
+]
 
 Rows = Callable[[str], list[dict[str, Any]]]
 
@@ -40,3 +48,11 @@ def rows(corpus: Path) -> Rows:
         return [json.loads(line) for line in lines]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def kb_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of a KB of a few places, without any vectors."""
+    path = tmp_path_factory.mktemp("kb") / "places.kb"
+    build_kb(ENTITIES, path)
+    return path

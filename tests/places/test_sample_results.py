@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-METRICS = Path(__file__).parent.parent / "metrics"
+METRICS = Path(__file__).parents[2] / "metrics"
 ROWS = ("name-only", "text-only", "image-only", "image-among-namesakes", "no-dwe")
 SLACK = 0.05
 """How far above chance a linker may come that cannot know better."""

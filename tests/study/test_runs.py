@@ -10,8 +10,7 @@ import pytest
 from tiny_world import PLACES
 from typer.testing import CliRunner
 
-from run_study import study_runs
-from spacy_dwe.cli import dwe_cli
+from run_study import study_app, study_runs
 from spacy_dwe.errors import DweError
 from study import runs as study_module
 from study.records import RunFolder
@@ -239,9 +238,9 @@ def test_a_failing_run_is_named_and_the_others_go_on(study, tmp_path):
         {"name": "wrong-off", "model": "wrong", "against": "base", "test": {}},
     ]
     path = changed(study, tmp_path, variants=variants)
-    arguments = ["study", str(path), str(tmp_path / "out"), "--seeds", "0"]
+    arguments = [str(path), str(tmp_path / "out"), "--seeds", "0"]
     arguments += ["--vars.steps", "1", "--no-plot"]
-    result = CliRunner().invoke(dwe_cli, arguments)
+    result = CliRunner().invoke(study_app, arguments)
     assert result.exit_code == 1
     assert "E273" in result.output and "2 of 4 runs failed" in result.output
     assert "wrong, seed 0; wrong-off, seed 0" in " ".join(result.output.split())
