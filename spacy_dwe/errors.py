@@ -65,6 +65,11 @@ class Errors:
         "of it is under way, or was interrupted. Open it again, if need be as a user "
         "who may write to it"
     )
+    E118 = (
+        "[DWE-E118] No KB source is registered as {name!r}: pass --code with the "
+        "Python file that registers it in spaCy's `misc`"
+    )
+    E119 = "[DWE-E119] The KB source {name}: {problem}"
     E180 = "[DWE-E180] Nothing to remove: name ids, or a file of them with --from"
     E181 = "[DWE-E181] Nothing to encode with: pass --text-encoder, --clip, or both"
     E182 = (
@@ -74,6 +79,10 @@ class Errors:
     E185 = (
         "[DWE-E185] {name!r} names no vector set: write FIELD@SPACE, such as "
         "description@text; a space is letters, digits, - and _"
+    )
+    E186 = (
+        "[DWE-E186] The encoder of the space {space}, a {kind}, encodes nothing: it "
+        "needs encode_texts, encode_images or both (spacy_dwe.encoders.protocol)"
     )
     E130 = "[DWE-E130] {path} is damaged at byte {offset} ({reason}): download it again"
     E131 = (
@@ -500,7 +509,7 @@ class Errors:
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "
         "calibrate the pipeline before it is packaged"
     )
-    E527 = "[DWE-E527] The linker has no setting {name!r}. Did you mean {known}?"
+    E527 = "[DWE-E527] {name} is no setting of the linker: it has {known}"
     E541 = (
         "[DWE-E541] The weights of {pipeline} were never trained: there is nothing to "
         "calibrate"

@@ -16,7 +16,7 @@ from .kb_change import (
     remove_cli,
     update_cli,
 )
-from .kb_tables import csv_cli, import_spacy_cli
+from .kb_tables import csv_cli, import_cli, import_spacy_cli
 from .kb_wiki import wikidata_cli, wikipedia_cli
 from .options import (
     ClipOption,
@@ -121,7 +121,7 @@ def info_cli(
     Printer().table(shown)
     if kb.vector_sets:
         rows = [
-            (name, f"{len(v.array):,}", v.dim, _encoder(v.spec), v.fingerprint)
+            (str(name), f"{len(v.array):,}", v.dim, _encoder(v.spec), v.fingerprint)
             for name, v in kb.vector_sets.items()
         ]
         header = ("vector set", "vectors", "width", "encoder", "fingerprint")
@@ -186,11 +186,11 @@ def verify_cli(path: KBArgument) -> None:
 
 def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
     """RETURNS (list[tuple[str, ...]]): cells of the best n, in the linker's order."""
-    from ..channels.name import name_features
+    from ..channels.name import name_columns
     from ..kb.candidates import found_by_names
 
     candidates = kb.search([name], max(n, _SEARCHED)).head(n)
-    match = name_features(kb.lexicon, [name], candidates)[:, 0]
+    match = name_columns(kb.lexicon, [name], candidates)[:, 0]
     priors = kb.priors([name], candidates)
     titles = kb.titles(candidates.rows)
     return [
@@ -245,6 +245,7 @@ for name, command in (
     ("wikipedia", wikipedia_cli),
     ("wikidata", wikidata_cli),
     ("csv", csv_cli),
+    ("import", import_cli),
     ("import-spacy", import_spacy_cli),
 ):
     kb_cli.command(name, no_args_is_help=True)(command)

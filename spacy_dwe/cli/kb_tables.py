@@ -1,14 +1,16 @@
-"""`python -m spacy dwe kb csv` and `kb import-spacy`: entities from tables and from
-spaCy's own KnowledgeBases."""
+"""`python -m spacy dwe kb csv`, `kb import-spacy` and `kb import`: entities of tables,
+of spaCy's own KnowledgeBases, and of any registered source."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import DweError, Errors
 from .errors import BAR_DELAY, clear_errors, warning_lines
+from .options import CodeOption, import_code
 
 if TYPE_CHECKING:
     from ..kb.entity import Entity
@@ -158,6 +160,49 @@ def import_spacy_cli(
         "spaCy's entity vectors are not carried over: they are of another encoder. New "
         f"ones are made by `python -m spacy dwe kb build {out} OUT.kb --text-encoder …`"
     )
+
+
+@clear_errors
+def import_cli(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Registered name, such as spacy-dwe.TableSource.v1"
+        ),
+    ],
+    out: Out,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Argument of the source, JSON or a plain string; as often as needed",
+        ),
+    ] = None,
+    code: CodeOption = None,
+) -> None:
+    """Make entities.jsonl of a registered KB source, one of your own for instance.
+
+    The file appears when it is complete, and all of its entities are checked.
+    """
+    from ..sources import registered_entities
+
+    import_code(code)
+    with warning_lines():
+        values = dict(map(_setting, settings or ()))
+        _write(out, registered_entities(source, values), 0)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise DweError(
+            Errors.E135.format(option="--set", expected="KEY=VALUE", value=text)
+        )
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
 
 
 def _write(out: Path, entities: "Iterable[Entity]", total: int) -> None:

@@ -15,6 +15,7 @@ from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors, Warnings
 from ..kb.entity import Alias, Entity
+from .tables import titles_from_table
 
 FREQUENCY = "frequency"
 """Extra key of an entity's frequency. It is no prior: spaCy asks for a log probability,
@@ -29,6 +30,19 @@ _NUMBER = struct.Struct("=q")
 _ENTITY_BYTES = 16
 _CANDIDATE_BYTES = 12
 _HASH = re.compile(r"\d{2,}")
+
+
+def spacy_kb_source(
+    path: str, titles: str | None = None, vocab: str | None = None
+) -> Iterator[Entity]:
+    """The source spacy-dwe.SpacyKBSource.v1: a KnowledgeBase that spaCy saved.
+
+    path, vocab (str): see `read_lookup_kb`.
+    titles (str | None): a table of titles; see `titles_from_table`.
+    """
+    texts = titles_from_table(titles) if titles else {}
+    source = Path(titles) if titles else None
+    return entities_from_lookup_kb(read_lookup_kb(path, vocab), texts, source=source)
 
 
 def entities_from_lookup_kb(

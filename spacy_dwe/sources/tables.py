@@ -23,6 +23,25 @@ _SITELINKS = "sitelinks"
 _BATCH = 10_000
 
 
+def table_source(
+    path: str,
+    columns: dict[str, str | None] | None = None,
+    separator: str = SEPARATOR,
+    alias_table: str | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    quotes: bool = True,
+) -> Iterator[Entity]:
+    """The source spacy-dwe.TableSource.v1: see `entities_from_table`, `TableLayout`."""
+    return entities_from_table(
+        path,
+        columns=columns,
+        separator=separator,
+        alias_table=alias_table,
+        layout=TableLayout(delimiter, encoding, quotes),
+    )
+
+
 def entities_from_table(
     path: str | Path,
     *,
