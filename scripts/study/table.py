@@ -13,7 +13,7 @@ from spacy_dwe.evaluation.outcomes import Outcome
 from spacy_dwe.evaluation.ranking import NIL_F1, mention_key, ratio_terms
 from spacy_dwe.evaluation.significance import ALPHA, holm, verdict_of
 from study.errors import Errors, Warnings
-from study.nested import Estimate, Ratios, difference_over_seeds, mean_over_seeds
+from study.estimates import Estimate, Ratios, difference_over_seeds, mean_over_seeds
 
 ALL, SEEN, UNSEEN = "all", "gold:seen", "gold:unseen"
 """Parts of the mentions beside the data's own groups: all of them, and those whose gold

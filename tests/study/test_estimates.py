@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spacy_dwe.evaluation.bootstrap import ratio_intervals
-from study.nested import Ratios, difference_over_seeds, mean_over_seeds, t_quantiles
+from study.estimates import Ratios, difference_over_seeds, mean_over_seeds, t_quantiles
 
 
 def means(values):
