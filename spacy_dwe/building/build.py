@@ -29,11 +29,11 @@ from ..kb.storage.manifest import FILE_NAME as LOCK_FILE
 from ..kb.storage.manifest import file_records, is_locked, writer_lock
 from ..kb.storage.store import BAR_DELAY, BATCH, FORMAT, StoreWriter, Version, batches
 from ..kb.vectors.sets import FOLDER as VECTORS_FOLDER
+from .plans import Encoders, SetPlan, TextAndImageEncoder, by_space, plan_sets
 from .revision import Revision
 
 if TYPE_CHECKING:
     from ..encoders.protocol import TextEncoder
-    from .plans import Recipe, TextAndImageEncoder
 
 
 def build_kb(
@@ -41,7 +41,8 @@ def build_kb(
     out: str | Path,
     *,
     text_encoder: "TextEncoder | None" = None,
-    clip: "TextAndImageEncoder | None" = None,
+    clip: TextAndImageEncoder | None = None,
+    encoders: Encoders | None = None,
     image_root: str | Path | None = None,
     descriptions: str = FULL,
     overwrite: bool = False,
@@ -59,6 +60,9 @@ def build_kb(
     text_encoder (TextEncoder | None): makes the vectors of description@text.
     clip (TextAndImageEncoder | None): makes the vectors of description@clip and
         image@clip.
+    encoders (Encoders | None): more encoders, by what the KB is to call their spaces:
+        each makes the vectors of descriptions if it has `encode_texts`, and those of
+        pictures if it has `encode_images`.
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the current one.
     descriptions (str): how much of them is kept, see `descriptions.KINDS`. The KB
@@ -71,15 +75,13 @@ def build_kb(
     RAISES (DweError): an id occurs twice, there are no entities, or `out` cannot be
         written.
     """
-    from .plans import recipes_for
-
     if total is None and isinstance(entities, Sized):
         total = len(entities)
     root = Path(image_root or ".").expanduser().absolute()
     return build_from(
         with_descriptions(entities, descriptions),
         Path(out).expanduser().absolute(),
-        recipes=recipes_for(text_encoder, clip, root),
+        plans=plan_sets(by_space(text_encoder, clip, encoders), root),
         image_root=root,
         descriptions=descriptions,
         overwrite=overwrite,
@@ -92,7 +94,7 @@ def build_from(
     entities: Iterable[Entity],
     out: Path,
     *,
-    recipes: "Sequence[Recipe]",
+    plans: Sequence[SetPlan],
     image_root: Path,
     descriptions: str,
     overwrite: bool,
@@ -104,7 +106,7 @@ def build_from(
     """Build a KB, see `build_kb`.
 
     entities (Iterable[Entity]): with as much of their descriptions as is kept.
-    recipes (Sequence[Recipe]): how its vectors are made.
+    plans (Sequence[SetPlan]): how its vectors are made.
     descriptions (str): how much of them that is.
     take_over (bool): use vectors that the KB at `out` has.
     lock (bool): False if the caller holds the lock of the KB at `out`.
@@ -133,11 +135,11 @@ def build_from(
                 if descriptions != FULL:
                     further[META_KEY] = descriptions
                 _write(entities, draft, out, further, generation, progress)
-            if recipes:
+            if plans:
                 donors = [*abandoned, *([out] if take_over and out.exists() else [])]
                 with Revision(draft, lock=False) as revision:
                     revision.publish(
-                        recipes, donors=donors, home=out, show_progress=show_progress
+                        plans, donors=donors, home=out, show_progress=show_progress
                     )
             with writer_lock(out) if lock and out.exists() else nullcontext():
                 _publish(draft, out)

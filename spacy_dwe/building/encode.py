@@ -25,8 +25,16 @@ from ..kb.vectors.files import (
     remove_set,
     stored_sets,
 )
-from ..kb.vectors.sets import CLIP_SPACE, DESCRIPTION, FOLDER, IMAGE, SetName, measure
-from .plans import Recipe
+from ..kb.vectors.sets import (
+    CLIP_SPACE,
+    DESCRIPTION,
+    FOLDER,
+    IMAGE,
+    TEXT_SPACE,
+    SetName,
+    measure,
+)
+from .plans import SetPlan
 
 _SECONDS = 15.0
 """What a kill may lose: the time that a chunk is aimed at."""
@@ -70,7 +78,7 @@ def build_vectors(
     folder: Path,
     generation: str,
     *,
-    recipes: Sequence[Recipe],
+    plans: Sequence[SetPlan],
     committed: Mapping[str, Mapping[str, Any]],
     entities: EntitiesFrom,
     n_rows: int,
@@ -85,7 +93,7 @@ def build_vectors(
 
     folder (Path): the KB's folder, or its draft; one process writes at a time.
     generation (str): part of the names of new files; one that no version has used.
-    recipes (Sequence[Recipe]): the sets to make.
+    plans (Sequence[SetPlan]): the sets to make.
     committed (Mapping): "vectors" in the meta of the version that is extended; empty
         for a new KB. A set that is left out is made for all rows.
     entities (EntitiesFrom): the live entities; read twice if something is to be
@@ -93,7 +101,7 @@ def build_vectors(
     n_rows (int): rows of the new version.
     donors (Sequence[Path]): folders of other KBs, or of drafts that were given up,
         whose vectors are taken where field and encoder are the same.
-    replace (bool): make a committed set anew if its recipe's encoder is another one;
+    replace (bool): make a committed set anew if its plan's encoder is another one;
         without it that is an error.
     home (Path | None): where a draft will be, which may hold its encoders; None means
         `folder`.
@@ -101,25 +109,25 @@ def build_vectors(
     RETURNS (dict[str, dict[str, Any]]): each set's entry in the version's meta; sets
         without any vector are left out.
     RAISES (DweError): a set's encoder is another one now or gives no unit vectors, or
-        new rows need vectors of a committed set that has no recipe.
+        new rows need vectors of a committed set that has no plan.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
     kept = {SetName.read(name): dict(entry) for name, entry in committed.items()}
     if replace:
-        for recipe in recipes:
-            entry = kept.get(recipe.name)
-            if entry and entry["fingerprint"] != recipe.encoder.fingerprint:
-                del kept[recipe.name]
+        for plan in plans:
+            entry = kept.get(plan.name)
+            if entry and entry["fingerprint"] != plan.encoder.fingerprint:
+                del kept[plan.name]
     build = _Build(
         folder, generation, entities, n_rows, donors, home or folder, show_progress
     )
-    keys = build.read_keys(recipes, kept)
+    keys = build.read_keys(plans, kept)
     entries = {}
-    for recipe in recipes:
-        entry = build.make(recipe, kept.get(recipe.name), keys[recipe.content])
+    for plan in plans:
+        entry = build.make(plan, kept.get(plan.name), keys[plan.content])
         if entry is not None:
-            entries[recipe.name] = entry
-    for name in kept.keys() - {recipe.name for recipe in recipes}:
+            entries[plan.name] = entry
+    for name in kept.keys() - {plan.name for plan in plans}:
         entries[name] = build.carry_over(name, kept[name])
     measure(folder, entries)
     return {str(name): entry for name, entry in entries.items()}
@@ -138,14 +146,14 @@ class _Build:
     show_progress: bool
 
     def read_keys(
-        self, recipes: Sequence[Recipe], kept: Mapping[SetName, Mapping[str, Any]]
+        self, plans: Sequence[SetPlan], kept: Mapping[SetName, Mapping[str, Any]]
     ) -> dict[Content, KeysOfRows]:
         """RETURNS (dict[Content, KeysOfRows]): keys of the rows that a set is to get,
         for each content."""
         firsts: dict[Content, int] = {}
-        for recipe in recipes:
-            first = kept[recipe.name]["rows"] if recipe.name in kept else 0
-            firsts[recipe.content] = min(first, firsts.get(recipe.content, first))
+        for plan in plans:
+            first = kept[plan.name]["rows"] if plan.name in kept else 0
+            firsts[plan.content] = min(first, firsts.get(plan.content, first))
         tables = {c: KeysOfRows(first, self.n_rows) for c, first in firsts.items()}
         start = min(firsts.values(), default=self.n_rows)
         if start >= self.n_rows:
@@ -164,7 +172,7 @@ class _Build:
         return tables
 
     def make(
-        self, recipe: Recipe, entry: dict[str, Any] | None, table: KeysOfRows
+        self, plan: SetPlan, entry: dict[str, Any] | None, table: KeysOfRows
     ) -> dict[str, Any] | None:
         """Make a set, or extend it.
 
@@ -176,7 +184,7 @@ class _Build:
         keys, present = table.since(first_row)
         if not present.any():
             return None if entry is None else self._extended(entry)
-        header, stem = self._files(recipe, entry)
+        header, stem = self._files(plan, entry)
         wanted = DistinctKeys.of(keys)
         rows = first_row + np.flatnonzero(present)
         with VectorWriter(
@@ -189,12 +197,12 @@ class _Build:
             self._copy(header, stem, wanted.keys, places, writer)
             missing = np.flatnonzero(places < 0)
             if len(missing):
-                if entry is not None or recipe.known is not None:
-                    header = self._checked(recipe, header)
+                if entry is not None or plan.known is not None:
+                    header = self._checked(plan, header)
                 order = np.argsort(wanted.first[missing])
                 missing = missing[order]
                 self._encode(
-                    recipe, header, missing, rows[wanted.first[missing]], places, writer
+                    plan, header, missing, rows[wanted.first[missing]], places, writer
                 )
             size = len(writer)
         if not size:
@@ -205,8 +213,8 @@ class _Build:
         extend_index(self.folder, stem, first_row, new)
         return {
             **(entry or {}),
-            "field": recipe.name.field,
-            "encoder": recipe.name.space,
+            "field": plan.name.field,
+            "encoder": plan.name.space,
             "spec": spec_inside(header.spec, self.home),
             "fingerprint": header.fingerprint,
             "dim": header.dim,
@@ -218,7 +226,7 @@ class _Build:
         }
 
     def carry_over(self, name: SetName, entry: dict[str, Any]) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): the entry of a committed set that has no recipe.
+        """RETURNS (dict[str, Any]): the entry of a committed set that has no plan.
         RAISES (DweError): a new row needs a vector of it."""
         content = content_of(name.field, Path())
         if entry["rows"] < self.n_rows:
@@ -242,27 +250,25 @@ class _Build:
             extend_index(self.folder, stem, entry["rows"], new)
         return {**entry, "rows": self.n_rows}
 
-    def _files(
-        self, recipe: Recipe, entry: dict[str, Any] | None
-    ) -> tuple[Header, str]:
+    def _files(self, plan: SetPlan, entry: dict[str, Any] | None) -> tuple[Header, str]:
         if entry is None:
-            header = recipe.known or recipe.header()
+            header = plan.known or plan.header()
             return header, new_stem(self.folder, self.generation, header)
         stem = entry["array"].removesuffix(".npy")
         fingerprint, dim = entry["fingerprint"], entry["dim"]
-        return Header(recipe.name, fingerprint, dim, entry["spec"]), stem
+        return Header(plan.name, fingerprint, dim, entry["spec"]), stem
 
-    def _checked(self, recipe: Recipe, header: Header) -> Header:
-        """The header of a set that the recipe's encoder does belong to."""
-        ours = recipe.header()
+    def _checked(self, plan: SetPlan, header: Header) -> Header:
+        """The header of a set that the plan's encoder does belong to."""
+        ours = plan.header()
         if ours.fingerprint != header.fingerprint:
             raise DweError(
                 Errors.E170.format(
                     kb=self.folder,
-                    name=recipe.name,
+                    name=plan.name,
                     theirs=header.fingerprint,
                     ours=ours.fingerprint,
-                    option=_option(recipe.name.space),
+                    option=_option(plan.name.space),
                 )
             )
         return ours
@@ -294,7 +300,7 @@ class _Build:
 
     def _encode(
         self,
-        recipe: Recipe,
+        plan: SetPlan,
         header: Header,
         missing: np.ndarray,
         rows: np.ndarray,
@@ -306,17 +312,17 @@ class _Build:
         missing (np.ndarray): the distinct contents, by the order of their rows.
         rows (np.ndarray): a row of each. Shape: as missing
         """
-        content = recipe.content
-        what = "descriptions" if recipe.name.field == DESCRIPTION else "pictures"
+        content = plan.content
+        what = "descriptions" if plan.name.field == DESCRIPTION else "pictures"
         with self._bar(
-            desc=f"Encoding {what} ({recipe.name.space})",
+            desc=f"Encoding {what} ({plan.name.space})",
             total=len(missing),
             delay=_BAR_DELAY,
             smoothing=0,
         ) as bar:
             done = 0
             for chunk in chunks(self._entities_at(rows), content):
-                encoded = _encode_chunk(recipe, header, chunk, bar)
+                encoded = _encode_chunk(plan, header, chunk, bar)
                 keys = np.frombuffer(b"".join(encoded.keys), dtype=np.uint64)
                 own = missing[done : done + len(chunk)][encoded.present]
                 if len(own):
@@ -339,19 +345,20 @@ class _Build:
 
 
 def _encode_chunk(
-    recipe: Recipe, header: Header, chunk: Sequence[Entity], bar: Any
+    plan: SetPlan, header: Header, chunk: Sequence[Entity], bar: Any
 ) -> Encoded:
     def encode(items: Sequence[Any]) -> np.ndarray:
         vectors: np.ndarray
-        if recipe.name.field == IMAGE:
-            vectors = recipe.encoder.encode_images(items)
+        if plan.name.field == IMAGE:
+            vectors = plan.encoder.encode_images(items)
         else:
-            vectors = recipe.encoder.encode_texts(items, progress=bar.update)
-        require_unit(vectors, header.dim, header.fingerprint, str(recipe.name))
+            vectors = plan.encoder.encode_texts(items, progress=bar.update)
+        require_unit(vectors, header.dim, header.fingerprint, str(plan.name))
         return vectors
 
-    return recipe.content.encode(chunk, encode)
+    return plan.content.encode(chunk, encode)
 
 
 def _option(space: str) -> str:
-    return "--clip" if space == CLIP_SPACE else "--text-encoder"
+    options = {CLIP_SPACE: "--clip", TEXT_SPACE: "--text-encoder"}
+    return options.get(space, f"--encoder {space}=NAME")

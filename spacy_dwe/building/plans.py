@@ -7,24 +7,29 @@ from typing import Any, Protocol
 
 from ..encoders.protocol import ImageEncoder, TextEncoder
 from ..encoders.registry import encoder_from_spec
+from ..errors import DweError, Errors
 from ..kb.vectors.fields import Content, content_of
 from ..kb.vectors.files import Header
-from ..kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES, SetName
+from ..kb.vectors.sets import CLIP_SPACE, DESCRIPTION, IMAGE, TEXT_SPACE, SetName
 
 
 class TextAndImageEncoder(TextEncoder, ImageEncoder, Protocol):
     """CLIP: one object, one fingerprint, one space for texts and pictures."""
 
 
+Encoders = Mapping[str, TextEncoder | ImageEncoder]
+"""Encoders by what a KB calls their spaces."""
+
+
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class SetPlan:
     """How a vector set is made.
 
     name (SetName): of the set.
     encoder (TextEncoder | ImageEncoder): its weights are loaded only if something must
         be encoded, or the set is new.
     image_root (Path): folder that pictures' paths are relative to.
-    known (Header | None): of the encoder, where it is known without its weights.
+    known (Header | None): of the set, where it is known without the encoder's weights.
     """
 
     name: SetName
@@ -42,60 +47,71 @@ class Recipe:
         return Header(self.name, encoder.fingerprint, encoder.dim, encoder.spec)
 
 
-def recipes_for(
+def by_space(
     text_encoder: TextEncoder | None,
     clip: TextAndImageEncoder | None,
-    image_root: str | Path | None = None,
-) -> list[Recipe]:
-    """Recipes of the sets that encoders make.
+    encoders: Encoders | None = None,
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the encoders that there are, by their spaces: "text",
+    "clip", and those of `encoders`."""
+    named = {TEXT_SPACE: text_encoder, CLIP_SPACE: clip, **(encoders or {})}
+    return {space: encoder for space, encoder in named.items() if encoder is not None}
 
-    text_encoder (TextEncoder | None): for description@text.
-    clip (TextAndImageEncoder | None): for description@clip and image@clip.
+
+def plan_sets(
+    encoders: Encoders, image_root: str | Path | None = None
+) -> list[SetPlan]:
+    """Plan the sets that encoders make: one of descriptions where an encoder reads
+    texts, one of pictures where it reads pictures. The space "text" is for texts alone.
+
+    encoders (Encoders): by space.
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the current one.
-    RETURNS (list[Recipe]): none for an encoder that is None.
+    RETURNS (list[SetPlan]): in the order of the encoders.
+    RAISES (DweError): a space cannot be called so, or an encoder reads nothing.
     """
     root = Path(image_root or ".")
-    recipes = []
-    if text_encoder is not None:
-        recipes.append(Recipe(DESCRIPTIONS, text_encoder, root))
-    if clip is not None:
-        recipes.append(Recipe(DESCRIPTIONS_IN_CLIP, clip, root))
-        recipes.append(Recipe(PICTURES, clip, root))
-    return recipes
+    plans = []
+    for space, encoder in encoders.items():
+        fields = {
+            DESCRIPTION: hasattr(encoder, "encode_texts"),
+            IMAGE: hasattr(encoder, "encode_images") and space != TEXT_SPACE,
+        }
+        if not any(fields.values()):
+            raise DweError(Errors.E186.format(space=space, kind=type(encoder).__name__))
+        names = [SetName.read(f"{field}@{space}") for field in fields if fields[field]]
+        plans += [SetPlan(name, encoder, root) for name in names]
+    return plans
 
 
-def recipes_of(
+def plans_of(
     sets: Mapping[str, Mapping[str, Any]],
     *,
+    encoders: Encoders | None = None,
     device: str = "auto",
     image_root: str | Path | None = None,
     base: str | Path | None = None,
-    text_encoder: TextEncoder | None = None,
-    clip: TextAndImageEncoder | None = None,
-) -> list[Recipe]:
-    """Recipes of the sets that a KB has, by the encoders that its meta names.
+) -> list[SetPlan]:
+    """Plan the sets that a KB has, by the encoders that its meta names.
 
     sets (Mapping): "vectors" of the version's meta.
+    encoders (Encoders | None): by space, instead of those that the meta names.
     device (str): where to run encoders that the meta names.
     image_root (str | Path | None): folder that pictures' paths are relative to.
     base (str | Path | None): the KB's folder, which may carry its encoders.
-    text_encoder (TextEncoder | None): instead of the one that the meta names.
-    clip (TextAndImageEncoder | None): likewise.
-    RETURNS (list[Recipe]): also for image@clip where the KB has descriptions of CLIP
-        only, since new entities may bring the first pictures.
+    RETURNS (list[SetPlan]): also for pictures where an encoder of both made vectors of
+        descriptions only, since new entities may bring the first pictures.
     """
-    encoders: dict[str, Any] = {"text": text_encoder, "clip": clip}
+    chosen = dict(encoders or {})
     known: dict[str, tuple[str, int, dict[str, Any]]] = {}
     for name, entry in sets.items():
-        key = SetName.read(name).space
-        if encoders[key] is None:
-            encoders[key] = encoder_from_spec(entry["spec"], device, base)
-            known[key] = entry["fingerprint"], entry["dim"], entry["spec"]
-    recipes = recipes_for(encoders["text"], encoders["clip"], image_root)
+        space = SetName.read(name).space
+        if space not in chosen:
+            chosen[space] = encoder_from_spec(entry["spec"], device, base)
+            known[space] = entry["fingerprint"], entry["dim"], entry["spec"]
     return [
-        replace(recipe, known=Header(recipe.name, *known[recipe.name.space]))
-        if recipe.name.space in known
-        else recipe
-        for recipe in recipes
+        replace(plan, known=Header(plan.name, *known[plan.name.space]))
+        if plan.name.space in known
+        else plan
+        for plan in plan_sets(chosen, image_root)
     ]

@@ -22,7 +22,7 @@ from ..kb.storage.store import BATCH, FORMAT, EntityStore, StoreWriter, Version,
 from ..kb.vectors.sets import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
-    from .plans import Recipe
+    from .plans import SetPlan
 
 
 class Revision:
@@ -67,7 +67,7 @@ class Revision:
 
     def publish(
         self,
-        recipes: "Sequence[Recipe]" = (),
+        plans: "Sequence[SetPlan]" = (),
         *,
         donors: Sequence[Path] = (),
         replace: bool = False,
@@ -77,7 +77,7 @@ class Revision:
     ) -> Version:
         """Bring names and vectors up to date and commit.
 
-        recipes (Sequence[Recipe]): how the vectors of each set are made.
+        plans (Sequence[SetPlan]): how the vectors of each set are made.
         donors (Sequence[Path]): other KBs whose vectors can be taken over.
         replace (bool): make a set anew if its encoder is another one.
         home (Path | None): where a draft will be.
@@ -90,7 +90,7 @@ class Revision:
         if not self.is_empty:
             generation, extended, counts = self._write_names()
             base = last.generation if extended else ""
-        vectors = self._write_vectors(recipes, donors, replace, home, show_progress)
+        vectors = self._write_vectors(plans, donors, replace, home, show_progress)
         new = {**last.meta, **counts, **(meta or {})}
         new |= {"format": FORMAT, "version": self.number, "vectors": vectors}
         version = Version(self.number, generation, new)
@@ -159,21 +159,21 @@ class Revision:
 
     def _write_vectors(
         self,
-        recipes: "Sequence[Recipe]",
+        plans: "Sequence[SetPlan]",
         donors: Sequence[Path],
         replace: bool,
         home: Path | None,
         show_progress: bool,
     ) -> dict[str, Any]:
         committed: dict[str, Any] = self.last.meta["vectors"]
-        if not recipes and not committed:
+        if not plans and not committed:
             return committed
         from .encode import build_vectors
 
         return build_vectors(
             self.kb,
             secrets.token_hex(4),
-            recipes=recipes,
+            plans=plans,
             committed=committed,
             entities=self._live,
             n_rows=self.store.n_rows,

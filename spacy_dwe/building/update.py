@@ -5,10 +5,10 @@ Only entities whose text or pictures are new are encoded.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
@@ -20,11 +20,18 @@ from ..kb.storage.folder import databases_in
 from ..kb.storage.manifest import writer_lock
 from ..kb.storage.store import BAR_DELAY, BATCH, EntityStore, batches
 from .build import build_from
+from .plans import (
+    Encoders,
+    SetPlan,
+    TextAndImageEncoder,
+    by_space,
+    plan_sets,
+    plans_of,
+)
 from .revision import Revision
 
 if TYPE_CHECKING:
     from ..encoders.protocol import TextEncoder
-    from .plans import Recipe, TextAndImageEncoder
 
 Conflict = Literal["error", "keep", "replace"]
 """What to do with an entity whose id is there: refuse all of them, keep the old one,
@@ -48,7 +55,8 @@ def add_entities(
     *,
     on_conflict: Conflict = "error",
     text_encoder: "TextEncoder | None" = None,
-    clip: "TextAndImageEncoder | None" = None,
+    clip: TextAndImageEncoder | None = None,
+    encoders: Encoders | None = None,
     image_root: str | Path | None = None,
     device: str = "auto",
     total: int | None = None,
@@ -60,8 +68,8 @@ def add_entities(
     entities (Iterable[Entity]): the entities, read once; ids are distinct.
     on_conflict (Conflict): what to do where the KB has an entity with this id: "error",
         "keep" it, or "replace" it as a whole.
-    text_encoder, clip (TextEncoder | None): the encoders of the KB's vectors, where
-        they cannot be found as the KB remembers them.
+    text_encoder, clip, encoders: the encoders of the KB's vectors, as in `build_kb`,
+        where they cannot be found as the KB remembers them.
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the one of `build_kb`.
     device (str): where to run the KB's own encoders: "auto", "cpu", "cuda".
@@ -80,8 +88,7 @@ def add_entities(
     return _change(
         path,
         add_all,
-        text_encoder=text_encoder,
-        clip=clip,
+        by_space(text_encoder, clip, encoders),
         image_root=image_root,
         device=device,
         show_progress=show_progress,
@@ -118,7 +125,8 @@ def merge_kbs(
     *,
     on_conflict: Conflict = "error",
     text_encoder: "TextEncoder | None" = None,
-    clip: "TextAndImageEncoder | None" = None,
+    clip: TextAndImageEncoder | None = None,
+    encoders: Encoders | None = None,
     image_root: str | Path | None = None,
     device: str = "auto",
     show_progress: bool = False,
@@ -156,8 +164,7 @@ def merge_kbs(
     return _change(
         path,
         add_all,
-        text_encoder=text_encoder,
-        clip=clip,
+        by_space(text_encoder, clip, encoders),
         image_root=image_root,
         device=device,
         donors=folders,
@@ -169,7 +176,8 @@ def encode_kb(
     path: str | Path,
     *,
     text_encoder: "TextEncoder | None" = None,
-    clip: "TextAndImageEncoder | None" = None,
+    clip: TextAndImageEncoder | None = None,
+    encoders: Encoders | None = None,
     image_root: str | Path | None = None,
     show_progress: bool = False,
 ) -> None:
@@ -180,15 +188,14 @@ def encode_kb(
     text_encoder (TextEncoder | None): makes the vectors of description@text.
     clip (TextAndImageEncoder | None): makes the vectors of description@clip and
         image@clip.
+    encoders (Encoders | None): more encoders, by space, as in `build_kb`.
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the one of `build_kb`.
     """
-    from .plans import recipes_for
-
     with Revision(_folder(path)) as revision:
         root = _image_root(revision, image_root)
         revision.publish(
-            recipes_for(text_encoder, clip, root),
+            plan_sets(by_space(text_encoder, clip, encoders), root),
             replace=True,
             meta={"image_root": str(root)},
             show_progress=show_progress,
@@ -199,7 +206,8 @@ def rebuild_kb(
     path: str | Path,
     *,
     text_encoder: "TextEncoder | None" = None,
-    clip: "TextAndImageEncoder | None" = None,
+    clip: TextAndImageEncoder | None = None,
+    encoders: Encoders | None = None,
     image_root: str | Path | None = None,
     device: str = "auto",
     vectors: Literal["reuse", "encode", "drop"] = "reuse",
@@ -209,8 +217,8 @@ def rebuild_kb(
     KB whose database is whole, and drops the rows of removed entities.
 
     path (str | Path): the KB's folder.
-    text_encoder, clip (TextEncoder | None): the encoders of the KB's vectors, where
-        they cannot be found as the KB remembers them.
+    text_encoder, clip, encoders: the encoders of the KB's vectors, as in `build_kb`,
+        where they cannot be found as the KB remembers them.
     image_root (str | Path | None): folder that pictures' paths are relative to; None
         means the one of `build_kb`.
     device (str): where to run the KB's own encoders: "auto", "cpu", "cuda".
@@ -224,13 +232,19 @@ def rebuild_kb(
         store = EntityStore(folder)
         meta = store.version.meta
         root = Path(image_root or meta["image_root"]).expanduser().absolute()
-        recipes: Sequence[Recipe] = ()
+        plans: Sequence[SetPlan] = ()
         if vectors != "drop" and meta["vectors"]:
-            recipes = _recipes(folder, meta, device, root, text_encoder, clip)
+            plans = plans_of(
+                meta["vectors"],
+                encoders=by_space(text_encoder, clip, encoders),
+                device=device,
+                image_root=root,
+                base=folder,
+            )
         return build_from(
             (entity for _, entity in store),
             folder,
-            recipes=recipes,
+            plans=plans,
             image_root=root,
             descriptions=kept_by(meta),
             overwrite=True,
@@ -244,9 +258,8 @@ def rebuild_kb(
 def _change(
     path: str | Path,
     work: Callable[[Revision, Changes], None],
+    encoders: Encoders,
     *,
-    text_encoder: "TextEncoder | None",
-    clip: "TextAndImageEncoder | None",
     image_root: str | Path | None,
     device: str,
     show_progress: bool,
@@ -256,22 +269,28 @@ def _change(
     with Revision(_folder(path)) as revision:
         meta = revision.last.meta
         root = _image_root(revision, image_root)
-        recipes: Sequence[Recipe] = ()
+        plans: Sequence[SetPlan] = ()
         if meta["vectors"]:
-            recipes = _recipes(revision.kb, meta, device, root, text_encoder, clip)
+            plans = plans_of(
+                meta["vectors"],
+                encoders=encoders,
+                device=device,
+                image_root=root,
+                base=revision.kb,
+            )
         work(revision, changes)
-        _publish(revision, recipes, donors, show_progress)
+        _publish(revision, plans, donors, show_progress)
     return changes
 
 
 def _publish(
     revision: Revision,
-    recipes: "Sequence[Recipe]",
+    plans: Sequence[SetPlan],
     donors: Sequence[Path] = (),
     show_progress: bool = False,
 ) -> None:
     if not revision.is_empty:
-        revision.publish(recipes, donors=donors, show_progress=show_progress)
+        revision.publish(plans, donors=donors, show_progress=show_progress)
 
 
 def _add_all(
@@ -342,26 +361,6 @@ def _rooted(
         else:
             paths = (ref.path or "" for ref in resolve(entity.images, root))
             yield replace(entity, images=tuple(paths))
-
-
-def _recipes(
-    kb: Path,
-    meta: Mapping[str, Any],
-    device: str,
-    root: Path,
-    text_encoder: "TextEncoder | None",
-    clip: "TextAndImageEncoder | None",
-) -> "Sequence[Recipe]":
-    from .plans import recipes_of
-
-    return recipes_of(
-        meta["vectors"],
-        device=device,
-        image_root=root,
-        base=kb,
-        text_encoder=text_encoder,
-        clip=clip,
-    )
 
 
 def _image_root(revision: Revision, image_root: str | Path | None) -> Path:

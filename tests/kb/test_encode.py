@@ -16,10 +16,9 @@ import pytest
 from PIL import Image
 from small_encoders import CountingEncoder, PatchEncoder, WordEncoder
 
-from spacy_dwe.building import encode as chunks
-from spacy_dwe.building import encode as chunks
+from spacy_dwe.building import encode
 from spacy_dwe.building.encode import build_vectors
-from spacy_dwe.building.plans import recipes_for, recipes_of
+from spacy_dwe.building.plans import plan_sets, plans_of
 from spacy_dwe.encoders.registry import LazyTextEncoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity, entity_text
@@ -49,11 +48,11 @@ OLD = places(0, 40)
 NEW = places(40, 60)
 
 
-def make(folder, entities, *, generation="one", recipes=None, removed=(), **settings):
+def make(folder, entities, *, generation="one", plans=None, removed=(), **settings):
     """Run build_vectors over entities that are rows from 0 on."""
     folder.mkdir(exist_ok=True)
     if "encoder" in settings:
-        recipes = recipes_for(settings.pop("encoder"), None)
+        plans = plan_sets({"text": settings.pop("encoder")})
 
     def from_row(first):
         for row in range(first, len(entities)):
@@ -64,7 +63,7 @@ def make(folder, entities, *, generation="one", recipes=None, removed=(), **sett
     return build_vectors(
         folder,
         generation,
-        recipes=recipes or [],
+        plans=plans or [],
         entities=from_row,
         n_rows=len(entities),
         **settings,
@@ -151,10 +150,8 @@ def test_rows_of_removed_entities_get_no_vector(tmp_path):
 def test_sets_of_several_encoders_lie_side_by_side(tmp_path):
     first, second = CountingEncoder("words"), CountingEncoder("patches")
     committed = make(tmp_path, OLD, encoder=first)
-    both = recipes_for(first, second)
-    sets = make(
-        tmp_path, OLD + NEW, generation="two", recipes=both, committed=committed
-    )
+    both = plan_sets({"text": first, "clip": second})
+    sets = make(tmp_path, OLD + NEW, generation="two", plans=both, committed=committed)
     assert sorted(sets) == ["description@clip", TEXT]
     assert first.encoded == second.encoded == texts(OLD + NEW)
     assert sets[TEXT]["array"] == f"{FOLDER}/description-text.one.npy"
@@ -253,13 +250,13 @@ RUN = """
 import json, os, random, signal, sys, threading, time
 from pathlib import Path
 from small_encoders import WordEncoder
-from spacy_dwe.building import encode as chunks
+from spacy_dwe.building import encode
 from spacy_dwe.building.encode import build_vectors
-from spacy_dwe.building.plans import recipes_for
+from spacy_dwe.building.plans import plan_sets
 from spacy_dwe.kb.entity import Entity
 
 folder, log, generation, committed, n_rows, kill_at = json.loads(sys.argv[1])
-chunks._SECONDS = 0.02
+encode._SECONDS = 0.02
 out = os.open(log, os.O_WRONLY | os.O_CREAT)
 n_encoded = 0
 
@@ -282,7 +279,7 @@ def entities(first):
         yield row, Entity(f"Q{row}", f"Place {row}", f"Number {row} of many.")
 
 sets = build_vectors(
-    Path(folder), generation, recipes=recipes_for(Slow(), None), committed=committed,
+    Path(folder), generation, plans=plan_sets({"text": Slow()}), committed=committed,
     entities=entities, n_rows=n_rows,
 )
 print(json.dumps(sets))
@@ -348,7 +345,7 @@ def keys_of(some_texts):
 
 
 def test_little_is_encoded_at_a_time_where_it_takes_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "_SECONDS", 0.05)
+    monkeypatch.setattr(encode, "_SECONDS", 0.05)
 
     class Slow(CountingEncoder):
         def encode_texts(self, texts, progress=None):
@@ -358,7 +355,7 @@ def test_little_is_encoded_at_a_time_where_it_takes_long(tmp_path, monkeypatch):
     slow, fast = Slow(), CountingEncoder()
     make(tmp_path / "slow", places(0, 250), encoder=slow)
     assert all(len(chunk) <= 25 for chunk in slow.chunks[1:])
-    monkeypatch.setattr(chunks, "_SECONDS", 60.0)
+    monkeypatch.setattr(encode, "_SECONDS", 60.0)
     make(tmp_path / "fast", places(0, 4000), encoder=fast)
     assert max(map(len, fast.chunks)) > 1000
     assert len(fast.encoded) == 4000
@@ -428,23 +425,24 @@ def test_an_encoder_must_give_unit_vectors(tmp_path, vectors, problem, field):
     entity = Entity("Q1", "A", images=("black.png",))
     if field == "description":
         entity = Entity("Q1", "A", "First.")
-    recipes = recipes_for(None, Broken(vectors), tmp_path)
+    plans = plan_sets({"clip": Broken(vectors)}, tmp_path)
     with pytest.raises(DweError, match=f"patches of {field}@clip gives {problem}"):
-        make(tmp_path / "kb", [entity], recipes=recipes)
+        make(tmp_path / "kb", [entity], plans=plans)
 
 
-def test_recipes_follow_from_what_a_kb_has():
+def test_plans_follow_from_what_a_kb_has():
     sets = {"description@clip": {"spec": {"@misc": "spacy-dwe.ClipEncoder.v1"}}}
     sets["description@clip"]["spec"] |= {"model": "local-dir:x", "pretrained": None}
     sets["description@clip"] |= {"fingerprint": "0f1e2d", "dim": 16}
-    recipes = recipes_of(sets, device="cpu", image_root="pictures")
-    assert [recipe.name for recipe in recipes] == [DESCRIPTIONS_IN_CLIP, PICTURES]
-    assert recipes[0].encoder is recipes[1].encoder
-    assert not recipes[0].encoder.is_loaded
-    mine = WordEncoder()
-    names = {r.name: r.encoder for r in recipes_of(sets, text_encoder=mine, clip=mine)}
+    plans = plans_of(sets, device="cpu", image_root="pictures")
+    assert [plan.name for plan in plans] == [DESCRIPTIONS_IN_CLIP, PICTURES]
+    assert plans[0].encoder is plans[1].encoder
+    assert not plans[0].encoder.is_loaded
+    mine = CountingEncoder()
+    plans = plans_of(sets, encoders={"text": mine, "clip": mine})
+    names = {plan.name: plan.encoder for plan in plans}
     assert names == dict.fromkeys([DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES], mine)
-    assert recipes_of({}) == []
+    assert plans_of({}) == []
 
 
 # Pictures
@@ -463,12 +461,12 @@ def pictured(tmp_path):
 
 def test_pictures_that_changed_under_their_name_are_encoded_again(tmp_path, pictured):
     clip = CountingEncoder("patches")
-    recipes = recipes_for(None, clip, tmp_path)
+    plans = plan_sets({"clip": clip}, tmp_path)
     folder = tmp_path / "kb"
-    first = make(folder, pictured, recipes=recipes)
+    first = make(folder, pictured, plans=plans)
     assert clip.n_pictures == 9
     Image.new("RGB", (8, 8), (250, 0, 250)).save(tmp_path / "4.png")
-    second = make(folder, pictured, generation="two", recipes=recipes)
+    second = make(folder, pictured, generation="two", plans=plans)
     assert clip.n_pictures == 10
     before = gathered(folder, first, "image@clip")[0]
     after = gathered(folder, second, "image@clip")[0]
@@ -480,11 +478,11 @@ def test_pictures_that_changed_under_their_name_are_encoded_again(tmp_path, pict
 
 def test_pictures_are_one_vector_set_of_three_that_grow(tmp_path, pictured):
     text, clip = CountingEncoder("words"), CountingEncoder("patches")
-    recipes = recipes_for(text, clip, tmp_path)
+    plans = plan_sets({"text": text, "clip": clip}, tmp_path)
     folder = tmp_path / "kb"
     described = [replace(e, description=f"In {e.id}.") for e in pictured]
-    committed = make(folder, described[:5], recipes=recipes)
-    sets = make(folder, described, recipes=recipes, committed=committed)
+    committed = make(folder, described[:5], plans=plans)
+    sets = make(folder, described, plans=plans, committed=committed)
     assert clip.n_pictures == 9
     assert text.encoded == clip.encoded == texts(described)
     assert gathered(folder, sets, "image@clip")[1].all()
@@ -493,10 +491,10 @@ def test_pictures_are_one_vector_set_of_three_that_grow(tmp_path, pictured):
 
 def test_several_pictures_are_one_content(tmp_path, pictured):
     clip = CountingEncoder("patches")
-    recipes = recipes_for(None, clip, tmp_path)
+    plans = plan_sets({"clip": clip}, tmp_path)
     pairs = [("1.png", "2.png"), ("2.png", "1.png"), ("1.png", "2.png"), ("1.png",)]
     entities = [Entity(f"Q{i}", "A", images=pair) for i, pair in enumerate(pairs)]
-    sets = make(tmp_path / "kb", entities, recipes=recipes)
+    sets = make(tmp_path / "kb", entities, plans=plans)
     index = opened(tmp_path / "kb", sets, "image@clip").index
     assert index[0] == index[2]
     assert len({*index.tolist()}) == 3
@@ -551,7 +549,7 @@ def test_neither_texts_nor_vectors_are_held_in_memory(tmp_path, monkeypatch):
         build_vectors(
             tmp_path,
             f"of{count}",
-            recipes=recipes_for(WordEncoder(), None),
+            plans=plan_sets({"text": WordEncoder()}),
             committed={},
             entities=entities,
             n_rows=count,
