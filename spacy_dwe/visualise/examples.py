@@ -1,4 +1,5 @@
-"""Linked mentions as a reader sees them: sentence, picture, link, runners-up."""
+"""Linked mentions as a reader sees them, and misses by their causes: sentence, picture,
+link, runners-up, and who voted for whom."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +15,11 @@ from ..names.normalisation import normalise
 from .page import (
     PICTURE_SIZE,
     THUMBNAIL_SIZE,
-    CandidateView,
     Contribution,
     ExampleView,
+    ShownCandidate,
     data_uri,
+    signed,
     text_around,
 )
 from .pictures import SeenView, seen_view
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from ..linking.annotate import ScoredMention
 
 N_CANDIDATES = 3
+NIL_TITLE = "not in the KnowledgeBase"
 SHOWN_NIL = 0.01
 """NIL is listed from this probability on, or if it won."""
 FULL_HEAT, STRONGEST = 3.0, 60
 """Lead in the logit that gets the strongest colour, and its strength in percent."""
-
 
 Look = Callable[[Mapping[ImageRef, str]], "Mapping[ImageRef, VisualEvidence]"]
 """What is seen on pictures, given what messages call the document of each."""
@@ -109,16 +111,22 @@ class Examples:
             seen=self._seen(document),
         )
 
-    def entity_picture(self, entity: "Entity") -> str | None:
-        """RETURNS (str | None): data URI of the entity's first picture, if it can be
+    def candidate(self, entity: "Entity", probability: float | None) -> ShownCandidate:
+        """RETURNS (ShownCandidate): an entity with its first picture, if that can be
         read."""
         refs = resolve(entity.images[:1], self.image_root)
-        return self._picture(refs, THUMBNAIL_SIZE)
+        return ShownCandidate(
+            id=entity.id,
+            title=entity.title,
+            description=entity.description,
+            probability=probability,
+            picture=self._picture(refs, THUMBNAIL_SIZE),
+        )
 
     def name(self, entity_id: str | None) -> str:
         """RETURNS (str): title and id, since titles of namesakes may be equal."""
         if entity_id is None:
-            return "not in the KnowledgeBase"
+            return NIL_TITLE
         rows = self.kb.rows_of([entity_id])
         if rows[0] < 0:
             return entity_id
@@ -127,37 +135,28 @@ class Examples:
 
     def _candidates(
         self, mention: "ScoredMention", predicted: str | None, shown: Sequence[int]
-    ) -> list[CandidateView]:
-        views = []
+    ) -> list[ShownCandidate]:
         at = np.array(shown, dtype=np.int64)
         entities = self.kb.entities(mention.rows[at])
-        for place, (rank, entity) in enumerate(zip(shown, entities)):
-            contributions = [
-                _contribution(channel, values[at], place)
-                for channel, values in mention.contributions.items()
-            ]
-            views.append(
-                CandidateView(
-                    id=entity.id,
-                    title=entity.title,
-                    description=entity.description,
-                    probability=float(mention.probabilities[rank]),
-                    linked=entity.id == predicted,
-                    picture=self.entity_picture(entity),
-                    contributions=contributions,
-                )
+        views = [
+            replace(
+                self.candidate(entity, float(mention.probabilities[rank])),
+                linked=entity.id == predicted,
+                contributions=[
+                    _contribution(channel, values[at], place)
+                    for channel, values in mention.contributions.items()
+                ],
             )
-        nil = CandidateView(
-            id="",
-            title="not in the KnowledgeBase",
-            description="",
-            probability=mention.nil_probability,
-            linked=predicted is None,
-            picture=None,
-            contributions=[],
-        )
+            for place, (rank, entity) in enumerate(zip(shown, entities))
+        ]
         if predicted is not None and mention.nil_probability < SHOWN_NIL:
             return views
+        nil = ShownCandidate(
+            id="",
+            title=NIL_TITLE,
+            probability=mention.nil_probability,
+            linked=predicted is None,
+        )
         place = int((mention.probabilities[at] >= mention.nil_probability).sum())
         return [*views[:place], nil, *views[place:]]
 
@@ -274,12 +273,13 @@ def _view(
     miss, verdict = analysis.misses[position], analysis.verdicts[position]
     shown = sorted({at for at in (miss.winner_at, miss.gold_at) if at is not None})
     example = examples.view(linked, miss.index, shown=shown)
+    gold_id = miss.outcome.gold or ""
     candidates = [
-        replace(view, right=_is_right(view, miss), contributions=[])
+        replace(view, right=view.id == gold_id, contributions=[])
         for view in example.candidates
     ]
     if miss.gold is not None and miss.gold_at is None:
-        candidates.append(_not_a_candidate(miss, examples))
+        candidates.append(replace(examples.candidate(miss.gold, None), right=True))
     shown_apart = ("for:", "against:", "rank_")
     tags = [tag for tag in verdict.tags[1:] if not tag.startswith(shown_apart)]
     return MissView(
@@ -287,24 +287,6 @@ def _view(
         rank=_rank(miss),
         bars=list(_bars(miss)),
         tags=[tag_title(tag) for tag in tags],
-    )
-
-
-def _is_right(view: CandidateView, miss: Miss) -> bool:
-    return view.id == (miss.outcome.gold or "")
-
-
-def _not_a_candidate(miss: Miss, examples: Examples) -> CandidateView:
-    assert miss.gold is not None
-    return CandidateView(
-        id=miss.gold.id,
-        title=miss.gold.title,
-        description=miss.gold.description,
-        probability=None,
-        linked=False,
-        picture=examples.entity_picture(miss.gold),
-        contributions=[],
-        right=True,
     )
 
 
@@ -324,5 +306,5 @@ def _bars(miss: Miss) -> Iterator[VoteBar]:
             continue
         side = "gold" if difference > 0 else "winner"
         width = round(50 * abs(difference) / longest)
-        text = f"{difference:+.2f}".replace("-", "−")
-        yield VoteBar(channel, text, side, abs(difference) <= VOTE, width)
+        text, silent = signed(difference, 2), abs(difference) <= VOTE
+        yield VoteBar(channel, text, side, silent, width)

@@ -1,9 +1,9 @@
-"""What pages of reports are made of: one HTML file each, which needs no other."""
+"""What pages are made of: one HTML file each, which needs no other."""
 
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,11 @@ class Contribution:
 
     @property
     def text(self) -> str:
-        return f"{self.value:+.1f}".replace("-", "−").replace("−0.0", "+0.0")
+        return signed(self.value, 1).replace("−0.0", "+0.0")
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateView:
+class ShownCandidate:
     """An entity beside a mention.
 
     id (str): empty for NIL.
@@ -76,11 +76,11 @@ class CandidateView:
 
     id: str
     title: str
-    description: str
     probability: float | None
-    linked: bool
-    picture: str | None
-    contributions: list[Contribution]
+    description: str = ""
+    linked: bool = False
+    picture: str | None = None
+    contributions: list[Contribution] = field(default_factory=list)
     right: bool = False
 
 
@@ -100,7 +100,7 @@ class ExampleView:
     good: bool
     verdict: str
     note: str
-    candidates: list[CandidateView]
+    candidates: list[ShownCandidate]
     seen: SeenView | None = None
 
 
@@ -146,8 +146,13 @@ def percent(value: float | None, sign: bool = False) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
+def signed(value: float, digits: int) -> str:
+    """`-0.251` → `−0.25`; a sign stands before every number."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:
-    """`[0.92, 0.96]` → `92.0 – 96.0`."""
+    """`[0.92, 0.96]` → `92.0 to 96.0`."""
     if bounds is None:
         return ""
     low, high = (percent(bound, sign) for bound in bounds)

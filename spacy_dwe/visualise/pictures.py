@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from ..encoders.visual.boxes import Box
     from ..encoders.visual.findings import VisualEvidence
 
-
 LABEL_WIDTH = 14
 
 

@@ -1,4 +1,4 @@
-"""Tables and figures of one evaluation's report."""
+"""The page of one evaluation: how well it went, and why what was wrong was wrong."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..documents import Document
     from ..evaluation.evaluate import Evaluation
     from ..kb.knowledge_base import DweKnowledgeBase
-
 
 PAGE, ANALYSIS = "index.html", "analysis.json"
 N_EXAMPLES = 4

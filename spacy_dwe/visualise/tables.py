@@ -1,4 +1,4 @@
-"""Tables and figures of one evaluation's report."""
+"""Tables and main figures of the page of one evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from ..evaluation.baselines.results import Baseline
 from ..evaluation.causes import TAG_TITLES, title_of
 from ..evaluation.error_analysis import ErrorAnalysis
 from ..evaluation.misses import ChannelVotes
-from .page import Cell, Headline, Table, TableRow, interval, percent
+from .page import Cell, Headline, Table, TableRow, interval, percent, signed
 
 COLUMNS = {
     "Top-1": "top1",
@@ -17,11 +17,7 @@ COLUMNS = {
     "recall@100": "recall@100",
     "NIL F1": "nil_f1",
 }
-
-
 THIS_RUN = "this run"
-
-
 BREAKDOWNS = {
     "type": "By type of mention",
     "ambiguity": "By how many entities bear the mention’s name",
@@ -79,24 +75,12 @@ def headlines(metrics: Mapping[str, Any], n_misses: int) -> list[Headline]:
 
 def baselines_table(metrics: Mapping[str, Any], baselines: Sequence[Baseline]) -> Table:
     """The run beside its baselines."""
-    rows = [_metrics_row(THIS_RUN, metrics, "main")]
-    rows[0].cells.append(Cell(""))
-    for baseline in baselines:
-        if baseline.metrics is None:
-            cells = [Cell("–")] * (len(COLUMNS) + 1)
-            said = baseline.reason or "not measured"
-            cells.append(Cell(said, baseline.note))
-            rows.append(TableRow(baseline.name, cells, "control"))
-            continue
-        row = _metrics_row(baseline.name, baseline.metrics)
-        row.cells.append(Cell(baseline.note))
-        rows.append(row)
+    rows = [_metrics_row(THIS_RUN, metrics, "main"), *map(_baseline_row, baselines)]
     if not baselines:
-        for row in rows:
-            row.cells.pop()
-    title = "This run and its baselines" if baselines else "Metrics"
-    columns = ["n", *COLUMNS, *(["Note"] if baselines else [])]
-    return Table(title, "percent", columns, rows, lines="Run")
+        return Table("Metrics", "percent", ["n", *COLUMNS], rows, lines="Run")
+    rows[0].cells.append(Cell(""))
+    columns = ["n", *COLUMNS, "Note"]
+    return Table("This run and its baselines", "percent", columns, rows, lines="Run")
 
 
 def breakdown_tables(metrics: Mapping[str, Any]) -> list[Table]:
@@ -172,6 +156,16 @@ def tag_title(tag: str) -> str:
     return TAG_TITLES.get(tag) or title_of(tag)
 
 
+def _baseline_row(baseline: Baseline) -> TableRow:
+    if baseline.metrics is None:
+        unknown = [Cell("–")] * (len(COLUMNS) + 1)
+        reason = Cell(baseline.reason or "not measured", baseline.note)
+        return TableRow(baseline.name, [*unknown, reason], "control")
+    row = _metrics_row(baseline.name, baseline.metrics)
+    row.cells.append(Cell(baseline.note))
+    return row
+
+
 def _metrics_row(name: str, metrics: Mapping[str, Any], kind: str = "") -> TableRow:
     cells = [Cell(f"{metrics['n']:,}")]
     for key in COLUMNS.values():
@@ -191,5 +185,5 @@ def _votes(votes: ChannelVotes) -> list[Cell]:
     if not votes.n:
         return [Cell("–")] * 4
     counts = (votes.n_for, votes.n_against, votes.n_silent)
-    mean = f"{votes.total / votes.n:+.2f}".replace("-", "−")
-    return [*(Cell(percent(count / votes.n)) for count in counts), Cell(mean)]
+    mean = Cell(signed(votes.total / votes.n, 2))
+    return [*(Cell(percent(count / votes.n)) for count in counts), mean]
