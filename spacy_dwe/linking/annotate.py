@@ -3,7 +3,7 @@ candidates, and from these to annotations."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,8 +84,12 @@ def rank_candidates(
     logits = scores.logits.float().cpu().numpy()
     nil = scores.nil.float().cpu().numpy()
     nil_features = scores.nil_features.float().cpu().numpy()
-    by_column = scores.by_column.float().cpu().numpy()
-    places = {c: columns.of(c) for c in columns.channels if c in channels}
+    by_column = np.moveaxis(scores.by_column.float().cpu().numpy(), 2, 0)
+    by_channel = {
+        channel: by_column[columns.of(channel)].sum(axis=0)
+        for channel in columns.channels
+        if channel in channels
+    }
     ranked = []
     for index, (mention, own) in enumerate(zip(mentions, prepared)):
         n = len(own.rows)
@@ -112,8 +116,8 @@ def rank_candidates(
                 nil_probability=nil_probability,
                 nil_features=nil_features[index],
                 contributions={
-                    channel: by_column[index, :n, where].sum(axis=0)[order]
-                    for channel, where in places.items()
+                    channel: values[index, :n][order]
+                    for channel, values in by_channel.items()
                 },
             )
         )
@@ -143,27 +147,34 @@ def annotate(
     known = dict(zip(rows.tolist(), kb.titles(rows)))
     ents = chain.from_iterable(doc.ents for doc in docs)
     for ent, mention in zip(ents, scored):
-        candidates = tuple(
-            KBCandidate(
-                known[row][0],
-                known[row][1],
-                known[row][2],
-                float(mention.probabilities[rank]),
-                {
-                    channel: float(values[rank])
-                    for channel, values in mention.contributions.items()
-                },
-                found_by_names(int(mention.found_by[rank])),
-            )
-            for rank, row in enumerate(mention.rows[:top_k].tolist())
-        )
-        ent._.kb_candidates = candidates
+        ent._.kb_candidates = _kept(mention, known, top_k)
         limit = max(threshold, mention.nil_probability)
         is_link = len(mention.rows) and mention.probabilities[0] >= limit
         kb_id = known[mention.rows[0]][0] if is_link else NIL
         for token in ent:
             if overwrite or not token.ent_kb_id:
                 token.ent_kb_id_ = kb_id
+
+
+def _kept(
+    mention: ScoredMention, known: dict[int, tuple[str, str, str]], top_k: int
+) -> tuple[KBCandidate, ...]:
+    """RETURNS (tuple[KBCandidate, ...]): the best candidates of a mention."""
+    channels = list(mention.contributions)
+    scores = [values[:top_k].tolist() for values in mention.contributions.values()]
+    # With no channel in use there is nothing to say of any candidate.
+    by_candidate = zip(*scores) if scores else repeat(())
+    return tuple(
+        KBCandidate(
+            *known[row], probability, dict(zip(channels, own)), found_by_names(found)
+        )
+        for row, probability, own, found in zip(
+            mention.rows[:top_k].tolist(),
+            mention.probabilities[:top_k].tolist(),
+            by_candidate,
+            mention.found_by[:top_k].tolist(),
+        )
+    )
 
 
 def rank_order(scores: np.ndarray, sort_keys: np.ndarray) -> np.ndarray:
