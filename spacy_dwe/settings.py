@@ -203,13 +203,9 @@ def defaults(settings: type[Settings]) -> dict[str, Any]:
     settings (type[Settings]): a dataclass.
     RETURNS (dict[str, Any]): JSON, with blocks for what registered functions make.
     """
-    found = {
+    return {
         each.name: each.metadata.get("block", _default(each))
         for each in fields(settings)
-    }
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in found.items()
     }
 
 
@@ -248,8 +244,11 @@ def _expect(name: str, value: Any, expected: str) -> None:
 
 
 def _default(each: Field[Any]) -> Any:
+    """As a config has it: a list where the field is a tuple."""
     if each.default_factory is not MISSING:
         return each.default_factory()
+    if isinstance(each.default, tuple):
+        return list(each.default)
     return Parameter.empty if each.default is MISSING else each.default
 
 

@@ -19,6 +19,7 @@ PLACES = [(name, colour) for name in NAMES for colour in COLOURS]
 
 SMALL_MODEL = {
     "@architectures": "spacy-dwe.DWE.v1",
+    "head": "dwe",
     "width": 32,
     "n_heads": 2,
     "ffn_width": 32,

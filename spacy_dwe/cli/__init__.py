@@ -11,6 +11,7 @@ from .compare import compare_cli
 from .convert import convert_cli
 from .errors import clear_dwe_errors, clear_errors
 from .evaluate import evaluate_cli
+from .init_config import init_config_cli
 from .kb import kb_cli
 from .link import link_cli
 from .look import look_cli
@@ -28,6 +29,7 @@ dwe_cli = typer.Typer(
 )
 dwe_cli.add_typer(kb_cli)
 for name, command, settings in (
+    ("init-config", init_config_cli, {}),
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
     ("calibrate", calibrate_cli, {}),
