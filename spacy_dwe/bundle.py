@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,6 @@ from .errors import DweError, Errors, Warnings
 from .files import write_json
 from .kb.knowledge_base import DweKnowledgeBase
 from .kb.storage.folder import kb_path
-from .kb.vectors.sets import CLIP_SPACE, TEXT_SPACE, SetName
 from .training.state import OPTIMIZER_FILE
 
 FACTORY = "dwe_linker"
@@ -37,8 +36,8 @@ KB_FOLDER = "kb"
 """The KB's folder, below that of the first linker that uses it."""
 
 _CONFIG, _META, _STATE = "config.cfg", "meta.json", "cfg"
-_SETTINGS = {TEXT_SPACE: ("text_encoder", TEXT), CLIP_SPACE: ("clip", CLIP)}
-"""The linker's setting for the encoder of a space, and its factory."""
+_FACTORIES = {"text_encoder": TEXT, "clip": CLIP}
+"""The linker's settings for encoders, and the functions that make ours."""
 _VARIABLE = re.compile(r"\$\{([\w.]+)[.:](\w+)\}")
 _BAR_DELAY = 0.5
 
@@ -147,19 +146,20 @@ def _add_kb(
     kb = users[0].kb
     target = draft / users[0].name / KB_FOLDER
     result.kbs[kb.path] = copy_kb(kb.path, target, progress)
-    specs = vector_specs(kb)
+    specs, settings = vector_specs(kb), _settings(kb)
     used = dict(specs)
     for linker in users:
-        used |= _specs_of_config(config["components"][linker.name], specs)
+        used |= _specs_of_config(config["components"][linker.name], settings)
     if encoders:
         copies = EncoderCopies(target, progress)
         write_specs(target, carry_encoders(used, copies, kb.path))
         result.encoders.update(copies.sizes)
         for linker in users:
-            _leave_encoders_to_kb(config["components"][linker.name], linker.name, specs)
+            block = config["components"][linker.name]
+            _leave_encoders_to_kb(block, linker.name, settings)
     else:
         write_specs(target, specs)
-        _warn_of_left_out(users[0].name, used, result.path)
+        _warn_of_left_out(users[0].name, used, settings, result.path)
     result.named.update(_names_of(used))
     reference = target.relative_to(draft).as_posix()
     for linker in users:
@@ -173,35 +173,44 @@ def _names_of(specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """YIELDS (str): what encoders that are no folder or file are called."""
     for spec in specs.values():
         if encoder_path(spec, None) is None:
-            names = (spec.get(key) for key in ("name", "model", "pretrained"))
-            yield " ".join(filter(None, names))
+            ours = spec.get("@misc") in (CLIP, TEXT)
+            keys = ("name", "model", "pretrained") if ours else ("@misc",)
+            yield " ".join(str(spec[key]) for key in keys if spec.get(key))
 
 
 # Encoders that a linker's config names
 
 
+def _settings(kb: DweKnowledgeBase) -> dict[str, str]:
+    """RETURNS (dict[str, str]): the linker's setting for the encoder of each vector set
+    that it reads."""
+    names = {kb.picture_space: "clip"}
+    if kb.text_set is not None:
+        names.setdefault(kb.text_set.space, "text_encoder")
+    return {str(n): names[n.space] for n in kb.vector_sets if n.space in names}
+
+
 def _specs_of_config(
-    block: Mapping[str, Any], sets: Iterable[str]
+    block: Mapping[str, Any], settings: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """RETURNS (dict[str, dict[str, Any]]): config blocks, by vector set, of encoders
     that the linker names by a path. They make the same vectors as the KB's own."""
     found = {}
-    for name in sets:
-        own = _encoder_by_path(block, name)
+    for name, setting in settings.items():
+        own = _encoder_by_path(block, setting)
         if own is not None:
-            found[name] = encoder_from_spec(_recipe(own)).spec
+            found[name] = encoder_from_spec(_vectors_of(own)).spec
     return found
 
 
 def _leave_encoders_to_kb(
-    block: dict[str, Any], linker: str, sets: Iterable[str]
+    block: dict[str, Any], linker: str, settings: Mapping[str, str]
 ) -> None:
-    for name in sets:
-        own = _encoder_by_path(block, name)
+    for setting in settings.values():
+        own = _encoder_by_path(block, setting)
         if own is None:
             continue
-        setting, _ = _SETTINGS[SetName.read(name).space]
-        options = own.keys() - _recipe(own).keys() - {"device"}
+        options = own.keys() - _vectors_of(own).keys() - {"device"}
         if options:
             listed = ", ".join(sorted(options))
             warnings.warn(
@@ -211,31 +220,35 @@ def _leave_encoders_to_kb(
         block[setting] = None
 
 
-def _encoder_by_path(block: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """RETURNS (Mapping | None): the linker's own encoder for a vector set, if it is one
-    of ours that lies in a folder or file."""
-    setting, factory = _SETTINGS[SetName.read(name).space]
+def _encoder_by_path(
+    block: Mapping[str, Any], setting: str
+) -> Mapping[str, Any] | None:
+    """RETURNS (Mapping | None): the linker's own encoder by a setting, if it is one of
+    ours that lies in a folder or file."""
     own = block.get(setting)
-    if not isinstance(own, Mapping) or own.get("@misc") != factory:
+    if not isinstance(own, Mapping) or own.get("@misc") != _FACTORIES[setting]:
         return None
     return None if encoder_path(own, None) is None else own
 
 
-def _recipe(block: Mapping[str, Any]) -> dict[str, Any]:
+def _vectors_of(block: Mapping[str, Any]) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): what changes vectors, without what changes speed."""
     fast = ("device", "batch_size", "precision")
     return {key: value for key, value in block.items() if key not in fast}
 
 
 def _warn_of_left_out(
-    name: str, specs: Mapping[str, Mapping[str, Any]], out: Path
+    name: str,
+    specs: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, str],
+    out: Path,
 ) -> None:
     told = set()
     for vectors, spec in specs.items():
         path = encoder_path(spec, None)
         if path is not None and path not in told:
             told.add(path)
-            setting, _ = _SETTINGS[SetName.read(vectors).space]
+            setting = settings.get(vectors, "text_encoder")
             warnings.warn(
                 Warnings.W143.format(path=path, out=out, name=name, setting=setting),
                 stacklevel=4,

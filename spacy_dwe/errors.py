@@ -357,7 +357,7 @@ class Errors:
         "was forked, and CUDA does not survive a fork: use n_process=1, or "
         "device = cpu"
     )
-    E225 = "[DWE-E225] Not an encoder's config block: {spec}. Known are {known}"
+    E225 = "[DWE-E225] The config block {spec} makes no encoder: {reason}"
     E226 = "[DWE-E226] Unknown {what} {value!r}: use one of {choices}"
     E227 = (
         "[DWE-E227] device = {device}, but torch sees no such device on this machine: "

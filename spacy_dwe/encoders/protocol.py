@@ -1,4 +1,9 @@
-"""What every frozen encoder promises. Encoders know nothing of spaCy or of a KB."""
+"""What every frozen encoder promises. Encoders know nothing of spaCy or of a KB.
+
+One from outside is an object with these attributes, made by a function that is
+registered in spaCy's `misc`. Its `spec` is the config block that names this function,
+so that a KB knows how to make it again.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,6 +78,21 @@ def edge_states(states: np.ndarray, mention: slice) -> np.ndarray:
     return (out / np.maximum(lengths, SHORTEST)).ravel()
 
 
+def mentions_as_texts(
+    encoder: "TextEncoder", mentions: Sequence[MentionText]
+) -> list[MentionFeatures]:
+    """What `encode_mentions` may return for an encoder that tells nothing of tokens:
+    the context is one text, and the words of the mention, as another, are the only
+    state. Its `width` is its `dim` then."""
+    contexts = encoder.encode_texts([mention.context for mention in mentions])
+    words = encoder.encode_texts([m.context[m.start : m.end] for m in mentions])
+    whole = slice(0, 1)
+    return [
+        MentionFeatures(pooled, own[None], whole, edge_states(own[None], whole))
+        for pooled, own in zip(contexts, words)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class PictureBatch:
     """What one forward pass of an image encoder says of some pictures.
@@ -96,7 +116,7 @@ class TextEncoder(Protocol):
     """A frozen text tower with unit-length outputs.
 
     spec (dict): the JSON config block that builds this encoder again,
-        `{"@misc": "spacy-dwe.….v1", …}`; a KB remembers it in its meta.json.
+        `{"@misc": "my.Encoder.v1", …}`; a KB remembers it in its meta.json.
     fingerprint (str): changes whenever a vector could change (weights, pooling,
         truncation); short hexadecimal string. Loads the weights. Vectors can be
         compared by cosine where it is equal: CLIP's text and image towers share it.

@@ -1,6 +1,8 @@
-"""Paths in encoders' config blocks. In a KB that carries its encoders a path begins
-with "kb:" and the KB's folder, so that it holds wherever the KB is."""
+"""Encoders as config blocks: which registered function makes one, and which paths the
+blocks of our own hold. In a KB that carries its encoders a path begins with "kb:", the
+KB's folder, so that it holds wherever the KB is."""
 
+import inspect
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
         TextEncoder,
     )
     from .text import SentenceEncoder
+
+CLIP = "spacy-dwe.ClipEncoder.v1"
+TEXT = "spacy-dwe.TextEncoder.v1"
 
 INSIDE = "kb:"
 _LOCAL_DIR = "local-dir:"
@@ -70,7 +75,10 @@ def spec_inside(spec: Mapping[str, Any], base: str | Path) -> dict[str, Any]:
 
 def _place(spec: Mapping[str, Any]) -> tuple[str, str, str]:
     """RETURNS (tuple[str, str, str]): the key that may name a path, what stands before
-    the path in its value, and the rest of the value."""
+    the path in its value, and the rest of the value. What the keys of other people's
+    blocks mean is not known here."""
+    if spec.get("@misc") not in (CLIP, TEXT):
+        return "", "", ""
     if "model" not in spec:
         return "name", "", str(spec.get("name") or "")
     model = str(spec["model"])
@@ -219,10 +227,6 @@ def _single_threaded_after_fork() -> None:
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-CLIP = "spacy-dwe.ClipEncoder.v1"
-TEXT = "spacy-dwe.TextEncoder.v1"
-
-
 def clip_encoder(
     model: str,
     pretrained: str | None = None,
@@ -268,29 +272,41 @@ def text_encoder(
 
 def encoder_from_spec(
     spec: Mapping[str, Any], device: str = "auto", base: str | Path | None = None
-) -> LazyTextEncoder:
+) -> Any:
     """The encoder that a config block describes, such as a KB's meta.json keeps.
 
-    spec (Mapping[str, Any]): an encoder's `spec`.
-    device (str): where to run it.
+    spec (Mapping[str, Any]): an encoder's `spec`: its "@misc" names a function of
+        spaCy's registry, the rest are arguments of it.
+    device (str): where to run it, if the function has an argument of this name.
     base (str | Path | None): folder of the KB whose block it is, which may carry the
         encoder.
-    RETURNS (LazyTextEncoder): for a ClipEncoder's block a LazyClipEncoder.
+    RETURNS (TextEncoder | ImageEncoder): what the function made; for a ClipEncoder's
+        block a LazyClipEncoder.
+    RAISES (DweError): nobody registered the function, it does not take these arguments,
+        or what it makes is no encoder.
     """
-    factories: dict[str, Callable[..., LazyTextEncoder]] = {
-        CLIP: clip_encoder,
-        TEXT: text_encoder,
-    }
-    settings = {**spec_from(spec, base), "device": device}
-    factory = factories.get(settings.pop("@misc", ""))
-    if factory is None:
-        known = ", ".join(factories)
-        raise DweError(Errors.E225.format(spec=dict(spec), known=known))
+    from spacy.util import registry
+    from thinc.api import ConfigValidationError
+
+    def problem(reason: str) -> DweError:
+        return DweError(Errors.E225.format(spec=dict(spec), reason=reason))
+
+    block = spec_from(spec, base)
+    name = block.get("@misc", "")
+    if not registry.has("misc", name):
+        raise problem(
+            f"{name!r} is not registered: pass the file that does so with --code FILE, "
+            "or import it first"
+        )
+    if "device" in inspect.signature(registry.get("misc", name)).parameters:
+        block["device"] = device
     try:
-        return factory(**settings)
-    except TypeError as error:
-        known = f"the arguments of the factory ({error})"
-        raise DweError(Errors.E225.format(spec=dict(spec), known=known)) from None
+        encoder = registry.resolve({"encoder": block})["encoder"]
+    except ConfigValidationError as error:
+        raise problem(", ".join(str(each["msg"]) for each in error.errors)) from None
+    if not (hasattr(encoder, "encode_texts") or hasattr(encoder, "encode_images")):
+        raise problem("what it makes has neither encode_texts nor encode_images")
+    return encoder
 
 
 def _load_clip(spec: dict[str, Any], **options: Any) -> "ClipEncoder":
