@@ -140,7 +140,7 @@ def _get(
         port=target.port,
         target=target.raw_path,
     )
-    headers = {
+    headers: dict[bytes | str, bytes | str] = {
         "Host": target.netloc.decode("ascii"),
         "User-Agent": user_agent,
         "Accept-Encoding": "identity",

@@ -195,9 +195,11 @@ class MediaWiki(SyncHTTPClient):
 
     def _fetch(self, url: str, max_bytes: int) -> bytes:
         agent = self._client.headers["User-Agent"]
-        limits = {"max_bytes": max_bytes, "max_seconds": self._max_seconds}
+        seconds = self._max_seconds
         try:
-            return fetch(url, user_agent=agent, **limits)
+            return fetch(
+                url, max_bytes=max_bytes, max_seconds=seconds, user_agent=agent
+            )
         except FetchError as error:
             wait = self._seconds(error.retry_after)
             raise _Failure(error.reason, passing=error.may_pass, wait=wait) from None

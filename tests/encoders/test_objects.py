@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_models import clip_config, save_clip
+from torchvision.ops import box_iou
 
 from spacy_dwe.encoders.clip import ClipEncoder
 from spacy_dwe.encoders.visual.banks import bank_vectors, read_bank
-from spacy_dwe.encoders.visual.boxes import Box, kept, overlap
+from spacy_dwe.encoders.visual.boxes import Box, kept
 from spacy_dwe.encoders.visual.extractor import (
     detector_regions,
     given_regions,
@@ -45,6 +47,10 @@ def with_square(box, size=(160, 120)):
     image = Image.new("RGB", size, (90, 120, 90))
     image.paste((250, 20, 20), box)
     return image
+
+
+def overlap(a, b):
+    return float(box_iou(torch.tensor([a]), torch.tensor([b])))
 
 
 def regions(encoder, finder, images, boxes=None):
@@ -155,7 +161,7 @@ def test_boxes_that_are_small_or_doubled_are_passed_over():
         Box(200, 0, 300, 50),
         Box(50, 0, 130, 50),
     ]
-    settings = {"min_area": 0.01, "min_side": 8, "max_overlap": 0.5}
+    settings = {"min_side": 8, "max_overlap": 0.5}
     found = list(kept(boxes, size=(100, 100), limit=9, **settings))
     assert found == [(0, Box(0, 0, 50, 50)), (4, Box(50, 0, 100, 50))]
     assert len(list(kept(boxes, size=(100, 100), limit=1, **settings))) == 1

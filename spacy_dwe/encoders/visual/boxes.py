@@ -1,7 +1,7 @@
 """Boxes in pixels, and boxes of cells on a grid."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,6 +10,9 @@ import numpy as np
 
 SIDES = (1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)
 """Sides of grid boxes, as shares of the grid's; on a 7 x 7 grid these are all."""
+
+MIN_SIDE = 8
+"""Pixels; what is smaller shows nothing."""
 
 
 class Box(NamedTuple):
@@ -53,46 +56,32 @@ class Box(NamedTuple):
         return Box(self.left - x, self.top - y, self.right + x, self.bottom + y)
 
 
-def overlap(a: Box, b: Box) -> float:
-    """RETURNS (float): intersection over union; 0 where both have no area."""
-    width = min(a.right, b.right) - max(a.left, b.left)
-    height = min(a.bottom, b.bottom) - max(a.top, b.top)
-    shared = max(0.0, width) * max(0.0, height)
-    whole = a.area + b.area - shared
-    return shared / whole if whole else 0.0
-
-
 def kept(
     boxes: Sequence[Box],
     *,
     size: tuple[int, int],
     limit: int,
-    min_area: float,
     min_side: int,
     max_overlap: float,
-) -> Iterator[tuple[int, Box]]:
+) -> list[tuple[int, Box]]:
     """The first boxes that are worth a look: not small, not doubled, on the picture.
 
     boxes (Sequence[Box]): best first.
     size (tuple[int, int]): width and height of the picture.
-    min_area (float): as a share of the picture's.
     min_side (int): in pixels.
-    max_overlap (float): with a box that is kept already.
-    YIELDS (tuple[int, Box]): position among `boxes`, and the box cut to the picture.
+    max_overlap (float): intersection over union with a box that is kept already.
+    RETURNS (list[tuple[int, Box]]): position among `boxes`, and the box cut to the
+        picture.
     """
-    chosen: list[Box] = []
-    for position, box in enumerate(boxes):
-        if len(chosen) == limit:
-            return
-        box = box.within(size)
-        if min(box.width, box.height) < min_side:
-            continue
-        if box.area < min_area * size[0] * size[1]:
-            continue
-        if any(overlap(box, other) > max_overlap for other in chosen):
-            continue
-        chosen.append(box)
-        yield position, box
+    import torch
+    from torchvision.ops import nms
+
+    cut = [(i, box.within(size)) for i, box in enumerate(boxes)]
+    large = [(i, box) for i, box in cut if min(box.width, box.height) >= min_side]
+    corners = torch.tensor([box for _, box in large], dtype=torch.float64)
+    ranks = -torch.arange(len(large), dtype=torch.float64)
+    chosen = nms(corners.reshape(-1, 4), ranks, max_overlap)
+    return [large[i] for i in chosen[:limit].tolist()]
 
 
 class GridBoxes(NamedTuple):
@@ -104,7 +93,7 @@ class GridBoxes(NamedTuple):
     window (np.ndarray): in the mean of box and ring together. Shape: as contrast
     share (np.ndarray): of the window that is box. Shape: (n,), float32
     edges (np.ndarray): sides on the edge of the grid, 0 to 4. Shape: (n,), float32
-    overlaps (np.ndarray): intersection over union. Shape: (n, n), float32
+    overlaps (np.ndarray): intersection over union. Shape: (n, n), float64
     """
 
     corners: np.ndarray
@@ -120,6 +109,9 @@ def grid_boxes(rows: int, cols: int, min_area: float, max_area: float) -> GridBo
     """
     min_area, max_area (float): of a box, as shares of the grid's.
     """
+    import torch
+    from torchvision.ops import box_iou
+
     corners = np.array(
         [
             (left, top, right, bottom)
@@ -136,8 +128,7 @@ def grid_boxes(rows: int, cols: int, min_area: float, max_area: float) -> GridBo
     ring = window & ~inside
     n_inside, n_ring = inside.sum(axis=1), np.maximum(1, ring.sum(axis=1))
     n_window = np.maximum(1, window.sum(axis=1))
-    shared = inside.astype(np.float32) @ inside.T.astype(np.float32)
-    union = n_inside[:, None] + n_inside[None, :] - shared
+    exact = torch.from_numpy(corners).double()
     contrast = inside / n_inside[:, None] - ring / n_ring[:, None]
     return GridBoxes(
         corners,
@@ -145,7 +136,7 @@ def grid_boxes(rows: int, cols: int, min_area: float, max_area: float) -> GridBo
         (window / n_window[:, None]).astype(np.float32),
         (n_inside / n_window).astype(np.float32),
         (corners == [0, 0, cols, rows]).sum(axis=1).astype(np.float32),
-        shared / np.maximum(union, 1),
+        box_iou(exact, exact).numpy(),
     )
 
 
@@ -171,10 +162,6 @@ def _cells(corners: np.ndarray, rows: int, cols: int) -> np.ndarray:
     return cells
 
 
-MIN_SIDE = 8
-"""Pixels; what is smaller shows nothing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Which regions are worth a slot.
@@ -198,12 +185,10 @@ class Limits:
         self, boxes: Sequence[Box], size: tuple[int, int]
     ) -> list[tuple[int, Box]]:
         """RETURNS (list): position among `boxes` and box, cut to the picture."""
-        found = kept(
+        return kept(
             boxes,
             size=size,
             limit=self.max_regions,
-            min_area=0.0,
             min_side=MIN_SIDE,
             max_overlap=self.max_overlap,
         )
-        return list(found)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import DweError, Errors
 from .banks import FACES, Bank, bank_vectors, read_bank
-from .boxes import Box, overlap
+from .boxes import Box, kept
 from .findings import Attribute, Face
 from .objects import crop
 
@@ -137,14 +137,14 @@ class FaceFinder:
             return []
         found = self._by_yunet(image) if self.detector else self._by_cascade(image)
         found.sort(key=lambda detection: (-detection[0].area, detection[0]))
-        faces: list[Detection] = []
-        for box, score in found:
-            cut = box.within(image.size)
-            if min(cut.width, cut.height) < MIN_FACE:
-                continue
-            if all(overlap(cut, f) <= MAX_OVERLAP for f, _ in faces):
-                faces.append((cut, score))
-        return faces[: self.max_faces]
+        faces = kept(
+            [box for box, _ in found],
+            size=image.size,
+            limit=self.max_faces,
+            min_side=MIN_FACE,
+            max_overlap=MAX_OVERLAP,
+        )
+        return [(box, found[i][1]) for i, box in faces]
 
     def _by_cascade(self, image: "Image") -> list[Detection]:
         cv2 = _opencv()
