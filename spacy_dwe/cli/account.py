@@ -59,14 +59,14 @@ def account_of(
     """
     from wasabi import Printer
 
-    from ..datasets.account import account, conversion_of
     from ..datasets.published_files import ACCOUNT
+    from ..datasets.statistics import conversion_of, dataset_statistics
     from ..files import require_writable, write_json
 
     path = folder / ACCOUNT if output is None else output
     if folder.is_dir():
         require_writable(path)
-    result = account(folder, conversion_of(folder), show_progress=not silent)
+    result = dataset_statistics(folder, conversion_of(folder), not silent)
     write_json(path, result)
     msg = Printer(no_print=silent, pretty=not silent)
     print_account(msg, result)

@@ -1,6 +1,7 @@
 """From a dataset as published to entities.jsonl and a file of documents a split."""
 
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from ..errors import DweError, Errors
 from ..files import require_file, write_json, writing, writing_jsonl
 from ..kb.entity import Entity
 from ..kb.storage.store import BAR_DELAY
-from .account import account
 from .mel import read_mel
 from .mimic import find_mimic, read_mimic
 from .published_files import (
@@ -21,8 +21,9 @@ from .published_files import (
     not_published,
     published,
 )
-from .samples import MentionText, PublishedDataset, Sample, fits, place_mentions
+from .samples import PublishedDataset, Sample, fits, place_mentions
 from .splits import HELD_OUT, golds_are_apart, hold_out
+from .statistics import dataset_statistics
 from .wikidiverse import WIKIDIVERSE, read_wikidiverse
 
 DESCRIPTIONS = ("long", "brief", "none")
@@ -111,7 +112,7 @@ def convert_dataset(
         writer = _Writer(dataset, pictures, options.image_urls, show_progress)
         writer.write(draft)
         conversion |= writer.counts()
-        result = account(draft, conversion, show_progress)
+        result = dataset_statistics(draft, conversion, show_progress)
         write_json(draft / ACCOUNT, result)
     return result
 
@@ -129,27 +130,17 @@ def read_published(name: str, src: Path, descriptions: str) -> PublishedDataset:
 
 
 def _check(options: ConversionOptions) -> None:
+    wrong: list[tuple[str, str, object]] = []
     if options.descriptions not in DESCRIPTIONS:
-        raise DweError(
-            Errors.E259.format(
-                option="--descriptions",
-                expected=", ".join(DESCRIPTIONS),
-                value=options.descriptions,
-            )
-        )
+        expected = ", ".join(DESCRIPTIONS)
+        wrong.append(("--descriptions", expected, options.descriptions))
     if not 0 <= options.hold_out < 1:
-        raise DweError(
-            Errors.E259.format(
-                option="--hold-out",
-                expected="a share of 0 to 1",
-                value=options.hold_out,
-            )
-        )
+        wrong.append(("--hold-out", "a share of 0 to 1", options.hold_out))
     if options.images is not None and not options.images.is_dir():
+        wrong.append(("--images", "a folder", options.images))
+    for option, expected, value in wrong:
         raise DweError(
-            Errors.E259.format(
-                option="--images", expected="a folder", value=str(options.images)
-            )
+            Errors.E259.format(option=option, expected=expected, value=value)
         )
     if options.descriptions_file is not None:
         require_file(options.descriptions_file)
@@ -199,11 +190,9 @@ class _Writer:
         """RETURNS (dict[str, Any]): what the files that were written do not tell."""
         splits = self.dataset.splits
         ids = {split: {s.id for s in samples} for split, samples in splits.items()}
-        names = list(splits)
         shared = {
             f"{a}/{b}": len(ids[a] & ids[b])
-            for i, a in enumerate(names)
-            for b in names[i + 1 :]
+            for a, b in combinations(splits, 2)
             if ids[a] & ids[b]
         }
         without = self.dataset.without_sample
@@ -228,14 +217,16 @@ class _Writer:
             self.missing_images[where] = self.missing_images.get(where, 0) + n
 
     def _document(self, sample: Sample, split: str) -> dict[str, Any]:
-        published = [MentionText(m.text, m.kb_id, m.span) for m in sample.mentions]
-        placed = place_mentions(sample.sentence, published)
+        placed = place_mentions(sample.sentence, sample.mentions)
         mentions = []
-        for mention, (start, end), added, source in zip(
-            sample.mentions, placed.spans, placed.added, published
+        for mention, (start, end), added in zip(
+            sample.mentions, placed.spans, placed.added
         ):
-            record: dict[str, Any] = {"start": start, "end": end}
-            record["kb_id"] = mention.kb_id
+            record: dict[str, Any] = {
+                "start": start,
+                "end": end,
+                "kb_id": mention.kb_id,
+            }
             if mention.type:
                 record["type"] = mention.type
             if added:
@@ -245,10 +236,9 @@ class _Writer:
             if mention.candidates:
                 record["candidates"] = list(mention.candidates)
             mentions.append(record)
-            if mention.span is not None and not fits(sample.sentence, source):
+            if mention.span is not None and not fits(sample.sentence, mention):
                 self.moved[split] = self.moved.get(split, 0) + 1
-        document: dict[str, Any] = {"id": sample.id, "text": placed.text}
-        document["mentions"] = mentions
+        document = {"id": sample.id, "text": placed.text, "mentions": mentions}
         return {**document, **self._images(sample, split), **sample.extra}
 
     def _images(self, sample: Sample, split: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The page that an address of Wikipedia names, as annotators typed or pasted it."""
+"""Entities of Wikipedia: the page that an address names, as annotators typed or pasted
+it, and descriptions from another file."""
 
 import re
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ _INDEX = re.compile(
 )
 _QUERY = re.compile(r"\?[a-z]\w*=.*$")
 _ENGLISH = ("", "en", "www")
+_SAFE = "/:(),.'!*;@&=+$-_~"
+SEPARATOR = "@@@@"
+"""Between page and description in WikiDiverse's own table."""
 
 
 def page_title(url: str) -> str | None:
@@ -50,16 +54,9 @@ def page_url(title: str) -> str:
     )
 
 
-_SAFE = "/:(),.'!*;@&=+$-_~"
-
-
 def _title(text: str) -> str | None:
     title = " ".join(unquote(text).replace("_", " ").split())
     return title[0].upper() + title[1:] if title else None
-
-
-SEPARATOR = "@@@@"
-"""Between page and description in WikiDiverse's own table."""
 
 
 def describe(entities: dict[str, Entity], path: Path) -> int:

@@ -17,8 +17,8 @@ from .published_files import (
     records,
     split_files,
 )
-from .samples import UNSPLIT, LeftOut, PublishedDataset, Sample, SampleMention, merged
-from .splits import read_splits, split_samples
+from .samples import LeftOut, PublishedDataset, Sample, SampleMention, merged
+from .splits import split_as_listed
 
 TITLES, NAMES = "qid2ne.json", "ne2qid.json"
 DESCRIPTIONS = {
@@ -87,25 +87,15 @@ def read_mel(src: Path, name: str, descriptions: str = "long") -> PublishedDatas
     dataset = PublishedDataset("MEL-GHMFC" if has_list else "MELBench")
     golds: list[tuple[str, str]] = []
     if files.single is not None:
-        _read_single(files.single, dataset, golds)
+        value = read_json(files.single, dataset.left_out)
+        samples = merged(_samples(files.single, value, dataset, golds))
+        split_as_listed(samples, files.single.with_name("splits.json"), dataset)
     else:
         for split, path in files.splits.items():
             value = read_json(path, dataset.left_out)
             dataset.splits[split] = merged(_samples(path, value, dataset, golds))
     _read_entities(files.folder, descriptions, dataset, golds)
     return dataset
-
-
-def _read_single(
-    path: Path, dataset: PublishedDataset, golds: list[tuple[str, str]]
-) -> None:
-    value = read_json(path, dataset.left_out)
-    samples = merged(_samples(path, value, dataset, golds))
-    splits = path.with_name("splits.json")
-    if splits.is_file():
-        split_samples(samples, read_splits(splits, dataset.left_out), dataset)
-    else:
-        dataset.splits[UNSPLIT] = samples
 
 
 def _samples(

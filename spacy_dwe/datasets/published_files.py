@@ -1,4 +1,5 @@
-"""Folders of converted datasets: written whole or not at all."""
+"""Files of datasets: published ones are read with care, folders of converted ones are
+written whole or not at all."""
 
 import hashlib
 import json
@@ -13,10 +14,23 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DweError, Errors
-from .samples import LeftOut
+from .samples import SPLITS, LeftOut
 
 ENTITIES = "entities.jsonl"
 ACCOUNT = "account.json"
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".avif", ".jp2", ".ppm", ".ico", ".tga"),
+)
+SPLIT_NAMES = {
+    "train": "train",
+    **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
+    "test": "test",
+}
+"""Words that name a split in a file's name, and the split."""
+
+Refuse = Callable[[str], DweError]
+"""Makes the error of a record from what is wrong with it."""
 
 
 def check_output(src: Path, out: Path, overwrite: bool) -> None:
@@ -62,12 +76,6 @@ def published(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"),
-    *(".avif", ".jp2", ".ppm", ".ico", ".tga"),
-)
-
-
 class PictureFolders:
     """Finds pictures in folders, whatever the suffix: many were converted from what
     their names still say."""
@@ -110,24 +118,13 @@ def _pictures(folder: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             path = Path(directory, name)
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in PICTURE_SUFFIXES:
                 yield path
 
 
 def _stem(name: str) -> str:
     path = Path(name)
-    return path.stem if path.suffix.lower() in (*SUFFIXES, ".svg") else name
-
-
-SPLIT_NAMES = {
-    "train": "train",
-    **dict.fromkeys(("dev", "val", "valid", "validation"), "dev"),
-    "test": "test",
-}
-"""Words that name a split in a file's name, and the split."""
-
-Refuse = Callable[[str], DweError]
-"""Makes the error of a record from what is wrong with it."""
+    return path.stem if path.suffix.lower() in (*PICTURE_SUFFIXES, ".svg") else name
 
 
 def split_files(folder: Path) -> dict[str, Path]:
@@ -141,7 +138,7 @@ def split_files(folder: Path) -> dict[str, Path]:
             if name in found:
                 raise DweError(Errors.E255.format(split=name, a=found[name], b=path))
             found[name] = path
-    return {name: found[name] for name in ("train", "dev", "test") if name in found}
+    return {name: found[name] for name in SPLITS if name in found}
 
 
 def first_file(folder: Path, names: Iterable[str]) -> Path | None:

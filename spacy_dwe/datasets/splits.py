@@ -1,89 +1,14 @@
-"""Texts that occur twice, or nearly."""
+"""Splits: as a dataset lists them, and a part of train held out."""
 
-import math
 import random
 import re
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DweError, Errors, Warnings
 from .published_files import SPLIT_NAMES, read_json, shown
-from .samples import SPLITS, UNSPLIT, LeftOut, PublishedDataset, Sample
-
-SHINGLE_WORDS = 3
-SIMILAR = 0.8
-"""Jaccard similarity of their shingles from which on two texts are near-duplicates."""
-
-_WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True, slots=True)
-class Repeats:
-    """Texts of one collection that another one has, too.
-
-    equal (int): but for case, punctuation and white space.
-    similar (int): nearly, see `SIMILAR`, and not equal.
-    """
-
-    equal: int
-    similar: int
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """RETURNS (tuple[str, ...]): what is compared of a text."""
-    return tuple(_WORD.findall(text.casefold()))
-
-
-def repeats_within(texts: Iterable[tuple[str, ...]]) -> int:
-    """RETURNS (int): texts that have an equal one before them."""
-    return sum(count - 1 for count in Counter(texts).values())
-
-
-def repeats_between(
-    texts: Sequence[tuple[str, ...]], others: Sequence[tuple[str, ...]]
-) -> Repeats:
-    """Count the texts that stand among others. Exact: two texts are compared when they
-    share a shingle among the rarest of either, as similar ones must.
-
-    texts, others (Sequence[tuple[str, ...]]): as `words_of` gives them.
-    RETURNS (Repeats): of `texts`; one that repeats several others counts once.
-    """
-    known = set(others)
-    new = [text for text in texts if text not in known]
-    sets = [_shingles(text) for text in known]
-    frequency = Counter(shingle for shingles in sets for shingle in shingles)
-    index: dict[Hashable, list[int]] = defaultdict(list)
-    for i, shingles in enumerate(sets):
-        for shingle in _rarest(shingles, frequency):
-            index[shingle].append(i)
-    similar = 0
-    for text in new:
-        own = _shingles(text)
-        near = {
-            i for shingle in _rarest(own, frequency) for i in index.get(shingle, ())
-        }
-        similar += any(_jaccard(own, sets[i]) >= SIMILAR for i in near)
-    return Repeats(len(texts) - len(new), similar)
-
-
-def _shingles(words: tuple[str, ...]) -> set[Hashable]:
-    n = max(len(words) - SHINGLE_WORDS + 1, 1)
-    return {words[i : i + SHINGLE_WORDS] for i in range(n)}
-
-
-def _rarest(shingles: set[Hashable], frequency: Counter[Hashable]) -> list[Hashable]:
-    """The shingles of which two similar sets have at least one in common."""
-    n = len(shingles) - math.ceil(SIMILAR * len(shingles)) + 1
-    return sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))[:n]
-
-
-def _jaccard(a: set[Hashable], b: set[Hashable]) -> float:
-    shared = len(a & b)
-    return shared / (len(a) + len(b) - shared)
-
+from .samples import SPLITS, UNSPLIT, PublishedDataset, Sample
 
 HELD_OUT = "held-out"
 
@@ -93,11 +18,38 @@ taken to have been parted on purpose."""
 ENOUGH = 0.95
 """Share of the samples asked for with which less is no surprise."""
 
+_WORD = re.compile(r"\w+")
 
-def read_splits(path: Path, left_out: list[LeftOut]) -> dict[str, list[str]]:
-    """RETURNS (dict[str, list[str]]): ids by split, from splits.json.
-    RAISES (DweError): it is something else."""
-    value = read_json(path, left_out)
+
+def split_as_listed(
+    samples: Sequence[Sample], path: Path, dataset: PublishedDataset
+) -> None:
+    """Give samples to the splits of a list. One that several splits name is in each;
+    one that none names is in `UNSPLIT`, as are all where there is no list; ids that no
+    sample has are kept as such.
+
+    samples (Sequence[Sample]): with distinct ids.
+    path (Path): splits.json.
+    dataset (PublishedDataset): given the samples.
+    RAISES (DweError): it is something else.
+    """
+    splits = _listed(path, dataset) if path.is_file() else {}
+    by_id = {sample.id: sample for sample in samples}
+    for split in (name for name in SPLITS if name in splits):
+        ids = splits[split]
+        dataset.splits[split] = [by_id[i] for i in ids if i in by_id]
+        without = [i for i in ids if i not in by_id]
+        if without:
+            dataset.without_sample[split] = without
+    named = {i for ids in splits.values() for i in ids}
+    rest = [sample for sample in samples if sample.id not in named]
+    if rest or not splits:
+        dataset.splits[UNSPLIT] = rest
+
+
+def _listed(path: Path, dataset: PublishedDataset) -> dict[str, list[str]]:
+    """RETURNS (dict[str, list[str]]): distinct ids by split."""
+    value = read_json(path, dataset.left_out)
     if not isinstance(value, dict):
         raise DweError(Errors.E251.format(path=path, reason="no object of splits"))
     result: dict[str, list[str]] = {}
@@ -108,31 +60,6 @@ def read_splits(path: Path, left_out: list[LeftOut]) -> dict[str, list[str]]:
             raise DweError(Errors.E252.format(path=path, record=name, reason=reason))
         result[split] = list(dict.fromkeys(str(identifier) for identifier in ids))
     return result
-
-
-def split_samples(
-    samples: Sequence[Sample],
-    splits: Mapping[str, Sequence[str]],
-    dataset: PublishedDataset,
-) -> None:
-    """Give samples to their splits. One that several splits name is in each; one that
-    none names is in `UNSPLIT`; ids that no sample has are kept as such.
-
-    samples (Sequence[Sample]): with distinct ids.
-    splits (Mapping[str, Sequence[str]]): distinct ids by split.
-    dataset (PublishedDataset): given the samples.
-    """
-    by_id = {sample.id: sample for sample in samples}
-    for split in (name for name in SPLITS if name in splits):
-        ids = splits[split]
-        dataset.splits[split] = [by_id[i] for i in ids if i in by_id]
-        without = [i for i in ids if i not in by_id]
-        if without:
-            dataset.without_sample[split] = without
-    named = {i for ids in splits.values() for i in ids}
-    rest = [sample for sample in samples if sample.id not in named]
-    if rest:
-        dataset.splits[UNSPLIT] = rest
 
 
 def golds_are_apart(splits: Mapping[str, Sequence[Sample]]) -> bool:
@@ -201,3 +128,8 @@ def _tied(train: Sequence[Sample], by_golds: bool) -> dict[int, list[int]]:
     for i in range(len(train)):
         groups.setdefault(root(i), []).append(i)
     return groups
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): what is compared of a text."""
+    return tuple(_WORD.findall(text.casefold()))

@@ -31,8 +31,8 @@ from .published_files import (
     shown,
     split_files,
 )
-from .samples import UNSPLIT, LeftOut, PublishedDataset, Sample, SampleMention, merged
-from .splits import read_splits, split_samples
+from .samples import LeftOut, PublishedDataset, Sample, SampleMention, merged
+from .splits import split_as_listed
 
 WIKIDIVERSE = "wikidiverse"
 SINGLE_FILES = ("WikiDiverse.json", "wikidiverse.json")
@@ -257,10 +257,6 @@ def _read_records(path: Path) -> PublishedDataset:
         )
         samples.append(sample)
     samples = merged(samples)
-    splits = path.with_name("splits.json")
-    if splits.is_file():
-        split_samples(samples, read_splits(splits, dataset.left_out), dataset)
-    else:
-        dataset.splits[UNSPLIT] = samples
+    split_as_listed(samples, path.with_name("splits.json"), dataset)
     _finish(dataset, seen, are_pages=False)
     return dataset

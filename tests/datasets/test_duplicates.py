@@ -1,11 +1,11 @@
 import random
 
-from spacy_dwe.datasets.splits import (
+from spacy_dwe.datasets.splits import words_of
+from spacy_dwe.datasets.statistics import (
     SIMILAR,
     Repeats,
     repeats_between,
     repeats_within,
-    words_of,
 )
 
 

@@ -1,11 +1,11 @@
 import pytest
 
-from spacy_dwe.datasets.samples import MentionText, place_mentions
+from spacy_dwe.datasets.samples import SampleMention, place_mentions
 
 
 def placed(sentence, *mentions, golds=None):
     golds = golds or [f"Q{n}" for n in range(len(mentions))]
-    given = [MentionText(text, gold) for text, gold in zip(mentions, golds)]
+    given = [SampleMention(text, gold) for text, gold in zip(mentions, golds)]
     return place_mentions(sentence, given)
 
 
@@ -66,8 +66,8 @@ def test_a_repeated_label_shares_its_place_and_another_gold_does_not():
 
 def test_offsets_of_the_dataset_are_kept_where_they_fit():
     sentence = "Georgia and Georgia"
-    second = MentionText("Georgia", "Q1", (12, 19))
-    shifted = MentionText("Georgia", "Q2", (3, 10))
+    second = SampleMention("Georgia", "Q1", (12, 19))
+    shifted = SampleMention("Georgia", "Q2", (3, 10))
     assert place_mentions(sentence, [shifted, second]).spans == ((0, 7), (12, 19))
-    outside = MentionText("Georgia", "Q1", (-7, 99))
+    outside = SampleMention("Georgia", "Q1", (-7, 99))
     assert place_mentions(sentence, [outside]).spans == ((0, 7),)

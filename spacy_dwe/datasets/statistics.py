@@ -1,8 +1,10 @@
-"""What a converted dataset holds, and what of it gives answers away."""
+"""What a converted dataset holds, and what of it gives answers away: texts and pictures
+that occur twice, golds seen in train, names alone."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -15,15 +17,17 @@ from ..images import ImageRef, content_hash, read_bytes
 from ..kb.entity import Entity, read_entities
 from .name_probe import NameProbes
 from .published_files import ACCOUNT, ENTITIES
-from .splits import HELD_OUT, repeats_between, repeats_within, words_of
+from .splits import HELD_OUT, words_of
 
 TRAIN = ("train", HELD_OUT)
 """Splits that a model may learn from; all others are evaluated on."""
-
+SHINGLE_WORDS = 3
+SIMILAR = 0.8
+"""Jaccard similarity of their shingles from which on two texts are near-duplicates."""
 _ORDER = ("train", HELD_OUT, "dev", "valid", "val", "test")
 
 
-def account(
+def dataset_statistics(
     folder: str | Path,
     conversion: Mapping[str, Any] | None = None,
     show_progress: bool = False,
@@ -51,9 +55,8 @@ def account(
     documents = (d for split in splits.values() for d in split.documents)
     pictures = _Pictures(folder, documents)
     pictured = pictures.of_entities(entities)
-    result: dict[str, Any] = {} if conversion is None else {"conversion": conversion}
     return {
-        **result,
+        **({} if conversion is None else {"conversion": conversion}),
         "entities": _entity_counts(entities, pictures),
         "splits": {name: split.counts(pictures) for name, split in splits.items()},
         "texts": _text_counts(splits),
@@ -118,9 +121,7 @@ class _Split:
         images = Counter(pictures.state(document) for document in self.documents)
         return {
             "samples": len(self.documents),
-            "without_mention": sum(
-                not document.mentions for document in self.documents
-            ),
+            "without_mention": sum(not d.mentions for d in self.documents),
             "mentions": len(mentions),
             "nil": sum(m.labelled and m.kb_id is None for m in mentions),
             "unlabelled": sum(not mention.labelled for mention in mentions),
@@ -241,10 +242,7 @@ def _text_counts(splits: Mapping[str, _Split]) -> dict[str, Any]:
     between = {}
     for (a, one), (b, other) in combinations(splits.items(), 2):
         repeats = repeats_between(other.texts, one.texts)
-        between[f"{b} in {a}"] = {
-            "equal": repeats.equal,
-            "similar": repeats.similar,
-        }
+        between[f"{b} in {a}"] = asdict(repeats)
     return {
         "repeated_within": {n: repeats_within(s.texts) for n, s in splits.items()},
         "repeated_between": between,
@@ -292,3 +290,63 @@ def _gold_counts(
             "share": round(n_seen / n, 6) if n else None,
         }
     return {"golds_seen_in_train": seen, "name_alone": names}
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Texts of one collection that another one has, too.
+
+    equal (int): but for case, punctuation and white space.
+    similar (int): nearly, see `SIMILAR`, and not equal.
+    """
+
+    equal: int
+    similar: int
+
+
+def repeats_within(texts: Iterable[tuple[str, ...]]) -> int:
+    """RETURNS (int): texts that have an equal one before them."""
+    return sum(count - 1 for count in Counter(texts).values())
+
+
+def repeats_between(
+    texts: Sequence[tuple[str, ...]], others: Sequence[tuple[str, ...]]
+) -> Repeats:
+    """Count the texts that stand among others. Exact: two texts are compared when they
+    share a shingle among the rarest of either, as similar ones must.
+
+    texts, others (Sequence[tuple[str, ...]]): as `words_of` gives them.
+    RETURNS (Repeats): of `texts`; one that repeats several others counts once.
+    """
+    known = set(others)
+    new = [text for text in texts if text not in known]
+    sets = [_shingles(text) for text in known]
+    frequency = Counter(shingle for shingles in sets for shingle in shingles)
+    index: dict[Hashable, list[int]] = defaultdict(list)
+    for i, shingles in enumerate(sets):
+        for shingle in _rarest(shingles, frequency):
+            index[shingle].append(i)
+    similar = 0
+    for text in new:
+        own = _shingles(text)
+        near = {
+            i for shingle in _rarest(own, frequency) for i in index.get(shingle, ())
+        }
+        similar += any(_jaccard(own, sets[i]) >= SIMILAR for i in near)
+    return Repeats(len(texts) - len(new), similar)
+
+
+def _shingles(words: tuple[str, ...]) -> set[Hashable]:
+    n = max(len(words) - SHINGLE_WORDS + 1, 1)
+    return {words[i : i + SHINGLE_WORDS] for i in range(n)}
+
+
+def _rarest(shingles: set[Hashable], frequency: Counter[Hashable]) -> list[Hashable]:
+    """The shingles of which two similar sets have at least one in common."""
+    n = len(shingles) - math.ceil(SIMILAR * len(shingles)) + 1
+    return sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))[:n]
+
+
+def _jaccard(a: set[Hashable], b: set[Hashable]) -> float:
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared)

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from spacy_dwe.datasets.account import account, document_files
+from spacy_dwe.datasets.statistics import dataset_statistics, document_files
 from spacy_dwe.errors import DweError
 
 
@@ -64,7 +64,7 @@ def folder(tmp_path):
 
 
 def test_entities(folder):
-    assert account(folder)["entities"] == {
+    assert dataset_statistics(folder)["entities"] == {
         "entities": 4,
         "without_description": 3,
         "without_image": 3,
@@ -74,7 +74,7 @@ def test_entities(folder):
 
 
 def test_samples_and_mentions(folder):
-    counts = account(folder)["splits"]["test"]
+    counts = dataset_statistics(folder)["splits"]["test"]
     expected = {
         "samples": 4,
         "mentions": 5,
@@ -95,7 +95,7 @@ def test_mentions_that_were_put_in_front_or_found_otherwise(folder):
     again = {"start": 8, "end": 13, "kb_id": "Q4"}
     text = {"id": "8", "text": "Kongo!. Congo fell"}
     write(folder / "dev.jsonl", [{**text, "mentions": [added, found, again]}])
-    result = account(folder)
+    result = dataset_statistics(folder)
     counts = result["splits"]["dev"]
     assert (counts["added"], counts["found_but_for_case_or_space"]) == (1, 1)
     assert (counts["not_word_for_word"], counts["repeated"]) == (2, 1)
@@ -105,19 +105,19 @@ def test_mentions_that_were_put_in_front_or_found_otherwise(folder):
 
 
 def test_texts_of_one_split_in_another(folder):
-    texts = account(folder)["texts"]
+    texts = dataset_statistics(folder)["texts"]
     assert texts["repeated_within"] == {"train": 0, "held-out": 0, "test": 0}
     assert texts["repeated_between"]["test in train"] == {"equal": 1, "similar": 0}
     assert texts["repeated_between"]["test in held-out"] == {"equal": 0, "similar": 0}
 
 
 def test_pictures_are_the_same_by_content(folder):
-    images = account(folder)["images"]
+    images = dataset_statistics(folder)["images"]
     assert images == {"test": {"also_entity": 1, "also_train": 1}}
 
 
 def test_golds_and_names(folder):
-    result = account(folder)
+    result = dataset_statistics(folder)
     seen = result["golds_seen_in_train"]["test"]
     assert seen == {"mentions": 4, "seen": 1, "share": 0.25}
     # Namesakes tie, which is no hit. Without the golds of train the one Congo is left,
@@ -134,7 +134,7 @@ def test_golds_and_names(folder):
 
 def test_a_split_without_golds_has_no_shares(folder):
     write(folder / "test.jsonl", [{"id": "1", "text": "Nothing", "mentions": []}])
-    result = account(folder)
+    result = dataset_statistics(folder)
     assert result["golds_seen_in_train"]["test"]["share"] is None
     assert result["name_alone"]["test"]["top1"] is None
 
@@ -152,4 +152,4 @@ def test_a_folder_without_a_dataset(folder, missing):
     for name in names:
         (folder / name).unlink()
     with pytest.raises(DweError, match=f"E260.*{missing}"):
-        account(folder)
+        dataset_statistics(folder)
