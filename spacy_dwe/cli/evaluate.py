@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 
 KEPT = 10
 """Best candidates of a mention in a file of predictions."""
+COLUMNS = {
+    "n": "n",
+    "Top-1": "top1",
+    "Top-5": "top5",
+    "Top-10": "top10",
+    "Top-20": "top20",
+    "MRR": "mrr",
+    "R@10": "recall@10",
+    "R@100": "recall@100",
+    "NIL F1": "nil_f1",
+    "ECE": "ece",
+    "chance": "chance",
+}
+END_TO_END = ("", "precision", "recall", "F1")
 
 
 def evaluate_cli(
@@ -184,17 +198,11 @@ def evaluate(
     from ..evaluation.end_to_end import evaluate_end_to_end
     from ..evaluation.evaluate import evaluate_docs, require_known
     from ..evaluation.outcomes import gold_ids
-    from ..evaluation.predictions import require_rdflib
 
     wanted: dict[str, Any] = {"protocol": protocol, "candidates": candidates}
     require_known(**wanted)
     sources = [data, *train, *([dev] if dev else [])]
-    _check_files(sources, predictions, report, trec)
-    if nif is not None:
-        require_rdflib()
-    for path in (output, nif):
-        if path is not None:
-            require_writable(path)
+    _check_files(sources, output, predictions, report, trec, nif)
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
     texts: dict[str, str] = {}
     bar = partial(tqdm, unit=" docs", delay=BAR_DELAY, disable=silent)
@@ -240,22 +248,26 @@ def evaluate(
 
 def _check_files(
     sources: Sequence[Path],
+    output: Path | None,
     predictions: Path | None,
     report: Path | None,
     trec: Path | None,
+    nif: Path | None,
 ) -> None:
     """Everything that can be known to fail, before the work."""
+    from ..evaluation.predictions import require_rdflib
+    from ..visualise.plots import require_matplotlib
+
     for source in sources:
         require_file(source)
-    for folder, name in ((report, "index.html"), (trec, "run.txt")):
-        if folder is not None:
-            require_writable(folder / name)
-    if predictions is not None:
-        require_writable(predictions)
+    page, run = report and report / "index.html", trec and trec / "run.txt"
+    for path in (page, run, predictions, output, nif):
+        if path is not None:
+            require_writable(path)
     if report is not None:
-        from ..visualise.plots import require_matplotlib
-
         require_matplotlib()
+    if nif is not None:
+        require_rdflib()
 
 
 def _run_baselines(
@@ -302,21 +314,6 @@ def _noting(docs: "Iterable[Doc]", texts: dict[str, str]) -> "Iterator[Doc]":
         yield doc
 
 
-COLUMNS = {
-    "n": "n",
-    "Top-1": "top1",
-    "Top-5": "top5",
-    "Top-10": "top10",
-    "Top-20": "top20",
-    "MRR": "mrr",
-    "R@10": "recall@10",
-    "R@100": "recall@100",
-    "NIL F1": "nil_f1",
-    "ECE": "ece",
-    "chance": "chance",
-}
-
-
 def metrics_row(name: str, metrics: dict[str, Any]) -> list[str]:
     """A line of the table: percent, the interval behind Top-1."""
     row = [name]
@@ -325,10 +322,10 @@ def metrics_row(name: str, metrics: dict[str, Any]) -> list[str]:
         if key == "n":
             row.append(f"{value:,}")
             continue
-        cell = _percent(value)
+        cell = percent(value)
         bounds = metrics["intervals"].get(key)
         if key == "top1" and bounds:
-            cell += f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
+            cell += f" [{percent(bounds[0])}, {percent(bounds[1])}]"
         row.append(cell)
     return row
 
@@ -337,11 +334,7 @@ def print_metrics(msg: Any, metrics: dict[str, Any]) -> None:
     what = (
         f"{metrics['protocol']}, {metrics['inputs']}, {','.join(metrics['channels'])}"
     )
-    rows = [metrics_row("all", metrics)]
-    rows += [metrics_row(group, values) for group, values in metrics["by"].items()]
-    aligns = ["l"] + ["r"] * len(COLUMNS)
-    msg.divider(what)
-    msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
+    _print_rows(msg, what, [("all", metrics), *metrics["by"].items()])
     if metrics["n_nil"] or metrics["n_unlabelled"]:
         msg.info(
             f"{metrics['n_nil']:,} mentions labelled NIL, {metrics['n_unlabelled']:,} "
@@ -349,49 +342,44 @@ def print_metrics(msg: Any, metrics: dict[str, Any]) -> None:
         )
     for kind, parts in metrics["breakdowns"].items():
         if len(parts) > 1:
-            rows = [metrics_row(value, own) for value, own in parts.items()]
-            msg.divider(f"by {kind}")
-            msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
+            _print_rows(msg, f"by {kind}", parts.items())
     if metrics["n_injected"]:
         msg.warn(
             f"The right entity was put among the candidates of "
             f"{metrics['n_injected']:,} mentions (protocol paper)"
         )
     if "baselines" in metrics:
-        _print_baselines(msg, metrics)
+        rows = [(row["name"], row["metrics"]) for row in metrics["baselines"]]
+        rows = [("this linker", metrics), *((n, m) for n, m in rows if m is not None)]
+        _print_rows(msg, "baselines, same mentions and candidates", rows)
+        for row in metrics["baselines"]:
+            if row["metrics"] is None:
+                msg.text(f"{row['name']}: not measured, {row['reason']}")
     if "end_to_end" in metrics:
         msg.divider("end to end, mentions as the pipeline finds them")
         msg.table(_end_to_end_rows(metrics["end_to_end"]), header=END_TO_END)
 
 
-END_TO_END = ("", "precision", "recall", "F1")
+def _print_rows(
+    msg: Any, title: str, measured: Iterable[tuple[str, dict[str, Any]]]
+) -> None:
+    rows = [metrics_row(name, metrics) for name, metrics in measured]
+    aligns = ["l"] + ["r"] * len(COLUMNS)
+    msg.divider(title)
+    msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
 
 
 def _end_to_end_rows(measured: dict[str, Any]) -> list[list[str]]:
     names = {"mention": "mentions", "micro": "links", "nil": "NIL"}
     return [
-        [name, *(_percent(measured[f"{prefix}_{letter}"]) for letter in "prf")]
+        [name, *(percent(measured[f"{prefix}_{letter}"]) for letter in "prf")]
         for prefix, name in names.items()
     ]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """RETURNS (str): such as 94.2."""
     return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _print_baselines(msg: Any, metrics: dict[str, Any]) -> None:
-    rows = [metrics_row("this linker", metrics)]
-    for record in metrics["baselines"]:
-        if record["metrics"] is None:
-            rows.append([record["name"], record["reason"]])
-        else:
-            rows.append(metrics_row(record["name"], record["metrics"]))
-    aligns = ["l"] + ["r"] * len(COLUMNS)
-    msg.divider("baselines, same mentions and candidates")
-    measured = [row for row in rows if len(row) > 2]
-    msg.table(measured, header=["", *COLUMNS], divider=True, aligns=aligns)
-    for name, reason in (row for row in rows if len(row) == 2):
-        msg.text(f"{name}: not measured, {reason}")
 
 
 def write_report(
