@@ -40,8 +40,8 @@ from spacy_dwe.model.architectures import TorchOptimizer
 from spacy_dwe.model.inputs import LinkingBatch, PreparedMention
 from spacy_dwe.model.losses import linking_loss
 from spacy_dwe.model.network import LinkerNetwork
-from spacy_dwe.model.objective import LossSettings
 from spacy_dwe.model.spec import NetworkSpec, QueryHead
+from spacy_dwe.settings import DweSettings
 from spacy_dwe.training.targets import with_targets
 
 SET = "description@clip"
@@ -124,7 +124,7 @@ class TrainingBench:
     def step(self) -> None:
         batch, targets = self._batch(self.vectors)
         output = self.network(batch, CHANNELS, CHANNEL_DROPOUT)
-        loss = self.network.loss(output, batch, targets, LossSettings())
+        loss = self.network.loss(output, batch, targets, DweSettings())
         loss.total.backward()
         self.optimizer.step(self.numbers)
 

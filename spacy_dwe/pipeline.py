@@ -174,8 +174,8 @@ class DweLinker(TrainablePipe):
         gone = more_before.keys() - more.keys() - CHANNELS.keys()
         names = [name for name in settings.channels if name not in gone]
         names += [name for name in more if name not in more_before]
-        names = check_channels(names, {**CHANNELS, **more})
-        self._settings = replace(settings, channels=names)
+        in_order = check_channels(names, {**CHANNELS, **more})
+        self._settings = replace(settings, channels=in_order)
         if more != more_before:
             self.network_shim.clear_untrained()
         if settings.encoders != before.encoders:
@@ -450,11 +450,11 @@ class DweLinker(TrainablePipe):
         } - {""}
         if not golds:
             raise DweError(Errors.E505)
-        self._training.set_labels(golds, shim.cfg)
+        self._training.set_labels(golds, shim.settings)
         used = {name: self.all_channels[name] for name in self.channels}
         evidence = self._make_evidence(self.channels, Columns(columns_of(used)))
         spec = network_spec(
-            evidence, shim.cfg, nil_is_labelled=self._training.nil_is_labelled
+            evidence, shim.settings, nil_is_labelled=self._training.nil_is_labelled
         )
         shim.build(spec, self._device())
         sets = self._require_kb().vector_sets
@@ -477,7 +477,7 @@ class DweLinker(TrainablePipe):
                 get_examples,
                 self._require_kb(),
                 self._prepare,
-                self._training.nil_share(shim.cfg),
+                self._training.nil_share(shim.settings),
                 self._attributes,
             )
 
@@ -531,7 +531,7 @@ class DweLinker(TrainablePipe):
             gold_ids,
             kb=self._require_kb(),
             n_candidates=self.settings.n_candidates,
-            settings=self.network_shim.cfg,
+            settings=self.network_shim.settings,
         )
         values = add_gradients(self.model, batch, targets, self.channels)
         self.clock.count(len(mentions))
@@ -590,7 +590,7 @@ class DweLinker(TrainablePipe):
             path,
             {
                 STATE: lambda p: srsly.write_json(p, self._state(p.parent.parent)),
-                WEIGHTS: lambda p: p.write_bytes(shim.to_bytes()),
+                WEIGHTS: shim.to_disk,
                 OPTIMIZER_FILE: lambda p: write_optimizer(p, shim.optimizer_bytes),
             },
             exclude,

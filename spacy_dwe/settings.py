@@ -121,8 +121,10 @@ class LinkerSettings(Settings):
         """RETURNS (LinkerSettings): equal for settings by which the same evidence is
         gathered: what matters only after it has its default."""
         later = ("top_k", "threshold", "use_gold_ents", "overwrite", "scorer")
-        every = {each.name: each.default for each in fields(self)}
-        return replace(self, **{name: every[name] for name in later})
+        rest: dict[str, Any] = {
+            each.name: each.default for each in fields(self) if each.name in later
+        }
+        return replace(self, **rest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -239,7 +239,7 @@ def linking_batch(
         prepared,
         heads={name: sets[name] for name in heads},
         image_dim=spec.image_dim,
-        pooled=shim.cfg["states"] == "pooled",
+        pooled=shim.settings.states == "pooled",
         device=device,
         modalities=shim.read_modalities if heads else {},
         widths=spec.modality_widths,

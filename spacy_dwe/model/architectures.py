@@ -85,7 +85,7 @@ class NetworkShim(Shim):
     """State of the optimizer of an earlier run, until the first step takes it up."""
 
     def __init__(self, settings: DweSettings) -> None:
-        super().__init__(None, config=vars(settings))
+        super().__init__(None)
         self.settings = settings
 
     @property
@@ -233,8 +233,6 @@ def _damages() -> tuple[type[Exception], ...]:
 
 
 def _spec_to_json(spec: "NetworkSpec", *, dwe_trained: bool) -> str:
-    from dataclasses import asdict
-
     columns = [(column.channel, column.name) for column in spec.columns]
     return srsly.json_dumps(
         {**asdict(spec), "columns": columns, "dwe_trained": dwe_trained}

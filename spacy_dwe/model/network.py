@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..settings import DweSettings
 from .combiner import Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import LinkingBatch
 from .losses import candidate_cosines, linking_loss
 from .modalities import Modality
-from .objective import LossParts, LossSettings, NetworkOutput, Objective
+from .objective import LossParts, NetworkOutput, Objective
 from .spec import DWE, NetworkSpec
 
 
@@ -80,13 +81,13 @@ class LinkerNetwork(nn.Module):
         output: NetworkOutput,
         batch: LinkingBatch,
         targets: Tensor,
-        settings: LossSettings,
+        settings: DweSettings,
     ) -> LossParts:
         """output (NetworkOutput): what `forward` gave for the batch.
         batch (LinkingBatch): the mentions.
         targets (Tensor): position of the gold, number of candidates for NIL, or
             `IGNORED`. *Shape:* ``(batch,)``
-        settings (LossSettings): which losses count.
+        settings (DweSettings): which losses count.
         RETURNS (LossParts): the losses.
         """
         if self.mention_encoder is None:

@@ -1,13 +1,12 @@
 """What training minimises: the linking loss, and what helps the mention encoder."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import log
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from ..settings import DweSettings
 from .combiner import CombinedScores
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import LinkingBatch, MentionInputs
@@ -23,9 +22,6 @@ from .losses import (
     triplet,
 )
 from .spec import TEXT, VISION
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +46,6 @@ class NetworkOutput:
 CONTRAST_TEMPERATURE = 0.05
 MIN_TEMPERATURE = 0.01
 ALIGN_TEMPERATURE = 0.07
-
-
-@dataclass(frozen=True, slots=True)
-class LossSettings:
-    """Which losses count, and how much; see `spacy-dwe.DWE.v1`."""
-
-    loss: str = "info_nce"
-    info_nce_weight: float = 1.0
-    a_align_weight: float = 0.1
-    s_align_weight: float = 0.1
-    margin: float = 0.5
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "LossSettings":
-        """RETURNS (LossSettings): those among the arguments of the architecture."""
-        return cls(**{field.name: settings[field.name] for field in fields(cls)})
-
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): parts of the objective that count, beside the
-        main one; see `LossParts`."""
-        weights = {
-            "contrast": self.info_nce_weight,
-            "a_align": self.a_align_weight,
-            "s_align": self.s_align_weight,
-        }
-        return tuple(part for part, weight in weights.items() if weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +86,14 @@ class Objective(nn.Module):
         output: "NetworkOutput",
         batch: "LinkingBatch",
         targets: Tensor,
-        settings: LossSettings,
+        settings: DweSettings,
     ) -> LossParts:
         """encoder (MentionEncoder): gives what A-Align compares.
         output (NetworkOutput): what the network says of the mentions.
         batch (LinkingBatch): the mentions' candidates.
         targets (Tensor): position of the gold, number of candidates for NIL, or
             `IGNORED`. *Shape:* ``(batch,)``
-        settings (LossSettings): what counts.
+        settings (DweSettings): what counts.
         RETURNS (LossParts): the losses.
         """
         encoded = output.encoded
@@ -150,7 +119,7 @@ class Objective(nn.Module):
         output: "NetworkOutput",
         batch: "LinkingBatch",
         targets: Tensor,
-        settings: LossSettings,
+        settings: DweSettings,
         zero: Tensor,
     ) -> Tensor:
         n_candidates = batch.rows.shape[1]
@@ -182,7 +151,7 @@ class Objective(nn.Module):
             total = total + self._term(contrast, settings)
         return total / max(1, len(output.queries))
 
-    def _term(self, contrast: Contrast, settings: LossSettings) -> Tensor:
+    def _term(self, contrast: Contrast, settings: DweSettings) -> Tensor:
         if settings.loss == "triplet":
             return triplet(contrast, settings.margin)
         if settings.loss == "n_pair":

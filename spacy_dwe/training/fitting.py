@@ -16,9 +16,9 @@ from torch import Tensor
 from ..errors import DweError, Errors
 from ..linking.collate import collate
 from ..model.architectures import NetworkShim, shim_of
-from ..model.combiner import CombinedScores, Combiner
+from ..model.combiner import UNTRAINED_NIL, CombinedScores, Combiner
 from ..model.losses import linking_loss
-from ..model.spec import UNTRAINED_NIL, VISION, FeatureLayout
+from ..model.spec import VISION
 from .labels import some_labelled_mentions
 from .targets import with_targets
 
@@ -52,6 +52,7 @@ def fit_to_examples(
     kb: "DweKnowledgeBase",
     prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
     nil_share: float,
+    attributes: Sequence[str] = (),
 ) -> None:
     """Fit the weights of all features but dwe's to the training mentions.
 
@@ -60,8 +61,9 @@ def fit_to_examples(
     kb (DweKnowledgeBase): has the golds.
     prepare (Callable): finds and describes candidates.
     nil_share (float): as in `fitting_blocks`.
+    attributes (Sequence[str]): custom attributes that channels read.
     """
-    mentions, gold_ids = some_labelled_mentions(get_examples)
+    mentions, gold_ids = some_labelled_mentions(get_examples, attributes=attributes)
     blocks = feature_blocks(
         mentions,
         kb.rows_of(gold_ids),
@@ -213,11 +215,11 @@ def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
     n = sum(len(targets) for _, targets in blocks)
     if not n:
         return
-    names = [name for name in network.layout.names if name[0] != "dwe"]
-    fitted = Combiner(FeatureLayout(tuple(names)), network.spec.edge_width)
+    own = network.columns.without_dwe()
+    fitted = Combiner(own, network.spec.edge_width)
     fit(fitted, blocks, strength=1 / (2 * PRIOR_DEVIATION**2 * n))
     whole = network.combiner
-    columns = [network.layout.names.index(name) for name in names]
+    columns = [network.columns.all.index(column) for column in own.all]
     with torch.no_grad():
         whole.weight[columns] = fitted.weight.to(whole.weight.device)
         whole.bias[columns] = fitted.bias.to(whole.bias.device)
@@ -237,12 +239,9 @@ def add_gradients(
     RETURNS (dict[str, float]): the loss as `total`, and its parts.
     RAISES (DweError): the loss is not finite; no gradient is added.
     """
-    from ..model.objective import LossSettings
-
     shim = shim_of(model)
     output, backprop = model.begin_update((batch, channels))
-    settings = LossSettings.of(shim.cfg)
-    parts = shim.network.loss(output, batch, targets, settings)
+    parts = shim.network.loss(output, batch, targets, shim.settings)
     values = parts.values()
     if not isfinite(values["total"]):
         raise DweError(Errors.E512)
@@ -252,13 +251,12 @@ def add_gradients(
 
 def loss_parts(shim: NetworkShim) -> tuple[str, ...]:
     """RETURNS (tuple[str, ...]): parts of the loss that count for a network."""
-    from ..model.objective import LossSettings
-
     spec = shim.network.spec
     if not spec.heads:
         return ("linking",)
-    counted = LossSettings.of(shim.cfg).counted
-    if VISION not in spec.modality_widths:
-        # There is no picture to align anything with.
-        counted = tuple(part for part in counted if not part.endswith("_align"))
-    return ("linking", *counted)
+    weights = {"linking": 1.0, "contrast": shim.settings.info_nce_weight}
+    if VISION in spec.modality_widths:
+        # Without pictures there is nothing to align with.
+        weights["a_align"] = shim.settings.a_align_weight
+        weights["s_align"] = shim.settings.s_align_weight
+    return tuple(part for part, weight in weights.items() if weight)

@@ -12,6 +12,7 @@ from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 from ..errors import DweError, Errors
 from ..model.modalities import EncoderWidths, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
+from ..settings import DweSettings
 from ..tokens import NIL
 from .labels import FirstLook
 from .targets import Negatives
@@ -52,11 +53,11 @@ class TrainingState:
         self.negatives = Negatives(state.get("train_golds", ()))
         self.first_look = FirstLook()
 
-    def set_labels(self, golds: set[str], settings: Mapping[str, Any]) -> None:
+    def set_labels(self, golds: set[str], settings: DweSettings) -> None:
         """Begin a run whose labels are known.
 
         golds (set[str]): all of them.
-        settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
+        settings (DweSettings): of the network.
         """
         self.nil_is_labelled = False
         self.negatives = Negatives()
@@ -70,7 +71,7 @@ class TrainingState:
         *,
         kb: "DweKnowledgeBase",
         n_candidates: int,
-        settings: Mapping[str, Any],
+        settings: DweSettings,
     ) -> "tuple[LinkingBatch, Tensor]":
         """Learn what the labels of a batch are, and choose what it is trained on.
 
@@ -82,7 +83,7 @@ class TrainingState:
         gold_ids (Sequence[str]): label of each.
         kb (DweKnowledgeBase): the KB.
         n_candidates (int): most candidates a mention can have.
-        settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
+        settings (DweSettings): of the network.
         RETURNS (tuple[LinkingBatch, Tensor]): the batch with its negatives, and the
             position of each gold among the candidates.
         """
@@ -95,17 +96,17 @@ class TrainingState:
             self.nil_is_labelled = NIL in look.seen_golds
         gold_rows = kb.rows_of(gold_ids)
         batch = self.negatives.chosen_for(
-            batch, gold_rows, kb, settings["rare_word_negatives"]
+            batch, gold_rows, kb, settings.rare_word_negatives
         )
         return with_targets(batch, gold_rows, self.nil_share(settings))
 
-    def nil_share(self, settings: Mapping[str, Any]) -> float:
+    def nil_share(self, settings: DweSettings) -> float:
         """RETURNS (float): share of golds to take away to teach NIL."""
-        return 0.0 if self.nil_is_labelled else settings["nil_dropout"]
+        return 0.0 if self.nil_is_labelled else settings.nil_dropout
 
-    def _add_labels(self, golds: set[str], settings: Mapping[str, Any]) -> None:
+    def _add_labels(self, golds: set[str], settings: DweSettings) -> None:
         self.nil_is_labelled |= NIL in golds
-        if settings["negatives"] == "train_golds":
+        if settings.negatives == "train_golds":
             self.negatives.add(golds - {NIL})
 
 
@@ -171,14 +172,14 @@ def read_optimizer(path: Path) -> bytes:
 
 def network_spec(
     evidence: "Evidence",
-    settings: Mapping[str, Any],
+    settings: DweSettings,
     *,
     nil_is_labelled: bool,
 ) -> NetworkSpec:
     """Shapes of a network to train.
 
     evidence (Evidence): says which encoders and vector sets there are.
-    settings (Mapping[str, Any]): arguments of `spacy-dwe.DWE.v1`.
+    settings (DweSettings): of the network.
     nil_is_labelled (bool): NIL can learn what mentions of it look like.
     RETURNS (NetworkSpec): the shapes.
     RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
@@ -197,29 +198,29 @@ def network_spec(
     widths: dict[str, int] = {}
     if heads:
         widths = network_widths(
-            settings["modalities"],
-            settings["without"],
+            settings.modalities,
+            settings.without,
             EncoderWidths(text_width, image_dim),
         )
     reads_edges = (
-        nil_is_labelled and settings["fit_combiner"] and "text" in evidence.channels
+        nil_is_labelled and settings.fit_combiner and "text" in evidence.channels
     )
     return NetworkSpec(
         columns=evidence.columns.all,
         heads=heads,
         text_width=text_width,
         image_dim=image_dim,
-        width=settings["width"],
-        n_heads=settings["n_heads"],
-        ffn_width=settings["ffn_width"],
-        dropout=settings["dropout"],
-        decoder=settings["decoder"],
+        width=settings.width,
+        n_heads=settings.n_heads,
+        ffn_width=settings.ffn_width,
+        dropout=settings.dropout,
+        decoder=settings.decoder,
         dwe_trained=False,
-        head=settings["head"],
-        gate=settings["gate"],
+        head=settings.head,
+        gate=settings.gate,
         modalities=widths,
         shared_text=text is clip and text_width == image_dim,
-        read_mention=settings["read_mention"] and bool(heads),
+        read_mention=settings.read_mention and bool(heads),
         edge_width=EDGES * text.width if text is not None and reads_edges else 0,
     )
 

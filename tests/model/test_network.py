@@ -10,10 +10,10 @@ from torch.nn.functional import normalize
 from spacy_dwe.model.inputs import EntityVectors
 from spacy_dwe.model.losses import IGNORED, Contrast, info_nce, n_pair, triplet
 from spacy_dwe.model.network import LinkerNetwork
-from spacy_dwe.model.objective import LossSettings
+from spacy_dwe.settings import DweSettings
 
 DESCRIPTIONS = "description@clip"
-ONLY_CONTRAST = LossSettings(a_align_weight=0.0, s_align_weight=0.0)
+ONLY_CONTRAST = DweSettings(a_align_weight=0.0, s_align_weight=0.0)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_channel_dropout_masks_whole_channels_of_a_mention(network, make_batch):
 @pytest.mark.parametrize("body", ["dwe", "plain", "linear"])
 def test_gradients_are_finite(spec, randomise, channels, batch, targets, loss, body):
     network = randomise(LinkerNetwork(replace(spec, head=body)))
-    settings = LossSettings(loss=loss)
+    settings = DweSettings(loss=loss)
     output = network.train()(batch, channels)
     parts = network.loss(output, batch, torch.tensor(targets), settings)
     parts.total.backward()
@@ -151,7 +151,7 @@ def test_gradient_is_the_slope_of_the_loss(network, channels, batch):
 
     def loss():
         output = network.train()(batch, channels)
-        return network.loss(output, batch, targets, LossSettings()).total
+        return network.loss(output, batch, targets, DweSettings()).total
 
     loss().backward()
     parameters = list(network.parameters())
@@ -251,7 +251,7 @@ class TestAlignments:
         return compute
 
     def test_they_are_weighed(self, parts):
-        found = parts(LossSettings(a_align_weight=2.0, s_align_weight=3.0))
+        found = parts(DweSettings(a_align_weight=2.0, s_align_weight=3.0))
         weighed = found.linking + found.contrast
         weighed = weighed + 2 * found.a_align + 3 * found.s_align
         torch.testing.assert_close(found.total, weighed)
@@ -263,15 +263,15 @@ class TestAlignments:
         assert found.a_align == found.s_align == 0
 
     def test_mentions_of_a_sentence_are_no_negatives(self, parts):
-        found = parts(LossSettings(), sentences=torch.tensor([0, 1, 1]))
+        found = parts(DweSettings(), sentences=torch.tensor([0, 1, 1]))
         assert found.s_align.item() == pytest.approx(0, abs=1e-6)
 
     def test_the_plain_network_has_them_too(self, parts):
-        found = parts(LossSettings(), head="plain")
+        found = parts(DweSettings(), head="plain")
         assert found.a_align > 0 and found.s_align > 0
 
     def test_a_linear_head_has_nothing_to_align(self, parts):
-        found = parts(LossSettings(), head="linear")
+        found = parts(DweSettings(), head="linear")
         assert found.a_align == found.s_align == 0
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from spacy_dwe.linking.collate import collate
 from spacy_dwe.model.architectures import TorchOptimizer
-from spacy_dwe.model.objective import LossSettings
+from spacy_dwe.settings import DweSettings
 from spacy_dwe.training.targets import with_targets
 
 B1, B2, EPS = 0.8, 0.95, 1e-6
@@ -200,7 +200,7 @@ class TestLinker:
     def learn(self, shim, batches):
         for batch, targets in batches:
             output, backprop = shim((batch, shim.network.spec.channels), True)
-            parts = shim.network.loss(output, batch, targets, LossSettings())
+            parts = shim.network.loss(output, batch, targets, DweSettings())
             backprop(parts.total)
 
     def test_gradients_of_updates_add_up_until_the_step(
