@@ -86,3 +86,20 @@ def test_no_module_imports_itself_through_others():
 
 def test_nothing_within_imports_the_public_face():
     assert [name for name, others in GRAPH.items() if "" in others] == []
+
+
+def test_the_public_face_names_what_it_shows():
+    for name in spacy_dwe.__all__:
+        assert getattr(spacy_dwe, name) is not None
+    face = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    typed = {
+        alias.asname
+        for node in ast.walk(face)
+        if isinstance(node, ast.If)
+        for statement in node.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert typed == {*spacy_dwe.__all__} - {"__version__"}
+    with pytest.raises(AttributeError, match="no attribute 'DweLinkr'"):
+        _ = spacy_dwe.DweLinkr

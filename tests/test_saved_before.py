@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -77,7 +78,9 @@ def saved_again(saved, tmp_path):
 class OtherNameChannel(NameChannel):
     """The columns in another order, and one more."""
 
-    columns = dict(reversed([*NameChannel.columns.items(), ("new", 1.0)]))
+    columns: Mapping[str, float] = dict(
+        reversed([*NameChannel.columns.items(), ("new", 1.0)])
+    )
 
     def compute(self, mentions, candidates, kb):
         values, there = super().compute(mentions, candidates, kb)
