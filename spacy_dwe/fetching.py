@@ -100,6 +100,12 @@ def fetch(
     raise FetchError(url, f"more than {MAX_REDIRECTS} redirects")
 
 
+def status_error(url: str, status: int, retry_after: str | None) -> FetchError:
+    """RETURNS (FetchError): what an answer's status says, if it is not 200."""
+    reason = f"HTTP {status} {httpx.codes.get_reason_phrase(status)}".strip()
+    return FetchError(url, reason, status in (408, 429) or status >= 500, retry_after)
+
+
 def _pool(
     url: str, target: httpx.URL, allow_private: bool, left: Callable[[], float]
 ) -> httpcore.ConnectionPool:
@@ -151,12 +157,8 @@ def _get(
         if status in _REDIRECTS and b"location" in said:
             return said[b"location"].decode("utf-8", "replace")
         if status != httpx.codes.OK:
-            raise FetchError(
-                url,
-                f"HTTP {status} {httpx.codes.get_reason_phrase(status)}".strip(),
-                may_pass=status in (408, 429) or status >= 500,
-                retry_after=said.get(b"retry-after", b"").decode("latin-1") or None,
-            )
+            wait = said.get(b"retry-after", b"").decode("latin-1")
+            raise status_error(url, status, wait or None)
         data = bytearray()
         for chunk in response.iter_stream():
             data += chunk

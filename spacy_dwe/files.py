@@ -37,22 +37,26 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
     """
     path = require_file(path)
     with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            text = line.removeprefix(_UTF8_BOM) if number == 1 else line
+            if text.strip():
+                yield number, _parse(text, path, number)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked if its name ends in .gz.
+
+    RAISES (DweError): it is read, and is no complete gzip file.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    with cast("IO[bytes]", opened(path, "rb")) as file:
         try:
-            for number, line in enumerate(file, start=1):
-                text = line.removeprefix(_UTF8_BOM) if number == 1 else line
-                if text.strip():
-                    yield number, _parse(text, path, number)
+            yield file
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DweError(
                 Errors.E233.format(path=path, what="complete gzip file", reason=error)
             ) from None
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked if its name ends in .gz."""
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return path.open("rb")
 
 
 def require_writable(path: str | Path) -> None:

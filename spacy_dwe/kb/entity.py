@@ -2,7 +2,6 @@
 
 import math
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -204,7 +203,7 @@ def count_lines(path: str | Path) -> int:
     try:
         with open_bytes(Path(path)) as file:
             return sum(1 for _ in file)
-    except (OSError, EOFError, zlib.error):
+    except (OSError, DweError):
         return 0
 
 

@@ -24,7 +24,7 @@ from wikipediaapi import (  # type: ignore[import-untyped]
 
 from ..about import __title__, __version__
 from ..errors import DweError, Errors
-from ..fetching import MAX_BYTES, MAX_SECONDS, FetchError, fetch
+from ..fetching import MAX_BYTES, MAX_SECONDS, FetchError, fetch, status_error
 
 Answer = TypeVar("Answer")
 
@@ -143,7 +143,14 @@ class MediaWiki(SyncHTTPClient):
         RAISES (NoAnswer): the retries are used up.
         RAISES (DweError): it is on a private address; see `fetching`.
         """
-        return self._patiently(url, partial(self._fetch, url, max_bytes))
+        attempt = partial(
+            fetch,
+            url,
+            max_bytes=max_bytes,
+            max_seconds=self._max_seconds,
+            user_agent=self._client.headers["User-Agent"],
+        )
+        return self._patiently(url, attempt)
 
     def close(self) -> None:
         self._client.close()
@@ -162,20 +169,22 @@ class MediaWiki(SyncHTTPClient):
             n += 1
             try:
                 answer = attempt()
-            except _Failure as error:
+            except FetchError as error:
                 failure = error
             except WikiHttpTimeoutError:
-                failure = _Failure("no answer in time")
+                failure = FetchError(url, "no answer in time", may_pass=True)
             except WikiConnectionError as error:
-                failure = _Failure(f"no connection ({_cause(error)})")
+                reason = f"no connection ({_cause(error)})"
+                failure = FetchError(url, reason, may_pass=True)
             else:
                 self._answered.add(host)
                 return answer
-            if not failure.passing:
+            if not failure.may_pass:
                 raise Refused(url, failure.reason, n)
-            known = host in self._answered or failure.wait is not None
+            wait = self._seconds(failure.retry_after)
+            known = host in self._answered or wait is not None
             retries = self._retries if known else min(self._retries, _FIRST_RETRIES)
-            asked_to_wait = failure.wait or 0.0
+            asked_to_wait = wait or 0.0
             if asked_to_wait > _LONGEST_WAIT:
                 reason = f"{failure.reason}, asks to wait {asked_to_wait:.0f} s"
                 raise NoAnswer(url, reason, n)
@@ -193,52 +202,31 @@ class MediaWiki(SyncHTTPClient):
         self._next = max(now, self._next) + self._interval
         self.n_requests += 1
 
-    def _fetch(self, url: str, max_bytes: int) -> bytes:
-        agent = self._client.headers["User-Agent"]
-        seconds = self._max_seconds
-        try:
-            return fetch(
-                url, max_bytes=max_bytes, max_seconds=seconds, user_agent=agent
-            )
-        except FetchError as error:
-            wait = self._seconds(error.retry_after)
-            raise _Failure(error.reason, passing=error.may_pass, wait=wait) from None
-
     # The hooks of wikipedia-api's client: where it asks, and what counts as an answer.
 
     def _build_url(self, language: str) -> str:
         return self.api_url.replace("{lang}", language)
 
     def _process_response(self, r: httpx.Response, url: str) -> dict[str, Any]:
-        wait = self._seconds(r.headers.get("Retry-After"))
+        wait = r.headers.get("Retry-After")
         try:
             answer = super()._process_response(r, url)
         except WikiHttpError:
-            self._check_status(r)
-            raise
+            raise status_error(url, r.status_code, wait) from None
         except WikiInvalidJsonError:
-            raise _Failure("the answer is not JSON", wait=wait) from None
+            raise FetchError(url, "the answer is not JSON", True, wait) from None
         if not isinstance(answer, dict):
-            raise _Failure("the answer is no JSON object", wait=wait)
+            raise FetchError(url, "the answer is no JSON object", True, wait)
         error = answer.get("error")
         if error is not None:
             code, info = str(error.get("code")), str(error.get("info"))
-            passing = code in _PASSING or code.startswith("internal_api_error")
-            raise _Failure(f"{code}: {info}", passing=passing, wait=wait)
+            may_pass = code in _PASSING or code.startswith("internal_api_error")
+            raise FetchError(url, f"{code}: {info}", may_pass, wait)
         if not isinstance(answer.get("query"), dict):
-            raise _Failure("the answer is not MediaWiki's", wait=wait)
+            raise FetchError(url, "the answer is not MediaWiki's", True, wait)
         if not isinstance(answer["query"].get("pages", []), list):
-            raise _Failure("a MediaWiki before 1.25", passing=False)
+            raise FetchError(url, "a MediaWiki before 1.25")
         return answer
-
-    def _check_status(self, response: httpx.Response) -> None:
-        status = response.status_code
-        if status != httpx.codes.OK:
-            raise _Failure(
-                f"HTTP {status} {response.reason_phrase}".strip(),
-                passing=status in (408, 429) or status >= 500,
-                wait=self._seconds(response.headers.get("Retry-After")),
-            )
 
     def _seconds(self, retry_after: str | None) -> float | None:
         """The header Retry-After holds seconds or a date."""
@@ -253,20 +241,6 @@ class MediaWiki(SyncHTTPClient):
         except ValueError:
             return None
         return max(0.0, date.timestamp() - self._clock.time())
-
-
-class _Failure(Exception):
-    """One attempt failed.
-
-    passing (bool): another attempt may succeed.
-    wait (float | None): the seconds that the server asks to wait.
-    """
-
-    def __init__(
-        self, reason: str, *, passing: bool = True, wait: float | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.passing, self.wait = reason, passing, wait
 
 
 def _cause(error: BaseException) -> str:

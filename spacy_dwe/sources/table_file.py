@@ -2,11 +2,9 @@
 
 import codecs
 import csv
-import gzip
 import io
 import math
 import re
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,10 +238,6 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
         behind = 1 + len(_LINE_END.findall(before))
         byte = f"byte 0x{error.object[error.start]:02x}"
         raise _undecodable(path, number + behind, encoding, byte) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DweError(
-            Errors.E233.format(path=path, what="complete gzip file", reason=error)
-        ) from None
 
 
 def _undecodable(path: Path, line: int, encoding: str, reason: str) -> DweError:

@@ -1,9 +1,7 @@
 """A file of Wikipedia titles: one a line, as a title or as the page's address."""
 
-import gzip
 import re
 import unicodedata
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +121,4 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         reason = f"not UTF-8 at byte {error.start + 1}"
         raise DweError(
             Errors.E003.format(path=path, line=number, reason=reason)
-        ) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DweError(
-            Errors.E233.format(path=path, what="complete gzip file", reason=error)
         ) from None
