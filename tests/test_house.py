@@ -2,6 +2,7 @@
 checking alone count as any other."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,8 +17,7 @@ FLOORS = (
     ("images", "links", "tokens", "codecs", "documents"),
     ("encoders",),
     ("kb",),
-    ("building", "sources"),
-    ("model",),
+    ("building", "sources", "model"),
     ("channels",),
     ("linking",),
     ("training",),
@@ -103,3 +103,20 @@ def test_the_public_face_names_what_it_shows():
     assert typed == {*spacy_dwe.__all__} - {"__version__"}
     with pytest.raises(AttributeError, match="no attribute 'DweLinkr'"):
         _ = spacy_dwe.DweLinkr
+
+
+def test_the_page_about_the_house_names_what_there_is():
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py|(?:\w+/)+)`", page))
+    rooms = {name for name in named if not name.startswith(("scripts", "tests"))}
+    assert len(rooms) > 30
+    assert [name for name in sorted(rooms) if not _there(name)] == []
+    floors = re.findall(r"^\| \d+ \| (.*?) \|", page, re.MULTILINE)
+    drawn = tuple(tuple(re.findall(r"`(\w+)/?`", line)) for line in floors)
+    assert [{*rooms} for rooms in drawn] == [{*rooms} for rooms in FLOORS]
+
+
+def _there(name: str) -> bool:
+    """A path within the package, or within one of its rooms, or of the checkout."""
+    bases = (ROOT, ROOT.parent, ROOT / "kb", ROOT / "encoders")
+    return any((base / name).exists() for base in bases)
