@@ -1,7 +1,7 @@
 """What a name alone tells of the right entity, and what deleting others adds to it."""
 
 import tempfile
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from ..kb.vectors.entity_index import SCORE_DECIMALS
 
 CANDIDATES = 100
 _BATCH = 512
+
+Probed = tuple[str, str, str]
+"""Text, context and gold of a mention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,79 +46,81 @@ class NameProbe:
     top1_left_without_train_golds: float | None
 
 
-class NameProbes:
-    """A KB without vectors in a temporary folder, to ask about mentions."""
+def probe_names(
+    entities: Sequence[Entity],
+    train_golds: Set[str],
+    mentions: Mapping[str, Sequence[Probed]],
+    show_progress: bool = False,
+) -> dict[str, NameProbe]:
+    """Link mentions by their names, in a KB without vectors in a temporary folder.
 
-    def __init__(
-        self,
-        entities: Sequence[Entity],
-        train_golds: Set[str],
-        show_progress: bool = False,
-    ) -> None:
-        """entities (Sequence[Entity]): all that there are.
-        train_golds (Set[str]): ids of right entities of train.
-        show_progress (bool): show progress bars on stderr.
-        """
-        self._show_progress = show_progress
-        self._folder = tempfile.TemporaryDirectory()
-        self.kb: DweKnowledgeBase = build_kb(
-            entities, Path(self._folder.name) / "kb", show_progress=show_progress
-        )
-        seen = [entity.id for entity in entities if entity.id in train_golds]
-        rows = self.kb.rows_of(seen)
-        self._is_seen = np.zeros(self.kb.n_rows, dtype=bool)
-        self._is_seen[rows] = True
+    entities (Sequence[Entity]): all that there are.
+    train_golds (Set[str]): ids of right entities of train.
+    mentions (Mapping[str, Sequence[Probed]]): of each split.
+    show_progress (bool): show progress bars on stderr.
+    RETURNS (dict[str, NameProbe]): by split, of the mentions whose gold is among the
+        entities.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        kb = build_kb(entities, Path(folder) / "kb", show_progress=show_progress)
+        is_seen = np.zeros(kb.n_rows, dtype=bool)
+        is_seen[kb.rows_of([e.id for e in entities if e.id in train_golds])] = True
+        return {
+            split: _probe(kb, is_seen, own, show_progress)
+            for split, own in mentions.items()
+        }
 
-    def __enter__(self) -> "NameProbes":
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self._folder.cleanup()
+def _probe(
+    kb: DweKnowledgeBase,
+    is_seen: np.ndarray,
+    mentions: Sequence[Probed],
+    show_progress: bool,
+) -> NameProbe:
+    golds = kb.rows_of([gold for _, _, gold in mentions])
+    known = [m for m, row in zip(mentions, golds) if row >= 0]
+    golds = golds[golds >= 0]
+    hits = [np.zeros((0, 2), dtype=bool)]
+    starts = tqdm(
+        range(0, len(known), _BATCH),
+        desc="By name alone",
+        delay=BAR_DELAY,
+        leave=False,
+        disable=not show_progress,
+    )
+    for start in starts:
+        part = slice(start, start + _BATCH)
+        hits.append(_hits(kb, is_seen, known[part], golds[part]))
+    every, deleted = np.concatenate(hits).T
+    left = ~is_seen[golds]
+    return NameProbe(
+        len(known),
+        _share(every),
+        _share(deleted),
+        int(left.sum()),
+        _share(every[left]),
+        _share(deleted[left]),
+    )
 
-    def measure(self, mentions: Sequence[tuple[str, str, str]]) -> NameProbe:
-        """mentions (Sequence[tuple[str, str, str]]): text, context and gold.
-        RETURNS (NameProbe): of those whose gold is among the entities.
-        """
-        golds = self.kb.rows_of([gold for _, _, gold in mentions])
-        known = [m for m, row in zip(mentions, golds) if row >= 0]
-        golds = golds[golds >= 0]
-        hits = [np.zeros((0, 2), dtype=bool)]
-        starts = tqdm(
-            range(0, len(known), _BATCH),
-            desc="By name alone",
-            delay=BAR_DELAY,
-            leave=False,
-            disable=not self._show_progress,
-        )
-        for start in starts:
-            part = slice(start, start + _BATCH)
-            hits.append(self._hits(known[part], golds[part]))
-        every, deleted = np.concatenate(hits).T
-        left = ~self._is_seen[golds]
-        return NameProbe(
-            len(known),
-            _share(every),
-            _share(deleted),
-            int(left.sum()),
-            _share(every[left]),
-            _share(deleted[left]),
-        )
 
-    def _hits(
-        self, mentions: Sequence[tuple[str, str, str]], golds: np.ndarray
-    ) -> np.ndarray:
-        """RETURNS (np.ndarray): whether the gold alone is best, with all entities and
-        without the golds of train. Shape: (n_mentions, 2), bool"""
-        texts = [text for text, _, _ in mentions]
-        contexts = [context for _, context, _ in mentions]
-        candidates = self.kb.search(texts, CANDIDATES, contexts)
-        weights = np.array(list(NameChannel.columns.values()), dtype=np.float32)
-        logits = name_columns(self.kb.lexicon, texts, candidates) @ weights
-        scores = np.round(logits.astype(np.float64), SCORE_DECIMALS)
-        remaining = np.where(self._is_seen[candidates.rows], -np.inf, scores)
-        return np.stack(
-            [_is_alone_best(candidates, s, golds) for s in (scores, remaining)], axis=1
-        )
+def _hits(
+    kb: DweKnowledgeBase,
+    is_seen: np.ndarray,
+    mentions: Sequence[Probed],
+    golds: np.ndarray,
+) -> np.ndarray:
+    """RETURNS (np.ndarray): whether the gold alone is best, with all entities and
+    without the golds of train. Shape: (n_mentions, 2), bool"""
+    texts = [text for text, _, _ in mentions]
+    contexts = [context for _, context, _ in mentions]
+    candidates = kb.search(texts, CANDIDATES, contexts)
+    weights = np.array(list(NameChannel.columns.values()), dtype=np.float32)
+    logits = name_columns(kb.lexicon, texts, candidates) @ weights
+    scores = np.round(logits.astype(np.float64), SCORE_DECIMALS)
+    remaining = np.where(is_seen[candidates.rows], -np.inf, scores)
+    return np.stack(
+        [_is_alone_best(candidates, s, golds) for s in (scores, remaining)], axis=1
+    )
 
 
 def _is_alone_best(

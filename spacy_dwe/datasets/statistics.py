@@ -15,7 +15,7 @@ from ..documents import Document, read_documents
 from ..errors import DweError, Errors
 from ..images import ImageRef, content_hash, read_bytes
 from ..kb.entity import Entity, read_entities
-from .name_probe import NameProbes
+from .name_probe import Probed, probe_names
 from .published_files import ACCOUNT, ENTITIES
 from .splits import HELD_OUT, words_of
 
@@ -103,9 +103,8 @@ class _Split:
     def __post_init__(self) -> None:
         self.texts = [words_of(sentence(document)) for document in self.documents]
 
-    def mentions(self) -> Iterator[tuple[str, str, str]]:
-        """YIELDS (tuple[str, str, str]): text, context and gold, of those that have
-        one."""
+    def mentions(self) -> Iterator[Probed]:
+        """YIELDS (Probed): those that have a gold."""
         for document in self.documents:
             for mention in document.mentions or ():
                 if mention.kb_id is not None:
@@ -274,22 +273,18 @@ def _gold_counts(
     golds: Counter[str] = sum(
         (split.golds() for name, split in splits.items() if name in TRAIN), Counter()
     )
+    mentions = {name: list(split.mentions()) for name, split in evaluated.items()}
+    names = probe_names(entities, golds.keys(), mentions, show_progress)
     seen = {}
-    with NameProbes(entities, golds.keys(), show_progress) as probes:
-        names = {
-            name: asdict(probes.measure(list(split.mentions())))
-            for name, split in evaluated.items()
-        }
     for name, split in evaluated.items():
         own = split.golds()
-        n_seen = sum(count for gold, count in own.items() if gold in golds)
-        n = own.total()
-        seen[name] = {
-            "mentions": n,
-            "seen": n_seen,
-            "share": round(n_seen / n, 6) if n else None,
-        }
-    return {"golds_seen_in_train": seen, "name_alone": names}
+        n, n_seen = own.total(), sum(own[gold] for gold in own.keys() & golds.keys())
+        share = round(n_seen / n, 6) if n else None
+        seen[name] = {"mentions": n, "seen": n_seen, "share": share}
+    return {
+        "golds_seen_in_train": seen,
+        "name_alone": {name: asdict(probe) for name, probe in names.items()},
+    }
 
 
 @dataclass(frozen=True, slots=True)

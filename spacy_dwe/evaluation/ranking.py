@@ -160,13 +160,9 @@ def paired_values(
         mention_key(outcome) for outcome in right
     ]:
         raise DweError(Errors.E412.format(left=len(left), right=len(right)))
-    ours, theirs = _Columns.of(left), _Columns.of(right)
-    differences = {
-        name: INTERVALS[name](ours)[0].astype(np.float64)
-        - INTERVALS[name](theirs)[0].astype(np.float64)
-        for name in PAIRED
-    }
-    return differences, ours.documents
+    ours, theirs = ratio_terms(left, PAIRED), ratio_terms(right, PAIRED)
+    differences = {name: ours[name][0] - theirs[name][0] for name in PAIRED}
+    return differences, document_index([outcome.document for outcome in left])
 
 
 def ratio_terms(

@@ -1,6 +1,7 @@
 """Training corpora that keep their pictures."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,30 +34,20 @@ def create_corpus(
         have tokens and pictures, and no annotations.
     RAISES (DweError): when read, if the file is missing, or holds no document.
     """
-    return _Corpus(None if path is None else Path(path), image_root, limit)
 
-
-class _Corpus:
-    def __init__(self, path: Path | None, image_root: Path | None, limit: int) -> None:
-        self.path = path
-        self.image_root = image_root
-        self.limit = limit
-
-    def __call__(self, nlp: "Language") -> Iterator[Example]:
-        count = 0
-        for reference in self._documents(nlp):
-            yield Example(_unannotated(reference), reference)
-            count += 1
-            if count == self.limit:
-                return
-        if not count:
-            raise DweError(Errors.E004.format(path=self.path, what="documents"))
-
-    def _documents(self, nlp: "Language") -> Iterator[Doc]:
-        if self.path is None:
+    def read(nlp: "Language") -> Iterator[Example]:
+        if path is None:
             raise DweError(Errors.E520)
-        for file in _files(self.path):
-            yield from labelled_docs(nlp, file, self.image_root)
+        files = _files(Path(path))
+        docs = chain.from_iterable(labelled_docs(nlp, f, image_root) for f in files)
+        empty = True
+        for reference in islice(docs, limit or None):
+            empty = False
+            yield Example(_unannotated(reference), reference)
+        if empty:
+            raise DweError(Errors.E004.format(path=path, what="documents"))
+
+    return read
 
 
 def _files(path: Path) -> list[Path]:

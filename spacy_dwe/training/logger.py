@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import IO, TYPE_CHECKING, Any
@@ -114,8 +114,8 @@ class _Evaluations:
             if weight is not None
         }
         self.clock = _RunClock(training["max_steps"], training["max_epochs"])
-        self._paces = {
-            name: _Pace.of(linker.clock) for name, linker in self.linkers.items()
+        self._clocks: dict[str, TrainingClock] = {
+            name: replace(linker.clock) for name, linker in self.linkers.items()
         }
 
     def record(self, info: Info) -> dict[str, Any]:
@@ -142,8 +142,8 @@ class _Evaluations:
 
     def _linker(self, name: str, info: Info) -> dict[str, Any]:
         linker, losses = self.linkers[name], info["losses"]
-        now, before = _Pace.of(linker.clock), self._paces[name]
-        self._paces[name] = now
+        now, before = replace(linker.clock), self._clocks[name]
+        self._clocks[name] = now
         updates = now.updates - before.updates
         seconds = now.seconds - before.seconds
         mentions = now.mentions - before.mentions
@@ -192,19 +192,6 @@ class _Evaluations:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """What a linker's clock said."""
-
-    seconds: float
-    updates: int
-    mentions: int
-
-    @classmethod
-    def of(cls, clock: "TrainingClock") -> "_Pace":
-        return cls(clock.seconds, clock.updates, clock.mentions)
-
-
 class _RunClock:
     """Time of a run, evaluations included.
 
@@ -232,17 +219,12 @@ class _RunClock:
             return None
         first_step, first_seconds = self._first
         done = step - first_step
-        remaining = [
-            limit
-            for limit in (
-                self.max_steps - step if self.max_steps > 0 else None,
-                # Epochs that are over tell how many steps each has.
-                step * (self.max_epochs - epoch) / epoch
-                if self.max_epochs > 0 and epoch > 0
-                else None,
-            )
-            if limit is not None
-        ]
+        remaining: list[float] = []
+        if self.max_steps > 0:
+            remaining.append(self.max_steps - step)
+        if self.max_epochs > 0 and epoch > 0:
+            # Epochs that are over tell how many steps each has.
+            remaining.append(step * (self.max_epochs - epoch) / epoch)
         if not remaining or done <= 0:
             return None
         return max(0.0, min(remaining)) * (now - first_seconds) / done
