@@ -1,4 +1,5 @@
-"""`python -m spacy dwe kb wikidata`: entities from dumps."""
+"""`python -m spacy dwe kb wikidata` and `kb wikipedia`: entities from dumps, or from the
+wiki itself by titles."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
 
 if TYPE_CHECKING:
-    from ..sources.wikipedia import Account
+    from ..sources.wikipedia import TitleCounts
 
 
 @clear_errors
@@ -105,7 +106,7 @@ def wikidata_cli(
 
     msg = Printer()
     with warning_lines():
-        account = convert_dumps(
+        stages = convert_dumps(
             dump,
             out,
             wikipedia=wikipedia or (),
@@ -121,10 +122,10 @@ def wikidata_cli(
             on_message=msg.info,
             show_progress=True,
         )
-    for name, counts in account:
+    for name, counts in stages:
         msg.divider(name)
         msg.table({what: f"{count:,}" for what, count in counts.items()})
-    msg.good(f"{out}: {account[-1][1]['entities']:,} entities")
+    msg.good(f"{out}: {stages[-1][1]['entities']:,} entities")
 
 
 def _split(values: str) -> tuple[str, ...]:
@@ -223,7 +224,7 @@ def wikipedia_cli(
     )
     with wiki, warning_lines():
         try:
-            account = fetch_wikipedia(
+            counts = fetch_wikipedia(
                 titles,
                 out,
                 wiki,
@@ -241,15 +242,15 @@ def wikipedia_cli(
             raise
     msg = Printer()
     msg.good(
-        f"{out}: {account.entities:,} entities, {account.described:,} with a "
-        f"description, {account.pictured:,} with a picture"
+        f"{out}: {counts.entities:,} entities, {counts.described:,} with a "
+        f"description, {counts.pictured:,} with a picture"
     )
-    msg.text(_line(account))
-    if account.left_out:
+    msg.text(_line(counts))
+    if counts.left_out:
         msg.text(f"Titles without an entity are listed in {left_out_path(out)}")
 
 
-def _line(account: "Account") -> str:
+def _line(counts: "TitleCounts") -> str:
     """RETURNS (str): what became of the titles."""
     kinds = {
         "missing": "missing",
@@ -257,13 +258,13 @@ def _line(account: "Account") -> str:
         "disambiguation": "disambiguation pages",
         "other": "no articles",
     }
-    counts = [
-        (account.entities, "entities"),
-        (account.repeated, "repeated"),
-        *((account.left_out[kind], text) for kind, text in kinds.items()),
+    shown = [
+        (counts.entities, "entities"),
+        (counts.repeated, "repeated"),
+        *((counts.left_out[kind], text) for kind, text in kinds.items()),
     ]
-    parts = [f"{count:,} {text}" for count, text in counts if count]
-    line = f"{account.titles:,} titles: {', '.join(parts)}"
-    if account.redirected:
-        line += f"; {account.redirected:,} by a redirect"
-    return f"{line}. {account.requests:,} requests"
+    parts = [f"{count:,} {text}" for count, text in shown if count]
+    line = f"{counts.titles:,} titles: {', '.join(parts)}"
+    if counts.redirected:
+        line += f"; {counts.redirected:,} by a redirect"
+    return f"{line}. {counts.requests:,} requests"

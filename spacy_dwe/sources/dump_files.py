@@ -1,8 +1,9 @@
-"""Reading a dump as a stream: plain, gzip or bzip2, from any place it stood at.
+"""What all stages over dumps share: the dump as a stream that is entered anywhere, and
+the database that keeps their work.
 
-A packed dump is often many packed members one after the other (multistream bzip2,
-concatenated gzip). A reader that continues starts at the member that holds its place:
-what lies before is not even unpacked.
+A packed dump, gzip or bzip2, is often many packed members one after the other. A reader
+that continues starts at the member that holds its place: what lies before is not even
+unpacked.
 """
 
 import bz2
@@ -25,6 +26,80 @@ _CHUNK = 1 << 17
 BAR_DELAY = 0.5
 """Seconds before a progress bar shows; a mistake in the first lines comes sooner."""
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
+SUFFIX = ".work"
+"""Of the database beside an output."""
+_FORMAT = 1
+_CACHE_KIB = 128 * 1024
+
+# `titles` are pages with an item, and after the stage "links" redirects to them too.
+# `anchors` come in sorted runs, so that they can be merged without a sort.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS stages (
+    number INTEGER PRIMARY KEY,
+    inputs TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    place TEXT NOT NULL,
+    done INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS items (
+    item INTEGER PRIMARY KEY,
+    entity TEXT NOT NULL,
+    stage INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS titles (
+    wiki TEXT NOT NULL,
+    title TEXT NOT NULL,
+    item INTEGER NOT NULL,
+    is_name INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    PRIMARY KEY (wiki, title)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS titles_by_item ON titles (item);
+CREATE TABLE IF NOT EXISTS pages (
+    row INTEGER PRIMARY KEY,
+    item INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    facts TEXT,
+    stage INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS pages_by_item ON pages (item);
+CREATE TABLE IF NOT EXISTS redirects (
+    wiki TEXT NOT NULL,
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    is_name INTEGER NOT NULL,
+    stage INTEGER NOT NULL,
+    PRIMARY KEY (wiki, source)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    run INTEGER PRIMARY KEY,
+    wiki TEXT NOT NULL,
+    stage INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS anchors (
+    run INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    anchor TEXT NOT NULL,
+    target TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (run, key, anchor, target)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names (
+    row INTEGER PRIMARY KEY,
+    item INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    anchor TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    stage INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS names_by_item ON names (item);
+CREATE TABLE IF NOT EXISTS keys (
+    key TEXT PRIMARY KEY,
+    total INTEGER NOT NULL,
+    stage INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_TABLES = ("items", "titles", "pages", "redirects", "runs", "names", "keys", "stages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,81 +260,6 @@ def head(path: Path, size: int = 1 << 16) -> bytes:
     return found[:size]
 
 
-SUFFIX = ".work"
-_FORMAT = 1
-_CACHE_KIB = 128 * 1024
-
-# `titles` are pages with an item, and after the stage "links" redirects to them too.
-# `anchors` come in sorted runs, so that they can be merged without a sort.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS stages (
-    number INTEGER PRIMARY KEY,
-    inputs TEXT NOT NULL,
-    counts TEXT NOT NULL,
-    place TEXT NOT NULL,
-    done INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS items (
-    item INTEGER PRIMARY KEY,
-    entity TEXT NOT NULL,
-    stage INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS titles (
-    wiki TEXT NOT NULL,
-    title TEXT NOT NULL,
-    item INTEGER NOT NULL,
-    is_name INTEGER NOT NULL,
-    stage INTEGER NOT NULL,
-    PRIMARY KEY (wiki, title)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS titles_by_item ON titles (item);
-CREATE TABLE IF NOT EXISTS pages (
-    row INTEGER PRIMARY KEY,
-    item INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    facts TEXT,
-    stage INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS pages_by_item ON pages (item);
-CREATE TABLE IF NOT EXISTS redirects (
-    wiki TEXT NOT NULL,
-    source TEXT NOT NULL,
-    target TEXT NOT NULL,
-    is_name INTEGER NOT NULL,
-    stage INTEGER NOT NULL,
-    PRIMARY KEY (wiki, source)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs (
-    run INTEGER PRIMARY KEY,
-    wiki TEXT NOT NULL,
-    stage INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS anchors (
-    run INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    anchor TEXT NOT NULL,
-    target TEXT NOT NULL,
-    n INTEGER NOT NULL,
-    PRIMARY KEY (run, key, anchor, target)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS names (
-    row INTEGER PRIMARY KEY,
-    item INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    anchor TEXT NOT NULL,
-    n INTEGER NOT NULL,
-    stage INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS names_by_item ON names (item);
-CREATE TABLE IF NOT EXISTS keys (
-    key TEXT PRIMARY KEY,
-    total INTEGER NOT NULL,
-    stage INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
-_TABLES = ("items", "titles", "pages", "redirects", "runs", "names", "keys", "stages")
-
-
 @dataclass
 class Stage:
     """One pass over one input.
@@ -323,6 +323,13 @@ class Work:
         """Remove the database: the output is there."""
         self.db.close()
         self.path.unlink()
+
+    def item(self, wiki: str, title: str) -> int | None:
+        """RETURNS (int | None): the number of the item that has a wiki's page."""
+        found = self.db.execute(
+            "SELECT item FROM titles WHERE wiki = ? AND title = ?", (wiki, title)
+        ).fetchone()
+        return None if found is None else found[0]
 
     def plan(
         self, inputs: Sequence[Mapping[str, Any]]

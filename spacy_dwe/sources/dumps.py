@@ -1,4 +1,5 @@
-"""The entities that the stages in the work database make together."""
+"""Entities of dumps of Wikidata and Wikipedia: stages read the dumps into a database of
+their work, and what it then knows of an item makes an entity."""
 
 import glob
 import json
@@ -21,6 +22,12 @@ from .page_dumps import CirrusReader, XmlReader, is_cirrus_dump, is_xml_dump
 from .wikidata import ItemChoice, ItemReader
 from .wikitext import require_parser
 
+StageCounts = list[tuple[str, dict[str, int]]]
+"""What each stage met: the stage's name, and its counts by their names."""
+
+_BATCH = 20_000
+"""Lines or pages between two commits: some seconds of work, some 100 MB of memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class NameChoice:
@@ -34,7 +41,171 @@ class NameChoice:
     min_prior: float = 0.001
 
 
-def joined_entities(
+def convert_dumps(
+    wikidata: str | Path,
+    out: str | Path,
+    *,
+    wikipedia: Sequence[str | Path] = (),
+    items: ItemChoice | None = None,
+    names: NameChoice | None = None,
+    description_chars: int = 1000,
+    batch: int = _BATCH,
+    on_message: Callable[[str], None] | None = None,
+    show_progress: bool = False,
+) -> StageCounts:
+    """Make entities.jsonl of dumps. What is done is kept in a database beside the
+    output, OUT.work, until the output is complete: the same call goes on where another
+    was stopped, however it was.
+
+    wikidata (str | Path): a JSON dump, plain or packed.
+    out (str | Path): entities.jsonl, packed if its name ends in .gz.
+    wikipedia (Sequence[str | Path]): XML or CirrusSearch dumps of Wikipedias. An
+        entity's description is taken from the first that has it.
+    items (ItemChoice | None): which items become entities; None for the defaults.
+    names (NameChoice | None): which anchors become aliases; None for the defaults.
+    description_chars (int): length of a description from Wikipedia, at most.
+    batch (int): lines or pages between two commits.
+    on_message (Callable[[str], None] | None): told what is kept of an earlier run.
+    show_progress (bool): show progress bars on stderr.
+    RETURNS (StageCounts): what was met, over all runs that it took.
+    """
+    wikidata, out = require_file(wikidata), Path(out)
+    say = on_message or (lambda _: None)
+    sources = _wikipedias([Path(path) for path in wikipedia], description_chars)
+    wikis = [source.site.wiki for source in sources]
+    reader = ItemReader(wikidata, items or ItemChoice(), wikis)
+    _check_output(out, [wikidata, *(source.dump for source in sources)])
+    steps = [_Step("Wikidata", reader, {**_state(wikidata), **reader.inputs})]
+    steps += [
+        _Step(f"{s.site.wiki} ({s.kind})", s, {**_state(s.dump), **s.inputs})
+        for s in sources
+    ]
+    if sources:
+        steps.append(_Step("Links", LinkJoiner(), {}))
+    met: StageCounts = []
+    with Work(out) as work:
+        stages, changed = work.plan([step.inputs for step in steps])
+        if changed is not None:
+            say(f"Inputs or options changed: {steps[changed].name} begins again")
+        for stage, step in zip(stages, steps, strict=True):
+            if stage.done:
+                say(f"{step.name}: done before")
+            else:
+                if stage.place is not None:
+                    say(f"{step.name}: goes on where it was stopped")
+                step.reader.run(work, stage, batch, show_progress)
+            if stage.number == 0:
+                _check_items(work, stage, out)
+                _check_wikis(work, wikis, wikidata)
+            met.append((step.name, dict(stage.counts)))
+        written = _write(work, out, names or NameChoice(), show_progress)
+        met.append(("Entities", written))
+        work.remove()
+    return met
+
+
+class _Reader(Protocol):
+    def run(
+        self, work: Work, stage: Stage, batch: int, show_progress: bool
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    name: str
+    reader: _Reader
+    inputs: dict[str, Any]
+
+
+def _wikipedias(
+    paths: Sequence[Path], description_chars: int
+) -> list[XmlReader | CirrusReader]:
+    """Look into the dumps for what they are. Of a wiki with dumps of both kinds the
+    one gives the texts and the other the links, each what it is better at."""
+    sources: list[XmlReader | CirrusReader] = []
+    for path in map(require_file, paths):
+        start = head(path)
+        if is_xml_dump(start):
+            sources.append(XmlReader(path, description_chars))
+        elif is_cirrus_dump(start):
+            sources.append(CirrusReader(path, description_chars))
+        else:
+            raise DweError(
+                Errors.E136.format(path=path, what="Wikipedia XML or CirrusSearch")
+            )
+    rendered = {s.site.wiki for s in sources if isinstance(s, CirrusReader)}
+    linked = {s.site.wiki for s in sources if isinstance(s, XmlReader)}
+    for source in sources:
+        if isinstance(source, CirrusReader):
+            source.with_links = source.site.wiki not in linked
+        else:
+            source.with_texts = source.site.wiki not in rendered
+            if source.with_texts:
+                require_parser()
+    return sources
+
+
+def _check_output(out: Path, inputs: Sequence[Path]) -> None:
+    for path in inputs:
+        if out.exists() and out.samefile(path):
+            raise DweError(Errors.E235.format(path=out))
+    states = [path.resolve() for path in inputs]
+    for path in inputs:
+        if states.count(path.resolve()) > 1:
+            raise DweError(Errors.E138.format(path=path))
+    require_writable(out)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    stat = path.stat()
+    return {"file": path.name, "size": stat.st_size, "mtime": stat.st_mtime_ns}
+
+
+def _check_items(work: Work, stage: Stage, out: Path) -> None:
+    if not stage.counts["kept"]:
+        work.remove()
+        counts = ", ".join(f"{count:,} {what}" for what, count in stage.counts.items())
+        raise DweError(Errors.E139.format(path=out, counts=counts))
+
+
+def _check_wikis(work: Work, wikis: Sequence[str], wikidata: Path) -> None:
+    for wiki in dict.fromkeys(wikis):
+        found = work.db.execute("SELECT 1 FROM titles WHERE wiki = ? LIMIT 1", (wiki,))
+        if found.fetchone() is None:
+            warnings.warn(Warnings.W132.format(path=wikidata, wiki=wiki), stacklevel=3)
+
+
+def _write(
+    work: Work, out: Path, names: NameChoice, show_progress: bool
+) -> dict[str, int]:
+    n_items = work.db.execute("SELECT count(*) FROM items").fetchone()[0]
+    _remove_abandoned(out)
+    counts: Counter[str] = Counter()
+    with (
+        writing_jsonl(out) as write,
+        tqdm(
+            desc="Writing",
+            total=n_items,
+            unit=" entities",
+            delay=BAR_DELAY,
+            disable=not show_progress,
+        ) as bar,
+    ):
+        for entity in _joined_entities(work, names, counts):
+            write(entity.to_json())
+            bar.update()
+    return dict(counts)
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Remove what a run left that was killed while it wrote. No other is at work on
+    the same output: the work database is locked."""
+    for path in out.resolve().parent.glob(f".{glob.escape(out.resolve().name)}.*"):
+        if path.suffix[1:].isdigit():
+            path.unlink()
+
+
+def _joined_entities(
     work: Work, names: NameChoice, counts: Counter[str]
 ) -> Iterator[Entity]:
     """Join what is known of each item.
@@ -131,174 +302,3 @@ def _unlinked_prior(work: Work, key: str, choice: NameChoice) -> float | None:
     of which nothing is known."""
     found = work.db.execute("SELECT total FROM keys WHERE key = ?", (key,)).fetchone()
     return 0.0 if found is not None and found[0] >= choice.min_count else None
-
-
-Account = list[tuple[str, dict[str, int]]]
-"""What each stage met: the stage's name, and its counts by their names."""
-
-_BATCH = 20_000
-"""Lines or pages between two commits: some seconds of work, some 100 MB of memory."""
-
-
-def convert_dumps(
-    wikidata: str | Path,
-    out: str | Path,
-    *,
-    wikipedia: Sequence[str | Path] = (),
-    items: ItemChoice | None = None,
-    names: NameChoice | None = None,
-    description_chars: int = 1000,
-    batch: int = _BATCH,
-    on_message: Callable[[str], None] | None = None,
-    show_progress: bool = False,
-) -> Account:
-    """Make entities.jsonl of dumps. What is done is kept in a database beside the
-    output, OUT.work, until the output is complete: the same call goes on where another
-    was stopped, however it was.
-
-    wikidata (str | Path): a JSON dump, plain or packed.
-    out (str | Path): entities.jsonl, packed if its name ends in .gz.
-    wikipedia (Sequence[str | Path]): XML or CirrusSearch dumps of Wikipedias. An
-        entity's description is taken from the first that has it.
-    items (ItemChoice | None): which items become entities; None for the defaults.
-    names (NameChoice | None): which anchors become aliases; None for the defaults.
-    description_chars (int): length of a description from Wikipedia, at most.
-    batch (int): lines or pages between two commits.
-    on_message (Callable[[str], None] | None): told what is kept of an earlier run.
-    show_progress (bool): show progress bars on stderr.
-    RETURNS (Account): what was met, over all runs that it took.
-    """
-    wikidata, out = require_file(wikidata), Path(out)
-    say = on_message or (lambda _: None)
-    sources = _wikipedias([Path(path) for path in wikipedia], description_chars)
-    wikis = [source.site.wiki for source in sources]
-    reader = ItemReader(wikidata, items or ItemChoice(), wikis)
-    _check_output(out, [wikidata, *(source.dump for source in sources)])
-    steps = [_Step("Wikidata", reader, {**_state(wikidata), **reader.inputs})]
-    steps += [
-        _Step(f"{s.site.wiki} ({s.kind})", s, {**_state(s.dump), **s.inputs})
-        for s in sources
-    ]
-    if sources:
-        steps.append(_Step("Links", LinkJoiner(), {}))
-    account: Account = []
-    with Work(out) as work:
-        stages, changed = work.plan([step.inputs for step in steps])
-        if changed is not None:
-            say(f"Inputs or options changed: {steps[changed].name} begins again")
-        for stage, step in zip(stages, steps, strict=True):
-            if stage.done:
-                say(f"{step.name}: done before")
-            else:
-                if stage.place is not None:
-                    say(f"{step.name}: goes on where it was stopped")
-                step.reader.run(work, stage, batch, show_progress)
-            if stage.number == 0:
-                _check_items(work, stage, out)
-                _check_wikis(work, wikis, wikidata)
-            account.append((step.name, dict(stage.counts)))
-        written = _write(work, out, names or NameChoice(), show_progress)
-        account.append(("Entities", written))
-        work.remove()
-    return account
-
-
-class _Reader(Protocol):
-    def run(
-        self, work: Work, stage: Stage, batch: int, show_progress: bool
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    name: str
-    reader: _Reader
-    inputs: dict[str, Any]
-
-
-def _wikipedias(
-    paths: Sequence[Path], description_chars: int
-) -> list[XmlReader | CirrusReader]:
-    """Look into the dumps for what they are. Of a wiki with dumps of both kinds the
-    one gives the texts and the other the links, each what it is better at."""
-    sources: list[XmlReader | CirrusReader] = []
-    for path in map(require_file, paths):
-        start = head(path)
-        if is_xml_dump(start):
-            sources.append(XmlReader(path, description_chars))
-        elif is_cirrus_dump(start):
-            sources.append(CirrusReader(path, description_chars))
-        else:
-            raise DweError(
-                Errors.E136.format(path=path, what="Wikipedia XML or CirrusSearch")
-            )
-    rendered = {s.site.wiki for s in sources if isinstance(s, CirrusReader)}
-    linked = {s.site.wiki for s in sources if isinstance(s, XmlReader)}
-    for source in sources:
-        if isinstance(source, CirrusReader):
-            source.with_links = source.site.wiki not in linked
-        else:
-            source.with_texts = source.site.wiki not in rendered
-            if source.with_texts:
-                require_parser()
-    return sources
-
-
-def _check_output(out: Path, inputs: Sequence[Path]) -> None:
-    for path in inputs:
-        if out.exists() and out.samefile(path):
-            raise DweError(Errors.E235.format(path=out))
-    states = [path.resolve() for path in inputs]
-    for path in inputs:
-        if states.count(path.resolve()) > 1:
-            raise DweError(Errors.E138.format(path=path))
-    require_writable(out)
-
-
-def _state(path: Path) -> dict[str, Any]:
-    stat = path.stat()
-    return {"file": path.name, "size": stat.st_size, "mtime": stat.st_mtime_ns}
-
-
-def _check_items(work: Work, stage: Stage, out: Path) -> None:
-    if not stage.counts["kept"]:
-        work.remove()
-        counts = ", ".join(f"{count:,} {what}" for what, count in stage.counts.items())
-        raise DweError(Errors.E139.format(path=out, counts=counts))
-
-
-def _check_wikis(work: Work, wikis: Sequence[str], wikidata: Path) -> None:
-    for wiki in dict.fromkeys(wikis):
-        found = work.db.execute("SELECT 1 FROM titles WHERE wiki = ? LIMIT 1", (wiki,))
-        if found.fetchone() is None:
-            warnings.warn(Warnings.W132.format(path=wikidata, wiki=wiki), stacklevel=3)
-
-
-def _write(
-    work: Work, out: Path, names: NameChoice, show_progress: bool
-) -> dict[str, int]:
-    n_items = work.db.execute("SELECT count(*) FROM items").fetchone()[0]
-    _remove_abandoned(out)
-    counts: Counter[str] = Counter()
-    with (
-        writing_jsonl(out) as write,
-        tqdm(
-            desc="Writing",
-            total=n_items,
-            unit=" entities",
-            delay=BAR_DELAY,
-            disable=not show_progress,
-        ) as bar,
-    ):
-        for entity in joined_entities(work, names, counts):
-            write(entity.to_json())
-            bar.update()
-    return dict(counts)
-
-
-def _remove_abandoned(out: Path) -> None:
-    """Remove what a run left that was killed while it wrote. No other is at work on
-    the same output: the work database is locked."""
-    for path in out.resolve().parent.glob(f".{glob.escape(out.resolve().name)}.*"):
-        if path.suffix[1:].isdigit():
-            path.unlink()

@@ -1,15 +1,15 @@
-"""A Wikipedia XML dump (pages-articles): texts, redirects, and the links of articles.
+"""Dumps of a Wikipedia's pages, XML (pages-articles) or CirrusSearch: texts, redirects,
+and the links of articles.
 
-The file is split at the ends of its pages and each page is parsed for itself. So
-reading can go on at any page, and a page that is damaged costs nothing but itself.
+A file is split at the ends of its pages and each page is parsed for itself. So reading
+can go on at any page, and a page that is damaged costs nothing but itself.
 """
 
-import warnings
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..errors import DweError, Errors, Warnings
+from ..errors import DweError, Errors
 from .anchors import WikiPages
 from .dump_files import DumpFile, Stage, Work, head
 from .wikidata import item_number, json_loads, wiki_of
@@ -17,6 +17,9 @@ from .wikitext import Site, cut, plain_intro, redirects_to_section
 
 _PAGE, _PAGE_END, _END = b"<page>", b"</page>", b"</mediawiki>"
 _ARTICLE = b"<ns>0</ns>"
+_SEARCHED = 100
+"""Lines of a CirrusSearch dump among which the first document must be."""
+_FACTS = ("incoming_links", "popularity_score")
 
 
 def is_xml_dump(start: bytes) -> bool:
@@ -36,7 +39,7 @@ class XmlReader:
         self.dump = dump
         self.description_chars = description_chars
         self.with_texts = True
-        self.site = _site(dump)
+        self.site = _xml_site(dump)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -47,8 +50,6 @@ class XmlReader:
         """Read the pages into `work`, from where it stands."""
         file = DumpFile(self.dump, stage.reader_place)
         pages = WikiPages(work, stage, self.site, batch)
-        for what in ("pages", "articles", "malformed pages"):
-            stage.counts.setdefault(what, 0)
         rest = b""
         for piece in file.shown_pieces(_PAGE_END, self.site.wiki, show_progress):
             start = piece.find(_PAGE)
@@ -76,13 +77,7 @@ class XmlReader:
             title = self.site.title(_child_text(page, "title"))
             text = page.findtext("revision/text") or ""
         except (ElementTree.ParseError, ValueError) as error:
-            counts["malformed pages"] += 1
-            warnings.warn(
-                Warnings.W131.format(
-                    path=self.dump, page=counts["pages"], reason=error
-                ),
-                stacklevel=2,
-            )
+            pages.add_malformed(self.dump, error)
             return
         redirect = page.find("redirect")
         if redirect is not None:
@@ -96,38 +91,6 @@ class XmlReader:
             counts["articles without an item"] += 1
         elif self.with_texts:
             pages.add_text(item, plain_intro(text, self.site, self.description_chars))
-
-
-def _child_text(page: ElementTree.Element, name: str) -> str:
-    text = page.findtext(name)
-    if not text:
-        raise ValueError(f"it has no {name}")
-    return text
-
-
-def _site(dump: Path) -> Site:
-    start, mark, _ = head(dump).partition(b"</siteinfo>")
-    try:
-        root = ElementTree.fromstring(start + mark + _END)
-        # Names carry the schema's version; it says nothing here.
-        info = root.find("{*}siteinfo")
-        wiki = None if info is None else info.findtext("{*}dbname")
-        if info is None or not wiki:
-            raise ValueError("its <siteinfo> has no <dbname>")
-        namespaces = {
-            int(space.get("key", "0")): space.text or ""
-            for space in info.iterfind("{*}namespaces/{*}namespace")
-        }
-        first_letter = info.findtext("{*}case") != "case-sensitive"
-    except (ElementTree.ParseError, ValueError) as error:
-        raise DweError(
-            Errors.E137.format(path=dump, what="Wikipedia XML dump", reason=error)
-        ) from None
-    return Site.from_namespaces(wiki, first_letter, namespaces)
-
-
-_SEARCHED = 100
-"""Lines among which the first document must be."""
 
 
 def is_cirrus_dump(start: bytes) -> bool:
@@ -159,8 +122,6 @@ class CirrusReader:
         """Read the documents into `work`, from where it stands."""
         file = DumpFile(self.dump, stage.reader_place)
         pages = WikiPages(work, stage, self.site, batch)
-        for what in ("pages", "articles", "malformed pages"):
-            stage.counts.setdefault(what, 0)
         for line in file.shown_pieces(b"\n", self.site.wiki, show_progress):
             stage.counts["lines"] += 1
             if not line.strip() or is_cirrus_dump(line[:20]):
@@ -188,18 +149,12 @@ class CirrusReader:
                 if redirect.get("namespace", 0) == 0
             ]
             item = self._item(page, title, pages)
-            text = cut(_text(page), self.description_chars)
+            text = cut(_cirrus_text(page), self.description_chars)
             markup = page.get("source_text") or "" if self.with_links else ""
             # Half of a surrogate pair is JSON, and is text nowhere else.
             "".join((title, *redirects, text, markup)).encode()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            counts["malformed pages"] += 1
-            warnings.warn(
-                Warnings.W131.format(
-                    path=self.dump, page=counts["pages"], reason=error
-                ),
-                stacklevel=2,
-            )
+            pages.add_malformed(self.dump, error)
             return
         counts["articles"] += 1
         for redirect in redirects:
@@ -240,8 +195,33 @@ class CirrusReader:
         )
 
 
-_FACTS = ("incoming_links", "popularity_score")
-
-
-def _text(page: dict[str, Any]) -> str:
+def _cirrus_text(page: dict[str, Any]) -> str:
     return " ".join((page.get("opening_text") or page.get("text") or "").split())
+
+
+def _child_text(page: ElementTree.Element, name: str) -> str:
+    text = page.findtext(name)
+    if not text:
+        raise ValueError(f"it has no {name}")
+    return text
+
+
+def _xml_site(dump: Path) -> Site:
+    start, mark, _ = head(dump).partition(b"</siteinfo>")
+    try:
+        root = ElementTree.fromstring(start + mark + _END)
+        # Names carry the schema's version; it says nothing here.
+        info = root.find("{*}siteinfo")
+        wiki = None if info is None else info.findtext("{*}dbname")
+        if info is None or not wiki:
+            raise ValueError("its <siteinfo> has no <dbname>")
+        namespaces = {
+            int(space.get("key", "0")): space.text or ""
+            for space in info.iterfind("{*}namespaces/{*}namespace")
+        }
+        first_letter = info.findtext("{*}case") != "case-sensitive"
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DweError(
+            Errors.E137.format(path=dump, what="Wikipedia XML dump", reason=error)
+        ) from None
+    return Site.from_namespaces(wiki, first_letter, namespaces)

@@ -13,7 +13,7 @@ from ..kb.entity import Entity, write_entities
 from .mediawiki import MediaWiki
 from .wikipedia_cache import PageCache
 from .wikipedia_pages import entity_id, is_disambiguation, make_entity, picture_url
-from .wikipedia_questions import Interview, download_pictures, follow
+from .wikipedia_requests import TitleRequests, download_pictures, follow
 from .wikipedia_titles import AskedTitle, read_titles
 
 IMAGE_WIDTH = 500
@@ -24,7 +24,7 @@ Page = tuple[str, int]
 
 
 @dataclass
-class Account:
+class TitleCounts:
     """What became of the titles: each gave an entity, repeated one, or is left out.
 
     titles (int): asked for.
@@ -59,7 +59,7 @@ def fetch_wikipedia(
     download_images: str | Path | None = None,
     keep_disambiguation: bool = False,
     show_progress: bool = False,
-) -> Account:
+) -> TitleCounts:
     """Write the entities that Wikipedia's pages of some titles are about. Titles
     without one are told by warnings, and listed in a file beside the output.
 
@@ -75,7 +75,7 @@ def fetch_wikipedia(
         their URLs.
     keep_disambiguation (bool): take disambiguation pages for entities.
     show_progress (bool): show progress bars on stderr.
-    RETURNS (Account): what became of the titles.
+    RETURNS (TitleCounts): what became of the titles.
     RAISES (DweError): the wiki does not answer any more. What it said is kept.
     """
     out = Path(out)
@@ -87,7 +87,8 @@ def fetch_wikipedia(
     with PageCache(cache or cache_path(out), source) as answers:
         if refresh:
             answers.forget([link for a in asked for link, _ in follow(answers, a)])
-        Interview(wiki, answers, language, show_progress).ask_for(asked, image_width)
+        requests = TitleRequests(wiki, answers, language, show_progress)
+        requests.ask_for(asked, image_width)
         found = _Found(Path(titles), answers, keep_disambiguation)
         for title in asked:
             found.add(title)
@@ -103,10 +104,10 @@ def fetch_wikipedia(
             files = download_pictures(
                 found.pictures(), Path(download_images), wiki, answers, show_progress
             )
-        account = found.account
-        write_entities(out, _counted(found.make(files, out.parent), account))
-    account.requests = wiki.n_requests
-    return account
+        counts = found.counts
+        write_entities(out, _counted(found.make(files, out.parent), counts))
+    counts.requests = wiki.n_requests
+    return counts
 
 
 def cache_path(out: Path) -> Path:
@@ -125,14 +126,14 @@ class _Found:
     def __init__(self, path: Path, cache: PageCache, keep_disambiguation: bool) -> None:
         self.path, self.cache = path, cache
         self.keep_disambiguation = keep_disambiguation
-        self.account = Account()
+        self.counts = TitleCounts()
         self.entities: dict[str, dict[Page, None]] = {}
         self.names: dict[str, list[str]] = {}
         self.left_out: list[tuple[AskedTitle, str]] = []
         self._ids: dict[Page, str] = {}
 
     def add(self, asked: AskedTitle) -> None:
-        self.account.titles += 1
+        self.counts.titles += 1
         if asked.problem:
             self._leave_out(asked, "invalid", asked.problem)
             return
@@ -159,10 +160,10 @@ class _Found:
             self._ids[page] = entity_id(page[0], described)
         id_ = self._ids[page]
         if id_ in self.entities:
-            self.account.repeated += 1
+            self.counts.repeated += 1
         self.entities.setdefault(id_, {})[page] = None
         if redirect:
-            self.account.redirected += 1
+            self.counts.redirected += 1
             self.names.setdefault(id_, []).append(title)
 
     def make(self, files: dict[str, Path] | None, folder: Path) -> Iterator[Entity]:
@@ -190,7 +191,7 @@ class _Found:
         return ids
 
     def _leave_out(self, asked: AskedTitle, kind: str, reason: str) -> None:
-        self.account.left_out[kind] += 1
+        self.counts.left_out[kind] += 1
         self.left_out.append((asked, reason))
         warnings.warn(
             Warnings.W120.format(
@@ -204,11 +205,11 @@ def _relative(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
 
 
-def _counted(entities: Iterator[Entity], account: Account) -> Iterator[Entity]:
+def _counted(entities: Iterator[Entity], counts: TitleCounts) -> Iterator[Entity]:
     for entity in entities:
-        account.entities += 1
-        account.described += bool(entity.description)
-        account.pictured += bool(entity.images)
+        counts.entities += 1
+        counts.described += bool(entity.description)
+        counts.pictured += bool(entity.images)
         yield entity
 
 

@@ -11,20 +11,17 @@ from tqdm import tqdm
 from ..errors import DweError, Errors, Warnings
 from ..files import replacing
 from ..images import content_hash, decode
+from .dump_files import BAR_DELAY
 from .mediawiki import MediaWiki, NoAnswer, Refused
 from .wikipedia_cache import PageCache
 from .wikipedia_pages import ask, next_batch
 from .wikipedia_titles import AskedTitle
 
-BAR_DELAY = 0.5
-"""Seconds before a progress bar shows; a mistake at the start comes sooner."""
-
-
 _MOST_HOPS = 5
 """From wiki to wiki, before a title is given up."""
 
 
-class Interview:
+class TitleRequests:
     """Asks for titles until each has an answer in the cache."""
 
     def __init__(
