@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spacy_dwe.cli.errors import clear_errors, warning_lines
-from spacy_dwe.cli.options import parse_overrides
+from spacy_dwe.cli.options import parse_overrides, takes_code
 from spacy_dwe.errors import DweError
 from study.errors import Errors, Warnings
 
@@ -21,6 +21,7 @@ OWN = ("paths.train", "paths.dev", "paths.kb", "paths.image_root")
 """Settings that the study file says by other means, beside seeds."""
 
 
+@takes_code
 def study_cli(
     ctx: typer.Context,
     study: Annotated[Path, typer.Argument(help="What to run (JSON)")],

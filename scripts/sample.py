@@ -9,7 +9,7 @@ import typer
 
 from spacy_dwe.cli.errors import clear_errors, warning_lines
 from spacy_dwe.cli.evaluate import COLUMNS, metrics_row
-from spacy_dwe.cli.options import load_linking_pipeline
+from spacy_dwe.cli.options import load_linking_pipeline, takes_code
 
 if TYPE_CHECKING:
     from spacy_dwe.pipeline import DweLinker
@@ -112,6 +112,7 @@ def clip_cli(
 
 @sample_cli.command("report", no_args_is_help=True)
 @clear_errors
+@takes_code
 def report_cli(
     corpus: Annotated[
         Path,

@@ -22,8 +22,3 @@ def test_the_scripts_and_configs_that_a_command_runs_are_there(name):
     words = " ".join(COMMANDS[name]["script"]).split()
     named = [word for word in words if word.startswith(("scripts/", "configs/"))]
     assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-def test_workflows_are_of_commands_that_there_are():
-    used = {name for steps in PROJECT["workflows"].values() for name in steps}
-    assert used <= COMMANDS.keys()

@@ -278,3 +278,12 @@ def test_two_studies_in_one_folder_are_one_too_many(study, tmp_path):
         pytest.raises(DweError, match="E274"),
     ):
         study_runs(study, tmp_path, plot=False)
+
+
+def test_code_of_ones_own_is_loaded_first(study, tmp_path):
+    code = tmp_path / "mine.py"
+    code.write_text("raise SystemExit('mine ran')")
+    arguments = [str(study), str(tmp_path / "out"), "--code", str(code)]
+    result = CliRunner().invoke(study_app, arguments)
+    assert result.exit_code == 1 and "mine ran" in result.output
+    assert not (tmp_path / "out").exists()
