@@ -71,7 +71,7 @@ class Errors:
     )
     E119 = "[DWE-E119] The KB source {name}: {problem}"
     E180 = "[DWE-E180] Nothing to remove: name ids, or a file of them with --from"
-    E181 = "[DWE-E181] Nothing to encode with: pass --text-encoder, --clip, or both"
+    E181 = "[DWE-E181] Nothing to encode with: pass --text-encoder, --clip or --encoder"
     E182 = (
         "[DWE-E182] {path} has {n} problems: `python -m spacy dwe kb rebuild` makes "
         "all but the database again"
@@ -220,6 +220,7 @@ class Errors:
         "[DWE-E403] --channels {channels!r} names no channel: pass them with commas "
         "between, such as name,prior,text"
     )
+    E404 = "[DWE-E404] The file of --code {path} cannot be run: {reason}"
     E420 = "[DWE-E420] {option} says nothing without {needed}: pass both"
     E410 = (
         "[DWE-E410] The scores of {mention!r} in document {doc} hold NaN or inf: the "

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from .errors import clear_errors, warning_lines
+from .options import takes_code
 
 
 @clear_errors
+@takes_code
 def bundle_cli(
     pipeline: Annotated[
         str,

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import warning_lines
-from .options import load_linking_pipeline
+from .options import load_linking_pipeline, takes_code
 
 WEIGHTS = "model.safetensors"
 ENOUGH_NIL = 20
@@ -18,6 +18,7 @@ NAMES = {
 }
 
 
+@takes_code
 def calibrate_cli(
     pipeline: Annotated[Path, typer.Argument(help="Folder of a trained pipeline")],
     data: Annotated[

@@ -15,6 +15,7 @@ from .options import (
     load_linking_pipeline,
     parse_channels,
     parse_overrides,
+    takes_code,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ COLUMNS = {
 END_TO_END = ("", "precision", "recall", "F1")
 
 
+@takes_code
 def evaluate_cli(
     ctx: typer.Context,
     pipeline: Annotated[

@@ -18,15 +18,7 @@ from .kb_change import (
 )
 from .kb_tables import csv_cli, import_cli, import_spacy_cli
 from .kb_wiki import wikidata_cli, wikipedia_cli
-from .options import (
-    ClipOption,
-    ClipWeightsOption,
-    DeviceOption,
-    ImageRootOption,
-    KBArgument,
-    TextEncoderOption,
-    chosen_encoders,
-)
+from .options import ImageRootOption, KBArgument, takes_encoders
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
@@ -46,15 +38,13 @@ _SEARCHED = 100
 
 
 @clear_errors
+@takes_encoders
 def build_cli(
     entities: Annotated[
         Path,
         typer.Argument(help="Entities, one JSON object a line (.jsonl, .jsonl.gz)"),
     ],
     out: Annotated[Path, typer.Argument(help="Folder of the new KnowledgeBase")],
-    text_encoder: TextEncoderOption = None,
-    clip: ClipOption = None,
-    clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
     descriptions: Annotated[
         str,
@@ -64,10 +54,12 @@ def build_cli(
             "stands in their place) or none (entities get no vector of their text)",
         ),
     ] = "full",
-    device: DeviceOption = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the KnowledgeBase at OUT")
     ] = False,
+    *,
+    encoders: dict[str, Any],
+    device: str,
 ) -> None:
     """Build a KnowledgeBase from a file of entities.
 
@@ -82,13 +74,11 @@ def build_cli(
     from ..building.build import build_kb
     from ..kb.entity import count_lines, read_entities
 
-    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
         kb = build_kb(
             read_entities(entities),
             out,
-            text_encoder=text,
-            clip=both,
+            encoders=encoders,
             image_root=entities.parent if image_root is None else image_root,
             descriptions=descriptions,
             overwrite=overwrite,

@@ -1,21 +1,13 @@
 """`python -m spacy dwe kb add|update|remove|merge|encode|rebuild`: a KB that lives."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
-from .options import (
-    ClipOption,
-    ClipWeightsOption,
-    DeviceOption,
-    ImageRootOption,
-    KBArgument,
-    TextEncoderOption,
-    chosen_encoders,
-)
+from .options import ImageRootOption, KBArgument, takes_encoders
 
 if TYPE_CHECKING:
     from ..building.update import Changes, Conflict
@@ -29,17 +21,17 @@ EntitiesArgument = Annotated[
 
 
 @clear_errors
+@takes_encoders
 def add_cli(
     path: KBArgument,
     entities: EntitiesArgument,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave entities that are there as they are")
     ] = False,
-    text_encoder: TextEncoderOption = None,
-    clip: ClipOption = None,
-    clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
-    device: DeviceOption = "auto",
+    *,
+    encoders: dict[str, Any],
+    device: str,
 ) -> None:
     """Add entities to a KnowledgeBase.
 
@@ -47,27 +39,25 @@ def add_cli(
     be read all the while; readers see the new entities when they open it again. The
     encoders are those that the KB remembers: name them only if they have moved.
     """
-    encoders = chosen_encoders(text_encoder, clip, clip_weights, device)
     conflict: Conflict = "keep" if keep else "error"
     _add(path, entities, conflict, encoders, image_root, device)
 
 
 @clear_errors
+@takes_encoders
 def update_cli(
     path: KBArgument,
     entities: EntitiesArgument,
-    text_encoder: TextEncoderOption = None,
-    clip: ClipOption = None,
-    clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
-    device: DeviceOption = "auto",
+    *,
+    encoders: dict[str, Any],
+    device: str,
 ) -> None:
     """Replace entities of a KnowledgeBase, and add those that it has not.
 
     Each entity of the file replaces the one with its id as a whole. Only entities whose
     text or pictures are new are encoded.
     """
-    encoders = chosen_encoders(text_encoder, clip, clip_weights, device)
     _add(path, entities, "replace", encoders, image_root, device)
 
 
@@ -93,6 +83,7 @@ def remove_cli(
 
 
 @clear_errors
+@takes_encoders
 def merge_cli(
     path: KBArgument,
     others: Annotated[
@@ -105,11 +96,10 @@ def merge_cli(
             help="Where both have an id: error, keep (KB's own) or replace",
         ),
     ] = "error",
-    text_encoder: TextEncoderOption = None,
-    clip: ClipOption = None,
-    clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
-    device: DeviceOption = "auto",
+    *,
+    encoders: dict[str, Any],
+    device: str,
 ) -> None:
     """Add the entities of other KnowledgeBases to one. Vectors of the same encoder are
     taken over."""
@@ -119,14 +109,12 @@ def merge_cli(
     if on_conflict not in choices:
         what, known = "--on-conflict", ", ".join(choices)
         raise DweError(Errors.E413.format(what=what, value=on_conflict, choices=known))
-    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
         changes = merge_kbs(
             path,
             others,
             on_conflict=cast("Conflict", on_conflict),
-            text_encoder=text,
-            clip=both,
+            encoders=encoders,
             image_root=image_root,
             device=device,
             show_progress=True,
@@ -135,13 +123,13 @@ def merge_cli(
 
 
 @clear_errors
+@takes_encoders
 def encode_cli(
     path: KBArgument,
-    text_encoder: TextEncoderOption = None,
-    clip: ClipOption = None,
-    clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
-    device: DeviceOption = "auto",
+    *,
+    encoders: dict[str, Any],
+    device: str,
 ) -> None:
     """Give a KnowledgeBase vectors, or replace those of another encoder.
 
@@ -152,14 +140,12 @@ def encode_cli(
     from ..building.update import encode_kb
     from ..kb.knowledge_base import DweKnowledgeBase
 
-    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
-    if text is None and both is None:
+    if not encoders:
         raise DweError(Errors.E181)
     with warning_lines():
         encode_kb(
             path,
-            text_encoder=text,
-            clip=both,
+            encoders=encoders,
             image_root=image_root,
             show_progress=True,
         )
@@ -168,6 +154,7 @@ def encode_cli(
 
 
 @clear_errors
+@takes_encoders
 def rebuild_cli(
     path: KBArgument,
     encode_again: Annotated[
@@ -176,11 +163,10 @@ def rebuild_cli(
     no_vectors: Annotated[
         bool, typer.Option("--no-vectors", help="Go without vectors")
     ] = False,
-    text_encoder: TextEncoderOption = None,
-    clip: ClipOption = None,
-    clip_weights: ClipWeightsOption = None,
     image_root: ImageRootOption = None,
-    device: DeviceOption = "auto",
+    *,
+    encoders: dict[str, Any],
+    device: str,
 ) -> None:
     """Make the indexes and vectors of a KnowledgeBase again from its entities.
 
@@ -191,12 +177,10 @@ def rebuild_cli(
 
     from ..building.update import rebuild_kb
 
-    text, both = chosen_encoders(text_encoder, clip, clip_weights, device)
     with warning_lines():
         kb = rebuild_kb(
             path,
-            text_encoder=text,
-            clip=both,
+            encoders=encoders,
             image_root=image_root,
             device=device,
             vectors="drop" if no_vectors else "encode" if encode_again else "reuse",
@@ -209,21 +193,19 @@ def _add(
     path: Path,
     entities: Path,
     on_conflict: "Conflict",
-    encoders: tuple,
+    encoders: dict[str, Any],
     image_root: Path | None,
     device: str,
 ) -> None:
     from ..building.update import add_entities
     from ..kb.entity import count_lines, read_entities
 
-    text, clip = encoders
     with warning_lines():
         changes = add_entities(
             path,
             read_entities(entities),
             on_conflict=on_conflict,
-            text_encoder=text,
-            clip=clip,
+            encoders=encoders,
             image_root=entities.parent if image_root is None else image_root,
             device=device,
             total=count_lines(entities),

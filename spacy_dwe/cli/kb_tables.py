@@ -10,7 +10,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import BAR_DELAY, clear_errors, warning_lines
-from .options import CodeOption, import_code
+from .options import takes_code
 
 if TYPE_CHECKING:
     from ..kb.entity import Entity
@@ -81,7 +81,6 @@ def csv_cli(
     the entity. The file appears when it is complete.
     """
     from ..kb.entity import count_lines
-    from ..sources.table_file import TableLayout
     from ..sources.tables import entities_from_table
 
     _require_other(out, table, alias_table)
@@ -102,7 +101,9 @@ def csv_cli(
             columns=columns,
             separator=separator,
             alias_table=alias_table,
-            layout=TableLayout(_character(delimiter), encoding, quotes),
+            delimiter=_character(delimiter),
+            encoding=encoding,
+            quotes=quotes,
         )
         _write(out, entities, count_lines(table))
 
@@ -163,6 +164,7 @@ def import_spacy_cli(
 
 
 @clear_errors
+@takes_code
 def import_cli(
     source: Annotated[
         str,
@@ -179,7 +181,6 @@ def import_cli(
             help="Argument of the source, JSON or a plain string; as often as needed",
         ),
     ] = None,
-    code: CodeOption = None,
 ) -> None:
     """Make entities.jsonl of a registered KB source, one of your own for instance.
 
@@ -187,7 +188,6 @@ def import_cli(
     """
     from ..sources import registered_entities
 
-    import_code(code)
     with warning_lines():
         values = dict(map(_setting, settings or ()))
         _write(out, registered_entities(source, values), 0)

@@ -16,6 +16,7 @@ from .options import (
     load_linking_pipeline,
     parse_channels,
     parse_overrides,
+    takes_code,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ SCORE_DIGITS = 5
 UNREADABLE_IMAGE = Warnings.W001.split(maxsplit=1)[0]
 
 
+@takes_code
 def link_cli(
     ctx: typer.Context,
     pipeline: Annotated[

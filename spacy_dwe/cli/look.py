@@ -13,7 +13,7 @@ from ..images import ImageRef
 from ..visualise.page import data_uri, lay_out
 from ..visualise.pictures import Frame, frames
 from .errors import warning_lines
-from .options import ClipWeightsOption, DeviceOption, chosen_encoders
+from .options import ClipWeightsOption, DeviceOption, chosen_encoders, takes_code
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,6 +47,7 @@ def _sheet(path: Path, evidence: "VisualEvidence") -> Sheet:
     return Sheet(path.name, picture, evidence, frames(evidence))
 
 
+@takes_code
 def look_cli(
     images: Annotated[list[Path], typer.Argument(help="Pictures to look at")],
     clip: Annotated[
@@ -115,8 +116,7 @@ def look_cli(
         make.face_finder(yunet, face_bank) if faces else None,
         make.scene_attributes(scene_bank) if scenes else None,
     )
-    _, encoder = chosen_encoders(None, clip, clip_weights, device)
-    assert encoder is not None
+    (encoder,) = chosen_encoders(None, clip, clip_weights, device).values()
     with warning_lines():
         seen = look(images, extractor, encoder)
     for path, evidence in seen:

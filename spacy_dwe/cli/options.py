@@ -1,6 +1,10 @@
-"""Options that several `kb` commands share."""
+"""Options that several commands share."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,7 +16,6 @@ from ..files import require_file
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..encoders.registry import LazyClipEncoder, LazyTextEncoder
     from ..pipeline import DweLinker
 
 _LOCAL_DIR = "local-dir:"
@@ -45,41 +48,148 @@ ImageRootOption = Annotated[
         "--image-root", help="Where relative pictures start; else beside the entities"
     ),
 ]
+EncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder",
+        metavar="SPACE=NAME",
+        help="Registered encoder, and what to call its space; for one with arguments a "
+        'JSON object {"@misc": NAME, …} in place of NAME. May be repeated',
+    ),
+]
 CodeOption = Annotated[
     Path | None,
     typer.Option(
-        "--code", help="Python file with registered functions of yours, loaded first"
+        "--code",
+        "-c",
+        help="Python file with registered functions of yours, loaded first",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1")]
 
 
-def import_code(code: Path | None) -> None:
-    """Run a Python file, so that what it registers is known; None = nothing to run."""
-    if code is None:
-        return
+def takes_code(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command that loads a pipeline, a KB's encoders, or anything that is
+    registered: it gets the option --code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, code: Path | None = None, **kwargs: Any) -> Any:
+        if code is not None:
+            _import_code(code)
+        return command(*args, **kwargs)
+
+    return _with_options(run, command, code=(CodeOption, None))
+
+
+def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command that needs encoders: it gets the options that name them, and
+    --code; its arguments are `encoders` by space and `device`."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        text_encoder: str | None,
+        clip: str | None,
+        clip_weights: str | None,
+        encoder: list[str] | None,
+        device: str,
+        **kwargs: Any,
+    ) -> Any:
+        encoders = chosen_encoders(
+            text_encoder, clip, clip_weights, device, encoder or ()
+        )
+        return command(*args, encoders=encoders, device=device, **kwargs)
+
+    options = _with_options(
+        run,
+        command,
+        text_encoder=(TextEncoderOption, None),
+        clip=(ClipOption, None),
+        clip_weights=(ClipWeightsOption, None),
+        encoder=(EncoderOption, None),
+        device=(DeviceOption, "auto"),
+    )
+    return takes_code(options)
+
+
+def _with_options(
+    run: Callable[..., Any], command: Callable[..., Any], **options: tuple[Any, Any]
+) -> Callable[..., Any]:
+    """Let a command's wrapper show the command's parameters and these options, each
+    with its type and default. What the wrapper sets itself is no option."""
+    signature = inspect.signature(command)
+    shown = [
+        parameter
+        for name, parameter in signature.parameters.items()
+        if name not in options and name != "encoders"
+    ]
+    shown += [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+        )
+        for name, (kind, default) in options.items()
+    ]
+    run.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    return run
+
+
+def _import_code(code: Path) -> None:
     from spacy.util import import_file
 
-    import_file("python_code", require_file(code))
+    require_file(code)
+    try:
+        if code.suffix != ".py":
+            raise DweError("its name does not end in .py")
+        import_file("python_code", code)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == str(code)
+        ]
+        where = f" (line {lines[-1]})" if lines else ""
+        raise DweError(Errors.E404.format(path=code, reason=reason + where)) from error
 
 
 def chosen_encoders(
-    text_encoder: str | None, clip: str | None, clip_weights: str | None, device: str
-) -> "tuple[LazyTextEncoder | None, LazyClipEncoder | None]":
-    """RETURNS (tuple): the encoders that the options name. No weights are loaded."""
+    text_encoder: str | None,
+    clip: str | None,
+    clip_weights: str | None,
+    device: str,
+    registered: Sequence[str] = (),
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the encoders that the options name, by space. No
+    weights of ours are loaded."""
     from ..encoders.registry import clip_encoder
     from ..encoders.registry import text_encoder as make_text_encoder
+    from ..kb.vectors.sets import CLIP_SPACE, TEXT_SPACE
 
-    text = None
+    chosen: dict[str, Any] = {}
     if text_encoder is not None:
-        text = make_text_encoder(_absolute(text_encoder), device=device)
-    both = None
+        chosen[TEXT_SPACE] = make_text_encoder(_absolute(text_encoder), device=device)
     if clip is not None:
         weights = _absolute(clip_weights) if clip_weights else None
-        both = clip_encoder(_absolute_model(clip), weights, device=device)
+        chosen[CLIP_SPACE] = clip_encoder(_absolute_model(clip), weights, device=device)
     elif clip_weights:
         raise DweError(Errors.E420.format(option="--clip-weights", needed="--clip"))
-    return text, both
+    return chosen | dict(_registered_encoder(each, device) for each in registered)
+
+
+def _registered_encoder(option: str, device: str) -> tuple[str, Any]:
+    from ..encoders.registry import encoder_from_spec
+
+    space, _, value = option.partition("=")
+    try:
+        block = json.loads(value) if value.startswith("{") else {"@misc": value}
+    except ValueError:
+        value = ""
+    if not space or not value:
+        expected = 'SPACE=NAME or SPACE={"@misc": NAME, …}'
+        raise DweError(
+            Errors.E135.format(option="--encoder", expected=expected, value=option)
+        )
+    return space, encoder_from_spec(block, device)
 
 
 def _absolute(name: str) -> str:
