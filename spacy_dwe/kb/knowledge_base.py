@@ -32,6 +32,8 @@ from .vectors.sets import (
 if TYPE_CHECKING:
     from .vectors.entity_index import NearestEntities
 
+_KEPT_VALUES = 1 << 16
+"""Rows, about, whose value under a key is kept in memory."""
 _NAMES_EACH = 2
 """Names to look for at first for each candidate, at most, if entities have several."""
 
@@ -76,6 +78,7 @@ class DweKnowledgeBase(KnowledgeBase):
             for text, meta in self.meta["vectors"].items()
         }
         self._dense: dict[tuple[SetName, str], NearestEntities] = {}
+        self._values: dict[str, dict[int, Any]] = {}
 
     def __len__(self) -> int:
         return int(self.meta["entities"])
@@ -208,6 +211,29 @@ class DweKnowledgeBase(KnowledgeBase):
     def titles(self, rows: Sequence[int] | np.ndarray) -> list[tuple[str, str, str]]:
         """RETURNS (list[tuple[str, str, str]]): id, title and description a row."""
         return self._store.titles(_ints(rows))
+
+    def values(self, key: str, rows: Sequence[int] | np.ndarray) -> list[Any]:
+        """What entities.jsonl says of entities under one key: what a channel or a
+        modality from outside needs of them (coordinates, a date, the path of a
+        recording) is written there under a key of one's own, and read here. The last
+        ones asked for are kept in memory; the others are read at once.
+
+        key (str): a key that the KB does not know, or id, title, description, prior or
+            url.
+        rows (Sequence[int] | np.ndarray): rows of entities.
+        RETURNS (list[Any]): the JSON value for each row, which is not to be changed;
+            None where there is none.
+        """
+        numbers = _ints(rows)
+        kept = self._values.setdefault(key, {})
+        found = {row: kept[row] for row in numbers if row in kept}
+        missing = [row for row in dict.fromkeys(numbers) if row not in found]
+        found.update(zip(missing, self._store.values(key, missing)))
+        if len(kept) + len(missing) > _KEPT_VALUES:
+            self._values[key] = found
+        else:
+            kept.update(found)
+        return [found[row] for row in numbers]
 
     def rows_of(self, ids: Sequence[str]) -> np.ndarray:
         """RETURNS (np.ndarray): row of each id, -1 where the KB has none.

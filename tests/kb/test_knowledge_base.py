@@ -11,6 +11,7 @@ import pytest
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
+from spacy_dwe.kb import knowledge_base
 from spacy_dwe.kb.candidates import Candidates
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.generators import (
@@ -269,3 +270,42 @@ def test_importing_it_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[]"
+
+
+# Values of one's own
+
+
+def test_keys_of_ones_own_are_read_by_row(tmp_path):
+    entities = [
+        Entity("Q1", "Rome", url="https://rome", extra={"at": [41.9, 12.5]}),
+        Entity("Q2", "Paris", extra={"at": [48.9, 2.4], "note": None}),
+        Entity("Q3", "Atlantis"),
+    ]
+    kb = build_kb(entities, tmp_path / "kb")
+    rows = kb.rows_of(["Q2", "Q3", "Q1", "Q2"])
+    expected = [[48.9, 2.4], None, [41.9, 12.5], [48.9, 2.4]]
+    assert kb.values("at", rows) == expected
+    assert kb.values("note", rows) == [None] * 4
+    assert kb.values("url", rows) == [None, None, "https://rome", None]
+    assert kb.values("title", rows[:2]) == ["Paris", "Atlantis"]
+    assert kb.values("at", []) == []
+
+
+def test_values_are_read_once_while_they_are_kept(tmp_path, monkeypatch):
+    entities = [Entity(f"Q{i}", "A", extra={"n": i}) for i in range(9)]
+    kb = build_kb(entities, tmp_path / "kb")
+    read = []
+    values = kb.store.values
+
+    def counted(key, rows):
+        read.append(list(rows))
+        return values(key, rows)
+
+    monkeypatch.setattr(kb.store, "values", counted)
+    monkeypatch.setattr(knowledge_base, "_KEPT_VALUES", 6)
+    assert kb.values("n", [0, 1, 1, 2]) == [0, 1, 1, 2]
+    assert kb.values("n", [2, 3]) == [2, 3]
+    assert read == [[0, 1, 2], [3]]
+    assert kb.values("n", [4, 5, 6, 0]) == [4, 5, 6, 0]
+    assert kb.values("n", [6, 0, 1]) == [6, 0, 1], "the oldest have made way"
+    assert read[2:] == [[4, 5, 6], [1]]

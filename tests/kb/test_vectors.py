@@ -6,14 +6,17 @@ from PIL import Image
 from small_encoders import PatchEncoder, WordEncoder
 
 from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import add_entities, encode_kb, merge_kbs, rebuild_kb
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity, entity_text
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.vectors import fields as contents
 from spacy_dwe.kb.vectors.files import DistinctKeys, places_of
 from spacy_dwe.kb.vectors.sets import (
     DESCRIPTIONS,
     DESCRIPTIONS_IN_CLIP,
     PICTURES,
+    SetName,
     VectorSet,
 )
 
@@ -247,3 +250,109 @@ def test_keys_are_looked_up_by_both_halves():
     for key, place in zip(wanted.keys.tolist(), places.tolist()):
         assert known.tolist()[place] == key if place >= 0 else key not in known.tolist()
     assert (places >= 0).sum() == 16
+
+
+# Several spaces
+
+
+def test_a_set_is_named_by_its_field_and_its_space():
+    name = SetName.read("description@my-space_2")
+    assert name == ("description", "my-space_2")
+    assert str(name) == f"{name}" == "description@my-space_2"
+    assert SetName.read("image@clip") == PICTURES
+
+
+@pytest.mark.parametrize(
+    "text", ["", "description", "@clip", "image@", "a@b@c", "image@my space", "a@b.c"]
+)
+def test_what_names_no_set_is_refused(text):
+    with pytest.raises(DweError, match=r"E185.*description@text"):
+        SetName.read(text)
+
+
+class PictureEncoder:
+    """Reads no texts."""
+
+    def __init__(self):
+        patches = PatchEncoder("pictures")
+        self.fingerprint, self.spec, self.dim = "pictures", patches.spec, patches.dim
+        self.encode_images = patches.encode_images
+
+
+NAMES = ("description@text", "description@mine", "image@mine", "image@seen")
+
+
+@pytest.fixture
+def of_three_spaces(pictures):
+    encoders = {"mine": PatchEncoder("mine"), "seen": PictureEncoder()}
+    entities = [
+        Entity("R", "Red", "The colour of fire.", images=("red.png",)),
+        Entity("G", "Green", "The colour of grass."),
+    ]
+    path = pictures / "kb"
+    text = WordEncoder()
+    kb = build_kb(
+        entities, path, text_encoder=text, encoders=encoders, image_root=pictures
+    )
+    return kb, encoders, text
+
+
+def test_an_encoder_makes_a_set_of_each_field_it_reads(of_three_spaces):
+    kb, _, _ = of_three_spaces
+    assert tuple(map(str, kb.vector_sets)) == tuple(kb.meta["vectors"]) == NAMES
+    for name, vectors in kb.vector_sets.items():
+        assert vectors.name == name
+        pictured = name.field == "image"
+        assert vectors.gather([0, 1])[1].tolist() == [True, not pictured]
+    sets = {name.space: v for name, v in kb.vector_sets.items()}
+    assert {s: v.fingerprint for s, v in sets.items()} == {
+        "text": "words",
+        "mine": "mine",
+        "seen": "pictures",
+    }
+    own = kb.vector_sets[SetName("description", "mine")]
+    assert own.cross_mean is not None, "measured against pictures of the same space"
+    assert kb.vector_sets[DESCRIPTIONS].cross_mean is None
+
+
+def test_spaces_that_texts_and_pictures_are_compared_in(of_three_spaces, tmp_path):
+    kb, _, text = of_three_spaces
+    assert (kb.text_set, kb.picture_space) == (DESCRIPTIONS, "mine")
+    entities = [Entity("R", "Red", "The colour of fire.")]
+    clip = PatchEncoder()
+    both = build_kb(entities, tmp_path / "b", clip=clip, encoders={"words": text})
+    assert (str(both.text_set), both.picture_space) == ("description@words", "clip")
+    only = build_kb(entities, tmp_path / "c", clip=clip)
+    assert (only.text_set, only.picture_space) == (DESCRIPTIONS_IN_CLIP, "clip")
+
+
+def test_all_spaces_grow_and_are_made_again(of_three_spaces, pictures):
+    kb, encoders, text = of_three_spaces
+    own = {"encoders": {**encoders, "text": text}}
+    new = Entity("B", "Blue", "The colour of the sky.", images=("blue.png",))
+    add_entities(kb.path, [new], **own)
+    for vectors in rebuild_kb(kb.path, **own).vector_sets.values():
+        assert vectors.gather([0, 2])[1].all()
+    cyan = replace(new, id="C", title="Cyan")
+    other = build_kb([cyan], pictures / "other", image_root=pictures)
+    merge_kbs(kb.path, [other.path], **own)
+    grown = rebuild_kb(kb.path, **own)
+    assert all(v.gather([3])[1].all() for v in grown.vector_sets.values())
+    more = {"words": WordEncoder("other words")}
+    encode_kb(other.path, encoders=more)
+    assert list(DweKnowledgeBase(other.path).vector_sets) == [("description", "words")]
+
+
+def test_a_space_without_its_encoder_says_how_to_name_it(of_three_spaces):
+    kb, _, text = of_three_spaces
+    with pytest.raises(DweError, match=r"E225.*not registered.*--code"):
+        add_entities(kb.path, [Entity("B", "Blue", "Of the sky.")], text_encoder=text)
+
+
+@pytest.mark.parametrize(
+    "encoders, message",
+    [({"my.space": WordEncoder()}, "E185"), ({"mine": object()}, "E186.*mine.*object")],
+)
+def test_what_cannot_be_a_space_is_refused(encoders, message, tmp_path):
+    with pytest.raises(DweError, match=message):
+        build_kb([Entity("A", "A", "A.")], tmp_path / "kb", encoders=encoders)

@@ -32,6 +32,9 @@ _MMAP_BYTES = 1 << 40
 _PATIENCE = 60.0
 """Seconds to wait while another process commits."""
 
+_PLAIN = frozenset({"id", "title", "description", "prior", "url"})
+"""Keys of an entity whose value is a column as it stands."""
+
 _TABLES = f"""
 PRAGMA user_version = {FORMAT};
 CREATE TABLE entities (
@@ -118,6 +121,16 @@ class _Tables:
             for line in self._select(columns, "entities", "row", rows)
         }
         return [by_row[row] for row in rows]
+
+    def values(self, key: str, rows: Sequence[int]) -> list[Any]:
+        """RETURNS (list[Any]): what entities.jsonl says of each row under a key, None
+        where it says nothing."""
+        column = key if key in _PLAIN else "extra"
+        found = dict(self._select(f"row, {column}", "entities", "row", rows))
+        if column != "extra":
+            return [found.get(row) for row in rows]
+        texts = (found.get(row) for row in rows)
+        return [json.loads(text).get(key) if text else None for text in texts]
 
     def checksums(self, rows: Sequence[int]) -> list[int]:
         """RETURNS (list[int]): what `entity_checksum` gave when each row was added."""
