@@ -31,7 +31,7 @@ from .model.inputs import MentionPlace
 from .model.spec import DWE, Columns, untrained_spec
 from .settings import LinkerSettings, defaults, takes
 from .tokens import document_name
-from .training.labels import FirstLook, labelled_mentions, warn_of_golds
+from .training.labels import SetupCheck, labelled_mentions, warn_of_golds
 from .training.state import (
     OPTIMIZER_FILE,
     TrainingClock,
@@ -174,8 +174,10 @@ class DweLinker(TrainablePipe):
         gone = more_before.keys() - more.keys() - CHANNELS.keys()
         names = [name for name in settings.channels if name not in gone]
         names += [name for name in more if name not in more_before]
-        in_order = check_channels(names, {**CHANNELS, **more})
+        known = {**CHANNELS, **more}
+        in_order = check_channels(names, known)
         self._settings = replace(settings, channels=in_order)
+        self._attributes = attributes_read([known[name] for name in in_order])
         if more != more_before:
             self.network_shim.clear_untrained()
         if settings.encoders != before.encoders:
@@ -187,11 +189,6 @@ class DweLinker(TrainablePipe):
     def all_channels(self) -> dict[str, Channel]:
         """RETURNS (dict[str, Channel]): channels by name, in use or not."""
         return {**CHANNELS, **self.settings.more_channels}
-
-    @property
-    def _attributes(self) -> tuple[str, ...]:
-        """Custom attributes that channels in use read."""
-        return attributes_read(self.all_channels[name] for name in self.channels)
 
     @property
     def network_shim(self) -> NetworkShim:
@@ -465,7 +462,7 @@ class DweLinker(TrainablePipe):
             if str(name) in read
         }
         self._evidence_source.forget_evidence()
-        self._training.first_look = FirstLook(golds)
+        self._training.setup_check = SetupCheck(golds)
         warn_of_golds(golds, self._require_kb())
         if self.looks and shim.settings.head == "linear":
             warnings.warn(Warnings.W152.format(name=self.name), stacklevel=2)
@@ -516,7 +513,7 @@ class DweLinker(TrainablePipe):
             use_gold_ents=self.settings.use_gold_ents,
             attributes=self._attributes,
         )
-        self._training.first_look.at_documents(examples, self.settings.use_gold_ents)
+        self._training.setup_check.at_documents(examples, self.settings.use_gold_ents)
         if not mentions:
             return False
         from .training.fitting import add_gradients

@@ -86,8 +86,8 @@ def rank_candidates(
     nil_features = scores.nil_features.float().cpu().numpy()
     by_column = np.moveaxis(scores.by_column.float().cpu().numpy(), 2, 0)
     by_channel = {
-        channel: by_column[columns.of(channel)].sum(axis=0)
-        for channel in columns.channels
+        channel: by_column[places].sum(axis=0)
+        for channel, places in columns.by_channel.items()
         if channel in channels
     }
     ranked = []

@@ -119,7 +119,7 @@ class LinkerNetwork(nn.Module):
     ) -> Tensor:
         """RETURNS (Tensor): False = masked. *Shape:* ``(batch, features)``"""
         mask = torch.zeros(n_mentions, len(self.columns), dtype=torch.bool)
-        for channel in self.columns.channels:
+        for channel, places in self.columns.by_channel.items():
             if channel not in channels:
                 continue
             kept = torch.ones(n_mentions, dtype=torch.bool)
@@ -127,5 +127,5 @@ class LinkerNetwork(nn.Module):
             # no mention has.
             if dropout and channel != "name":
                 kept = torch.rand(n_mentions) >= dropout
-            mask[:, self.columns.of(channel)] = kept.unsqueeze(1)
+            mask[:, places] = kept.unsqueeze(1)
         return mask

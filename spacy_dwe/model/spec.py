@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 DWE = "dwe"
@@ -35,14 +36,22 @@ class Columns:
         """RETURNS (tuple[tuple[str, str], ...]): channel and name of each."""
         return tuple((column.channel, column.name) for column in self.all)
 
+    @cached_property
+    def by_channel(self) -> dict[str, list[int]]:
+        """RETURNS (dict[str, list[int]]): places of each channel's columns."""
+        places: dict[str, list[int]] = {}
+        for place, column in enumerate(self.all):
+            places.setdefault(column.channel, []).append(place)
+        return places
+
     @property
     def channels(self) -> tuple[str, ...]:
         """RETURNS (tuple[str, ...]): channels that have a column."""
-        return tuple(dict.fromkeys(column.channel for column in self.all))
+        return tuple(self.by_channel)
 
     def of(self, channel: str) -> list[int]:
-        """RETURNS (list[int]): the columns of one channel."""
-        return [i for i, column in enumerate(self.all) if column.channel == channel]
+        """RETURNS (list[int]): places of one channel's columns."""
+        return self.by_channel.get(channel, [])
 
     def without_dwe(self) -> "Columns":
         """RETURNS (Columns): those that channels compute, without the network's."""
