@@ -2,7 +2,7 @@
 it, and descriptions from another file."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -84,10 +84,11 @@ def describe(entities: dict[str, Entity], path: Path) -> int:
     return n
 
 
-def _described(path: Path) -> Iterator[tuple[str, list[str], str]]:
+def _described(path: Path) -> Iterator[tuple[str, Sequence[str], str]]:
     if ".jsonl" in path.suffixes:
         for entity in read_entities(path):
-            yield entity.id, _names(entity), entity.description.strip()
+            # A title that was asked for and was a redirect is an alias.
+            yield entity.id, entity.names, entity.description.strip()
         return
     with require_file(path).open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
@@ -99,8 +100,3 @@ def _described(path: Path) -> Iterator[tuple[str, list[str], str]]:
                     Errors.E003.format(path=path, line=number, reason=reason)
                 )
             yield title, [title], " ".join(text.split())
-
-
-def _names(entity: Entity) -> list[str]:
-    """Its title, and the title that was asked for where that was a redirect."""
-    return [entity.title, *(alias.alias for alias in entity.aliases)]

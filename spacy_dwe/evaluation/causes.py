@@ -314,7 +314,7 @@ def _rank_tag(rank: float) -> str:
 def bears(entity: "Entity", mention: str) -> bool:
     """RETURNS (bool): whether the mention is, normalised, a name of the entity."""
     wanted = normalise(mention)
-    return any(normalise(name) == wanted for name in _names(entity))
+    return any(normalise(name) == wanted for name in entity.names)
 
 
 def shared_words(mention: str, entity: "Entity") -> float:
@@ -323,7 +323,7 @@ def shared_words(mention: str, entity: "Entity") -> float:
     words = normalise(mention).split()
     if len(words) > 1 and words[-1] == "s":
         words.pop()  # Of a possessive.
-    names = [normalise(name).split() for name in _names(entity)]
+    names = [normalise(name).split() for name in entity.names]
     return max(
         sum(any(_is_form(word, part) for part in name) for word in words) / len(words)
         for name in names
@@ -347,10 +347,6 @@ def nearly_same(first: "Entity", second: "Entity") -> bool:
         return False
     shared = len(words[0] & words[1]) / len(words[0] | words[1])
     return shared >= SIMILAR_DESCRIPTION
-
-
-def _names(entity: "Entity") -> list[str]:
-    return [entity.title, *(alias.alias for alias in entity.aliases)]
 
 
 def _bare(title: str) -> str:

@@ -55,6 +55,11 @@ class Entity:
     url: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): the title, then the aliases."""
+        return (self.title, *(alias.alias for alias in self.aliases))
+
     @classmethod
     def from_json(cls, data: Any, *, source: str = "entity") -> Self:
         """Check and read one object of entities.jsonl.

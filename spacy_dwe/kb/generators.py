@@ -252,7 +252,7 @@ class FuzzyCandidates:
         if self._kb is kb:
             return
         entities = list(kb)
-        names = [(e.title, *(alias.alias for alias in e.aliases)) for e in entities]
+        names = [entity.names for entity in entities]
         rows = kb.rows_of([entity.id for entity in entities])
         # Equal scores: in the order of ids, as everywhere.
         order = np.argsort(kb.sort_keys(rows), kind="stable")

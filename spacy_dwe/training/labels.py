@@ -98,8 +98,8 @@ N_EXAMPLES = 3
 """Ids that a warning shows."""
 
 
-class FirstLook:
-    """Watches the first mentions of a training run.
+class SetupCheck:
+    """Watches the first mentions of a training run for mistakes in its set-up.
 
     golds (Collection[str] | None): labels of the training data; None = not known, as
         in a run that continues another, which spaCy does not initialise.

@@ -14,7 +14,7 @@ from ..model.modalities import EncoderWidths, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
-from .labels import FirstLook
+from .labels import SetupCheck
 from .targets import Negatives
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class TrainingState:
     nil_is_labelled (bool): mentions labelled NIL teach it; otherwise golds are taken
         away.
     negatives (Negatives): entities to push away.
-    first_look (FirstLook): warns of mistakes in the set-up.
+    setup_check (SetupCheck): warns of mistakes in the set-up.
     """
 
     def __init__(self) -> None:
         self.nil_is_labelled = False
         self.negatives = Negatives()
-        self.first_look = FirstLook()
+        self.setup_check = SetupCheck()
 
     def state(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): what is saved; JSON."""
@@ -51,7 +51,7 @@ class TrainingState:
         """state (Mapping[str, Any]): what `state` gave."""
         self.nil_is_labelled = state["nil_is_labelled"]
         self.negatives = Negatives(state.get("train_golds", ()))
-        self.first_look = FirstLook()
+        self.setup_check = SetupCheck()
 
     def set_labels(self, golds: set[str], settings: DweSettings) -> None:
         """Begin a run whose labels are known.
@@ -89,11 +89,11 @@ class TrainingState:
         """
         from .targets import with_targets
 
-        look = self.first_look
+        check = self.setup_check
         self._add_labels(set(gold_ids), settings)
-        is_over = look.at_mentions(prepared, gold_ids, kb, n_candidates)
-        if is_over and look.golds is None:
-            self.nil_is_labelled = NIL in look.seen_golds
+        is_over = check.at_mentions(prepared, gold_ids, kb, n_candidates)
+        if is_over and check.golds is None:
+            self.nil_is_labelled = NIL in check.seen_golds
         gold_rows = kb.rows_of(gold_ids)
         batch = self.negatives.chosen_for(
             batch, gold_rows, kb, settings.rare_word_negatives

@@ -1,1 +1,1 @@
-"""Simple rows that a linker is measured against, on the same mentions and candidates."""
+"""Simple rows that a linker is measured against, on its mentions and candidates."""
