@@ -5,7 +5,8 @@ A row that cannot be run is there all the same, with the reason.
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from spacy.tokens import Doc
 from ...channels import CHANNELS
 from ...channels.base import columns_of
 from ...kb.generators import fuzzy_candidates
+from ...kb.vectors.sets import DESCRIPTIONS_IN_CLIP
+from ...model.combiner import Combiner
 from ...model.spec import DWE, Columns
 from ...tokens import has_images
 from ..bootstrap import DRAWS
@@ -26,6 +29,7 @@ from ..evaluate import (
 )
 from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
+from .learned import by_channels, by_linear_head, fit_combiner, fit_linear_head
 from .prepared import LabelledMentions, prepare
 from .results import BaselineResult, Impossible, shuffled_pictures
 
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
     from ...linking.annotate import ScoredMention
     from ...linking.prepare import Evidence
     from ...pipeline import DweLinker
-    from .learned import Score
 
 FEATURES = tuple(channel for channel in CHANNELS if channel != DWE)
 MOST_TRAIN = 20_000
@@ -81,7 +84,8 @@ def run_baselines(
     results = []
     for name, (note, run) in table.rows().items():
         try:
-            results.append(run(name, note))
+            result = run()
+            results.append(replace(result, name=name, note=f"{note}{result.note}"))
         except Impossible as reason:
             results.append(BaselineResult(name, note, reason=str(reason)))
         if progress is not None:
@@ -89,41 +93,56 @@ def run_baselines(
     return results
 
 
-Run = Callable[[str, str], BaselineResult]
+Run = Callable[[], BaselineResult]
+"""Makes a row without its name, and with what its note says last."""
 
 
+@dataclass
 class _Table:
     """What the rows share: prepared mentions, and channels that were scored already."""
 
-    def __init__(
-        self,
-        nlp: "Language",
-        linker: "DweLinker",
-        test: Sequence[Doc],
-        train: Sequence[Doc] | None,
-        dev: Sequence[Doc] | None,
-        candidates: str | None,
-        protocol: str | None,
-        use_images: bool,
-        draws: int,
-        seed: int,
-    ) -> None:
-        self.nlp, self.linker, self.test_docs = nlp, linker, test
-        self.candidates, self.protocol = candidates, protocol
-        self.use_images, self.draws, self.seed = use_images, draws, seed
-        self.evidence = _evidence_of(linker, FEATURES, use_images)
-        self.test = self._prepare(test, self.evidence)
-        self.pictured = use_images and any(map(has_images, test))
-        self.fitting: tuple[LabelledMentions, LabelledMentions] | None = None
-        self.train_docs: Sequence[Doc] = train or ()
-        if train:
-            to_fit, to_choose = _split(train, dev, seed)
-            self.fitting = (
-                self._prepare(to_fit, self.evidence, own_candidates=True),
-                self._prepare(to_choose, self.evidence, own_candidates=True),
-            )
-        self.by_channel: dict[str, list[Outcome]] = {}
-        self._combiner: Any = None
+    nlp: "Language"
+    linker: "DweLinker"
+    test_docs: Sequence[Doc]
+    train: Sequence[Doc] | None
+    dev: Sequence[Doc] | None
+    candidates: str | None
+    protocol: str | None
+    use_images: bool
+    draws: int
+    seed: int
+    by_channel: dict[str, list[Outcome]] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def evidence(self) -> "Evidence":
+        return _evidence_of(self.linker, FEATURES, self.use_images)
+
+    @cached_property
+    def test(self) -> LabelledMentions:
+        return self._prepare(self.test_docs, self.evidence)
+
+    @cached_property
+    def pictured(self) -> bool:
+        """RETURNS (bool): a mention has a picture, and pictures are looked at."""
+        return self.evidence.use_images and any(map(has_images, self.test_docs))
+
+    @cached_property
+    def fitting(self) -> tuple[LabelledMentions, LabelledMentions]:
+        """RETURNS (tuple[LabelledMentions, LabelledMentions]): what rows are fitted to,
+        and what chooses their settings.
+        RAISES (Impossible): there are no training documents.
+        """
+        if not self.train:
+            raise Impossible(NO_TRAIN)
+        to_fit, to_choose = _split(self.train, self.dev, self.seed)
+        return (
+            self._prepare(to_fit, self.evidence, own_candidates=True),
+            self._prepare(to_choose, self.evidence, own_candidates=True),
+        )
+
+    @cached_property
+    def combiner(self) -> Combiner:
+        return fit_combiner(*self.fitting, self.seed)[0]
 
     def rows(self) -> dict[str, tuple[str, Run]]:
         """RETURNS (dict): note and function of each row, by name."""
@@ -150,10 +169,7 @@ class _Table:
         }
 
     def _channel(self, channel: str) -> Run:
-        def run(name: str, note: str) -> BaselineResult:
-            return self._result(name, note, self._outcomes_of(channel), [channel])
-
-        return run
+        return lambda: self._result(self._outcomes_of(channel), [channel])
 
     def _outcomes_of(self, channel: str) -> list[Outcome]:
         """Outcomes by one channel alone, with its weights before training."""
@@ -165,15 +181,11 @@ class _Table:
                     "image": NO_PICTURES,
                 }
                 raise Impossible(reasons.get(channel, "no candidate has any"))
-            from ...model.combiner import Combiner
-            from .learned import by_channels
-
-            combiner = Combiner(self.test.columns)
-            score = by_channels(self.test, [channel], combiner)
+            score = by_channels(self.test, [channel], Combiner(self.test.columns))
             self.by_channel[channel] = self._outcomes(self.test.scored(score))
         return self.by_channel[channel]
 
-    def _chance(self, name: str, note: str) -> BaselineResult:
+    def _chance(self) -> BaselineResult:
         outcomes = self._outcomes_of("name")
         measured = self._measured(outcomes, ["chance"])
         ranked = [o for o in outcomes if o.rank is not None]
@@ -190,13 +202,9 @@ class _Table:
         undecided = ("median_rank", "accuracy", "ece", "nil_f1")
         measured |= dict.fromkeys((*undecided, "nil_precision", "nil_recall"))
         measured |= {"intervals": {}, "reliability": [], "by": {}, "breakdowns": {}}
-        return BaselineResult(name, note, measured)
+        return BaselineResult("", metrics=measured)
 
-    def _clip_text(self, name: str, note: str) -> BaselineResult:
-        from ...kb.vectors.sets import DESCRIPTIONS_IN_CLIP
-        from ...model.combiner import Combiner
-        from .learned import by_channels
-
+    def _clip_text(self) -> BaselineResult:
         clip = self.evidence.clip
         if clip is None or DESCRIPTIONS_IN_CLIP not in self.evidence.kb.vector_sets:
             raise Impossible("the KB has no vectors of CLIP")
@@ -206,15 +214,9 @@ class _Table:
         evidence.text_space = DESCRIPTIONS_IN_CLIP.space
         mentions = self._prepare(self.test_docs, evidence)
         score = by_channels(mentions, ["text"], Combiner(mentions.columns))
-        outcomes = self._outcomes(mentions.scored(score))
-        return self._result(name, note, outcomes, ["text"])
+        return self._result(self._outcomes(mentions.scored(score)), ["text"])
 
-    def _best(self, name: str, note: str) -> BaselineResult:
-        from ...model.combiner import Combiner
-        from .learned import by_channels
-
-        if self.fitting is None:
-            raise Impossible(NO_TRAIN)
+    def _best(self) -> BaselineResult:
         _, dev = self.fitting
         reached = {}
         for channel in FEATURES:
@@ -228,32 +230,24 @@ class _Table:
         if not reached:
             raise Impossible("no channel says anything")
         best = max(reached, key=lambda channel: reached[channel])
-        outcomes = self._outcomes_of(best)
-        return self._result(name, f"{note}: {best}", outcomes, [best])
+        return self._result(self._outcomes_of(best), [best], f": {best}")
 
-    def _fitted(self, name: str, note: str) -> BaselineResult:
-        from .learned import by_channels
+    def _fitted(self) -> BaselineResult:
+        score = by_channels(self.test, self.test.columns.channels, self.combiner)
+        return self._result(self._outcomes(self.test.scored(score)), FEATURES)
 
-        combiner = self._fit()
-        score = by_channels(self.test, self.test.columns.channels, combiner)
-        return self._scored(name, note, score, FEATURES)
-
-    def _head(self, name: str, note: str) -> BaselineResult:
-        from .learned import by_linear_head, fit_linear_head
-
-        if self.fitting is None:
-            raise Impossible(NO_TRAIN)
+    def _head(self) -> BaselineResult:
+        train, dev = self.fitting
         kb = self.evidence.kb
         if self.test.texts is None or kb.text_set is None:
             raise Impossible("the KB has no vectors of a text encoder")
-        train, dev = self.fitting
         vectors = kb.vector_sets[kb.text_set]
-        head, epoch = fit_linear_head(train, dev, self._fit(), vectors, self.seed)
-        note = f"{note} (epoch {epoch})"
-        return self._scored(name, note, by_linear_head(self.test, head), FEATURES)
+        head, epoch = fit_linear_head(train, dev, self.combiner, vectors, self.seed)
+        outcomes = self._outcomes(self.test.scored(by_linear_head(self.test, head)))
+        return self._result(outcomes, FEATURES, f" (epoch {epoch})")
 
-    def _shuffled(self, name: str, note: str) -> BaselineResult:
-        if not self.pictured or not self.evidence.use_images:
+    def _shuffled(self) -> BaselineResult:
+        if not self.pictured:
             raise Impossible(NO_PICTURES)
         evaluation = evaluate_docs(
             self.nlp,
@@ -264,28 +258,26 @@ class _Table:
             draws=self.draws,
             seed=self.seed,
         )
-        outcomes = evaluation.outcomes
-        return BaselineResult(name, note, evaluation.metrics, outcomes=outcomes)
+        return BaselineResult(
+            "", metrics=evaluation.metrics, outcomes=evaluation.outcomes
+        )
 
-    def _oracle(self, name: str, note: str) -> BaselineResult:
+    def _oracle(self) -> BaselineResult:
         channels = [channel for channel in FEATURES if self.test.has(channel)]
         runs = [self._outcomes_of(channel) for channel in channels]
         best = [_best_of(own) for own in zip(*runs)]
-        result = self._result(name, f"{note}: an upper bound", best, channels)
+        result = self._result(best, channels, ": an upper bound")
         return _without_calibration(result)
 
-    def _entity_linker(self, name: str, note: str) -> BaselineResult:
+    def _entity_linker(self) -> BaselineResult:
         from .entity_linker import STEPS, linked_by, lookup_kb, train_entity_linker
 
-        if not self.train_docs:
+        if not self.train:
             raise Impossible(NO_TRAIN)
         kb = self.evidence.kb
+        lang = str(self.nlp.lang)
         theirs = train_entity_linker(
-            kb,
-            self.train_docs,
-            lang=str(self.nlp.lang),
-            seed=self.seed,
-            steps=STEPS,
+            kb, self.train, lang=lang, seed=self.seed, steps=STEPS
         )
         lookup = lookup_kb(theirs)
         links = [link for own in linked_by(theirs, self.test_docs) for link in own]
@@ -297,24 +289,9 @@ class _Table:
             )
             for outcome, link in zip(self._outcomes_of("name"), links, strict=True)
         ]
-        note = f"{note}, {STEPS} steps; it ranks nothing, so only its first counts"
-        result = self._result(name, note, outcomes, ["EntityLinker"])
+        note = f", {STEPS} steps; it ranks nothing, so only its first counts"
+        result = self._result(outcomes, ["EntityLinker"], note)
         return _without_calibration(result)
-
-    def _fit(self) -> Any:
-        from .learned import fit_combiner
-
-        if self.fitting is None:
-            raise Impossible(NO_TRAIN)
-        if self._combiner is None:
-            self._combiner, _ = fit_combiner(*self.fitting, self.seed)
-        return self._combiner
-
-    def _scored(
-        self, name: str, note: str, score: "Score", channels: Sequence[str]
-    ) -> BaselineResult:
-        outcomes = self._outcomes(self.test.scored(score))
-        return self._result(name, note, outcomes, channels)
 
     def _outcomes(self, scored: "list[ScoredMention]") -> list[Outcome]:
         return outcomes_of(
@@ -322,15 +299,15 @@ class _Table:
         )
 
     def _result(
-        self, name: str, note: str, outcomes: list[Outcome], channels: Sequence[str]
+        self, outcomes: list[Outcome], channels: Sequence[str], note: str = ""
     ) -> BaselineResult:
         measured = self._measured(outcomes, channels)
-        return BaselineResult(name, note, measured, outcomes=outcomes)
+        return BaselineResult("", note, measured, outcomes=outcomes)
 
     def _measured(
         self, outcomes: list[Outcome], channels: Sequence[str]
     ) -> dict[str, Any]:
-        pictured = self.pictured and self.evidence.use_images and "image" in channels
+        pictured = self.pictured and "image" in channels
         return metrics(
             outcomes,
             protocol=self.protocol
