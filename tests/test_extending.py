@@ -109,7 +109,7 @@ class TestChannel:
         place = network.columns.names.index(("distance", "near"))
         assert network.combiner.weight[place] > 3.0, "fitted"
         before = network.combiner.weight[place].item()
-        optimizer.learn_rate = 0.1
+        optimizer.learn_rate = 0.001
         nlp.update(made, sgd=optimizer)
         assert network.combiner.weight[place].item() != before
         nlp.to_disk(tmp_path / "saved")
