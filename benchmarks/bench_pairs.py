@@ -9,20 +9,24 @@ is chosen on the first two: the least at which their precision reaches the targe
 
 import argparse
 import random
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from wasabi import msg
 
+from spacy_dwe.encoders import clip_encoder
+from spacy_dwe.encoders.visual.findings import Scene
+from spacy_dwe.encoders.visual.scenes import SceneAttributes
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+
 from places.data import read_places
 from places.flags import FlagSpec, draw
 from places.made_up import random_flag
 from places.pairs import pairs
 from places.photograph import photograph
-from spacy_dwe.encoders import clip_encoder
-from spacy_dwe.encoders.visual.extractor import scene_attributes
-from spacy_dwe.encoders.visual.findings import Scene
 
 PLACES = Path("assets/places/places.jsonl")
 MARGINS = np.arange(1.0, 6.01, 0.1)
@@ -78,7 +82,7 @@ def main() -> None:
 def look(clip: Path, flags: list[FlagSpec], n: int, top_k: int) -> list[Found]:
     """Photograph each flag n times and find pairs."""
     encoder = clip_encoder(f"local-dir:{clip}")
-    finder = scene_attributes(str(clip / "pairs.json"), top_k=top_k, margin=-np.inf)
+    finder = SceneAttributes(str(clip / "pairs.json"), top_k=top_k, margin=-np.inf)
     found = []
     for i, spec in enumerate(flags):
         drawing, shown = draw(spec), set(pairs(spec))

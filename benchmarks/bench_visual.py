@@ -20,13 +20,10 @@ from bench_encoders import random_clip
 from PIL import Image
 from wasabi import msg
 
-from spacy_dwe.encoders.visual.extractor import (
-    VisualExtractor,
-    face_finder,
-    patch_regions,
-    scene_attributes,
-    visual_extractor,
-)
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.faces import FaceFinder
+from spacy_dwe.encoders.visual.objects import PatchRegions
+from spacy_dwe.encoders.visual.scenes import SceneAttributes
 from spacy_dwe.images import decode
 
 
@@ -50,14 +47,14 @@ def main() -> None:
     runs: dict[str, Callable[[], object]] = {
         "decode": lambda: [decode(item) for item in data],
         "CLIP": lambda: encoder.encode_images(images),
-        "CLIP + objects": looking(visual_extractor(objects=patch_regions())),
-        "CLIP + scenes": looking(visual_extractor(scenes=scene_attributes())),
+        "CLIP + objects": looking(VisualExtractor(objects=PatchRegions())),
+        "CLIP + scenes": looking(VisualExtractor(scenes=SceneAttributes())),
         "CLIP + objects + scenes": looking(
-            visual_extractor(patch_regions(), None, scene_attributes())
+            VisualExtractor(PatchRegions(), None, SceneAttributes())
         ),
     }
     if not args.no_faces:
-        finder = face_finder()
+        finder = FaceFinder()
         runs["face detection"] = lambda: [finder.detect(image) for image in images]
     times = measured(runs, args.repeats, len(images))
     rows = [

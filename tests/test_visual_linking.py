@@ -11,7 +11,8 @@ from tiny_world import NAMES, SMALL_MODEL, linking_pipeline, train
 
 from spacy_dwe.cli.evaluate import evaluate
 from spacy_dwe.cli.link import link
-from spacy_dwe.encoders.visual.extractor import patch_regions, visual_extractor
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.objects import PatchRegions
 from spacy_dwe.errors import DweError
 from spacy_dwe.linking.mentions import mentions_of
 
@@ -52,7 +53,7 @@ def linker_of(nlp):
 def prepared(nlp, *docs):
     linker = linker_of(nlp)
     mentions = mentions_of(list(docs))
-    batches = linker.evidence.prepare(mentions, linker.generate_candidates, 10)
+    batches = linker.evidence.prepare(mentions)
     return [mention for batch in batches for mention in batch]
 
 
@@ -111,7 +112,7 @@ def test_a_face_is_masked_in_where_it_is(described_kb, document, framed):
     """A finder of one's own says where a face is."""
     nlp = linking_pipeline(described_kb)
     linker = linker_of(nlp)
-    linker.visual = visual_extractor(patch_regions(), FaceInTheMiddle())
+    linker.visual = VisualExtractor(PatchRegions(), FaceInTheMiddle())
     (ref,) = document("Georgia won.", framed("red"))._.images
     (evidence,) = linker.look({ref: "doc"}).values()
     slots = evidence.slots()

@@ -1,5 +1,5 @@
-"""`python -m spacy dwe kb wikidata` and `kb wikipedia`: entities from dumps, or from the
-wiki itself by titles."""
+"""`python -m spacy dwe kb wikidata` and `kb wikipedia`: entities of dumps, or asked of
+Wikipedia itself."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -100,7 +100,10 @@ def look_cli(
     Boxes are in pixels of the upright picture. A picture that cannot be read is named
     and left out.
     """
-    from ..encoders.visual import extractor as make
+    from ..encoders.visual.extractor import VisualExtractor
+    from ..encoders.visual.faces import FaceFinder
+    from ..encoders.visual.objects import DetectorRegions, PatchRegions
+    from ..encoders.visual.scenes import SceneAttributes
     from ..files import require_writable, write_jsonl, write_text
 
     for path in (html, output):
@@ -108,13 +111,13 @@ def look_cli(
             require_writable(path)
     finder: ObjectFinder | None = None
     if objects and detector:
-        finder = make.detector_regions(detector, detector_weights, object_bank)
+        finder = DetectorRegions(detector, detector_weights, object_bank)
     elif objects:
-        finder = make.patch_regions(object_bank)
-    extractor = make.visual_extractor(
+        finder = PatchRegions(object_bank)
+    extractor = VisualExtractor(
         finder,
-        make.face_finder(yunet, face_bank) if faces else None,
-        make.scene_attributes(scene_bank) if scenes else None,
+        FaceFinder(yunet, face_bank) if faces else None,
+        SceneAttributes(scene_bank) if scenes else None,
     )
     (encoder,) = chosen_encoders(None, clip, clip_weights, device).values()
     with warning_lines():

@@ -23,34 +23,18 @@ _SITELINKS = "sitelinks"
 _BATCH = 10_000
 
 
-def table_source(
-    path: str,
-    columns: dict[str, str | None] | None = None,
-    separator: str = SEPARATOR,
-    alias_table: str | None = None,
-    delimiter: str | None = None,
-    encoding: str = "utf-8",
-    quotes: bool = True,
-) -> Iterator[Entity]:
-    """The source spacy-dwe.TableSource.v1: see `entities_from_table`, `TableLayout`."""
-    return entities_from_table(
-        path,
-        columns=columns,
-        separator=separator,
-        alias_table=alias_table,
-        layout=TableLayout(delimiter, encoding, quotes),
-    )
-
-
 def entities_from_table(
     path: str | Path,
     *,
     columns: Mapping[str, str | None] | None = None,
     separator: str = SEPARATOR,
     alias_table: str | Path | None = None,
-    layout: TableLayout | None = None,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    quotes: bool = True,
 ) -> Iterator[Entity]:
-    """Read entities row by row; of the tables only ids are held in memory.
+    """Read entities row by row; of the tables only ids are held in memory. This is the
+    source spacy-dwe.TableSource.v1.
 
     Columns that are no field of an entity become its extra keys, empty cells left out:
     strings, but for sitelinks, which is a number. A column without a name is left out.
@@ -61,11 +45,13 @@ def entities_from_table(
     separator (str): between the aliases, or the images, of a cell.
     alias_table (str | Path | None): see `AliasTable`. Its priors hold for aliases that
         the first table names as well.
-    layout (TableLayout | None): how both tables are written.
+    delimiter (str | None), encoding (str), quotes (bool): how both tables are written,
+        see `TableLayout`.
     YIELDS (Entity): the entities in order; ids are distinct.
     RAISES (DweError): a column is missing, or a row is malformed or repeats an id; the
         message names file, line and column.
     """
+    layout = TableLayout(delimiter, encoding, quotes)
     table = Table(
         path,
         {field: (columns or {}).get(field) for field in FIELDS},

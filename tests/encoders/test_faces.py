@@ -3,8 +3,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from spacy_dwe.encoders.cache import FeatureCache
-from spacy_dwe.encoders.visual.extractor import face_finder, visual_extractor
-from spacy_dwe.encoders.visual.faces import phrase
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.faces import FaceFinder, phrase
 from spacy_dwe.encoders.visual.findings import Attribute
 from spacy_dwe.errors import DweError
 
@@ -13,7 +13,7 @@ def test_without_opencv_the_message_names_the_extra(clip, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "cv2", None)
-    extractor = visual_extractor(faces=face_finder())
+    extractor = VisualExtractor(faces=FaceFinder())
     with pytest.raises(DweError, match=r"E206.*spacy-dwe\[faces\]"):
         extractor(clip("clip"), [Image.new("RGB", (40, 40))])
 
@@ -51,7 +51,7 @@ class TestWithOpenCV:
 
     def test_a_face_is_found_and_told_in_words(self, clip):
         encoder, texts = clip("clip"), FeatureCache()
-        (faces,) = face_finder()(encoder, [drawn_face()], texts)
+        (faces,) = FaceFinder()(encoder, [drawn_face()], texts)
         (face,) = faces
         left, top, right, bottom = face.box
         assert left < 95 and right > 145 and top < 112 and bottom > 184
@@ -64,14 +64,14 @@ class TestWithOpenCV:
 
     def test_a_face_keeps_its_place_on_a_large_picture(self):
         small, large = drawn_face(), drawn_face().resize((960, 1200))
-        ((box, _),) = face_finder().detect(small)
-        ((scaled, _),) = face_finder().detect(large)
+        ((box, _),) = FaceFinder().detect(small)
+        ((scaled, _),) = FaceFinder().detect(large)
         np.testing.assert_allclose(np.array(scaled) / 4, box, atol=8)
 
     def test_a_bank_of_ones_own(self, clip, tmp_path):
         path = tmp_path / "faces.json"
         path.write_text('{"groups": {"is": ["a king", "a king."]}}')
-        finder = face_finder(bank=str(path), min_probability=0.0)
+        finder = FaceFinder(bank=str(path), min_probability=0.0)
         ((face,),) = finder(clip("clip"), [drawn_face()], FeatureCache())
         assert face.phrase in ("a king", "a king.")
 
@@ -79,7 +79,7 @@ class TestWithOpenCV:
         from places.flags import draw
         from places.photograph import photograph
 
-        finder = face_finder()
+        finder = FaceFinder()
         layers = [
             [{"kind": "disc", "color": "red", "r": 0.3}],
             [{"kind": "sun", "color": "yellow"}],
@@ -94,8 +94,8 @@ class TestWithOpenCV:
 
     def test_a_detector_that_is_none_is_named(self, tmp_path):
         with pytest.raises(DweError, match=r"E001.*nowhere\.onnx"):
-            face_finder(str(tmp_path / "nowhere.onnx")).detect(drawn_face())
+            FaceFinder(str(tmp_path / "nowhere.onnx")).detect(drawn_face())
         broken = tmp_path / "broken.onnx"
         broken.write_bytes(b"no model")
         with pytest.raises(DweError, match=r"E207.*broken\.onnx"):
-            face_finder(str(broken)).detect(drawn_face())
+            FaceFinder(str(broken)).detect(drawn_face())

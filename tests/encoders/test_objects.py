@@ -8,11 +8,11 @@ from torchvision.ops import box_iou
 from spacy_dwe.encoders.clip import ClipEncoder
 from spacy_dwe.encoders.visual.banks import bank_vectors, read_bank
 from spacy_dwe.encoders.visual.boxes import Box, kept
-from spacy_dwe.encoders.visual.extractor import (
-    detector_regions,
-    given_regions,
-    patch_regions,
-    visual_extractor,
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.objects import (
+    DetectorRegions,
+    GivenRegions,
+    PatchRegions,
 )
 from spacy_dwe.errors import DweError
 from spacy_dwe.images import GivenBox
@@ -54,7 +54,7 @@ def overlap(a, b):
 
 
 def regions(encoder, finder, images, boxes=None):
-    found = visual_extractor(objects=finder)(encoder, images, boxes)
+    found = VisualExtractor(objects=finder)(encoder, images, boxes)
     return [evidence.regions for evidence in found]
 
 
@@ -65,7 +65,7 @@ SQUARE = Box(40, 30, 100, 75)
 def test_what_stands_out_is_a_region(tower, request):
     """By patches, and by crops in their place where a tower has none."""
     encoder = request.getfixturevalue(tower)
-    (found,) = regions(encoder, patch_regions(), [with_square(SQUARE)])
+    (found,) = regions(encoder, PatchRegions(), [with_square(SQUARE)])
     assert overlap(found[0].box, SQUARE) > (0.6 if tower == "encoder" else 0.3)
     for region in found:
         assert np.linalg.norm(region.vector) == pytest.approx(1, abs=1e-5)
@@ -76,13 +76,13 @@ def test_what_stands_out_is_a_region(tower, request):
 
 def test_a_plain_picture_has_none(encoder):
     plain = Image.new("RGB", (80, 60), (128, 128, 128))
-    assert regions(encoder, patch_regions(), [plain]) == [()]
+    assert regions(encoder, PatchRegions(), [plain]) == [()]
 
 
 def test_regions_are_bounded_and_do_not_double(encoder):
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
-    finder = patch_regions(max_regions=3, min_score=0.0, max_overlap=0.2)
+    finder = PatchRegions(max_regions=3, min_score=0.0, max_overlap=0.2)
     (found,) = regions(encoder, finder, [noise])
     assert len(found) == 3
     pairs = [(a.box, b.box) for a in found for b in found if a is not b]
@@ -91,9 +91,9 @@ def test_regions_are_bounded_and_do_not_double(encoder):
 
 def test_a_picture_does_not_depend_on_its_batch(encoder):
     images = [with_square((10 * i, 10, 10 * i + 50, 60)) for i in range(6)]
-    together = regions(encoder, patch_regions(), images)
+    together = regions(encoder, PatchRegions(), images)
     for image, found in zip(images, together, strict=True):
-        (alone,) = regions(encoder, patch_regions(), [image])
+        (alone,) = regions(encoder, PatchRegions(), [image])
         assert [(r.box, r.words) for r in alone] == [(r.box, r.words) for r in found]
         for a, b in zip(alone, found, strict=True):
             np.testing.assert_allclose(a.vector, b.vector, atol=1e-5)
@@ -102,14 +102,14 @@ def test_a_picture_does_not_depend_on_its_batch(encoder):
 def test_a_region_has_the_nearest_words_of_the_bank(encoder, tmp_path):
     path = tmp_path / "bank.json"
     path.write_text('{"groups": {"g": ["cat", "dog", "house"]}}')
-    (found,) = regions(encoder, patch_regions(str(path)), [with_square(SQUARE)])
+    (found,) = regions(encoder, PatchRegions(str(path)), [with_square(SQUARE)])
     bank = read_bank(path)
     cosines = found[0].vector @ bank_vectors(encoder, bank).T
     assert found[0].words == bank.entries[int(cosines.argmax())].words
     assert found[0].similarity == pytest.approx(cosines.max(), abs=1e-5)
 
 
-@pytest.mark.parametrize("make", [given_regions, patch_regions])
+@pytest.mark.parametrize("make", [GivenRegions, PatchRegions])
 def test_boxes_that_come_with_a_picture_are_its_regions(encoder, make):
     image = with_square(SQUARE)
     outside, small = GivenBox(-20, -20, 50, 50), GivenBox(5, 5, 7, 7)
@@ -125,7 +125,7 @@ def test_boxes_that_come_with_a_picture_are_its_regions(encoder, make):
 def test_a_label_that_comes_with_a_box_is_its_words(encoder):
     """The box beside it, without a label, has the nearest words of the bank."""
     boxes = [(GivenBox(*SQUARE, "a red square"), GivenBox(0, 0, 30, 30))]
-    (found,) = regions(encoder, given_regions(), [with_square(SQUARE)], boxes)
+    (found,) = regions(encoder, GivenRegions(), [with_square(SQUARE)], boxes)
     labelled, free = found
     assert labelled.words == "a red square"
     (text,) = encoder.encode_texts(["a red square"])
@@ -142,15 +142,15 @@ def test_a_detector_of_torchvision_by_its_weights_file(encoder, tmp_path):
     model = get_model(name, weights=None, weights_backbone=None)
     weights = tmp_path / "detector.pt"
     torch.save(model.state_dict(), weights)
-    finder = detector_regions(name, str(weights), max_regions=2, min_score=0.0)
+    finder = DetectorRegions(name, str(weights), max_regions=2, min_score=0.0)
     (found,) = regions(encoder, finder, [with_square(SQUARE)])
     assert 1 <= len(found) <= 2
     assert all(region.source == "detector" for region in found)
     weights.write_bytes(b"no weights")
     with pytest.raises(DweError, match=rf"E214.*detector\.pt.*{name}"):
-        regions(encoder, detector_regions(name, str(weights)), [with_square(SQUARE)])
+        regions(encoder, DetectorRegions(name, str(weights)), [with_square(SQUARE)])
     with pytest.raises(DweError, match=r"E208.*'yolo'.*fasterrcnn"):
-        regions(encoder, detector_regions("yolo"), [with_square(SQUARE)])
+        regions(encoder, DetectorRegions("yolo"), [with_square(SQUARE)])
 
 
 def test_boxes_that_are_small_or_doubled_are_passed_over():

@@ -7,7 +7,8 @@ from PIL import Image
 from tiny_models import clip_config, save_clip
 
 from spacy_dwe.encoders.clip import ClipEncoder
-from spacy_dwe.encoders.visual.extractor import patch_regions, visual_extractor
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.objects import PatchRegions
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "head_width": 64}
 
@@ -138,5 +139,5 @@ def test_a_tower_of_timm_that_pools_otherwise_is_asked_about_crops(tmp_path):
     assert not encoder.has_patches
     image = Image.new("RGB", (160, 160), "white")
     image.paste((200, 0, 0), (40, 40, 110, 110))
-    (seen,) = visual_extractor(patch_regions(min_score=0.0))(encoder, [image])
+    (seen,) = VisualExtractor(PatchRegions(min_score=0.0))(encoder, [image])
     assert seen.regions

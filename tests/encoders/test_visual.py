@@ -8,13 +8,11 @@ from PIL import Image
 
 from spacy_dwe.encoders.cache import FeatureCache
 from spacy_dwe.encoders.visual.boxes import Box
-from spacy_dwe.encoders.visual.extractor import (
-    face_finder,
-    patch_regions,
-    scene_attributes,
-    visual_extractor,
-)
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.faces import FaceFinder
 from spacy_dwe.encoders.visual.findings import Face, Region, VisualEvidence
+from spacy_dwe.encoders.visual.objects import PatchRegions
+from spacy_dwe.encoders.visual.scenes import SceneAttributes
 from spacy_dwe.images import GivenBox, decode
 
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -56,8 +54,8 @@ def extractor():
     try:
         import cv2  # noqa: F401
     except ImportError:
-        return visual_extractor(patch_regions(), None, scene_attributes())
-    return visual_extractor(patch_regions(), face_finder(), scene_attributes())
+        return VisualExtractor(PatchRegions(), None, SceneAttributes())
+    return VisualExtractor(PatchRegions(), FaceFinder(), SceneAttributes())
 
 
 @pytest.mark.parametrize("kind", ["clip", "coca"])
@@ -74,7 +72,7 @@ def test_any_picture_can_be_looked_at(clip, extractor, kind):
 
 
 def test_each_part_is_off_unless_it_is_asked_for(clip):
-    (nothing,) = visual_extractor()(clip("clip"), [Image.fromarray(NOISE)])
+    (nothing,) = VisualExtractor()(clip("clip"), [Image.fromarray(NOISE)])
     assert (nothing.regions, nothing.faces, nothing.scenes) == ((), (), ())
     slots = nothing.slots()
     np.testing.assert_array_equal(slots.objects, [nothing.pooled], "one region, whole")
@@ -86,16 +84,16 @@ def test_scenes_are_ranked_and_those_below_the_margin_left_out(clip, tmp_path):
     encoder, image = clip("clip"), Image.fromarray(NOISE)
     bank = tmp_path / "scenes.json"
     bank.write_text('{"groups": {"pair": ["red sun", "blue sky", "old man", "cat"]}}')
-    scenes = scene_attributes(str(bank), top_k=3, margin=-9)
-    (evidence,) = visual_extractor(scenes=scenes)(encoder, [image])
+    scenes = SceneAttributes(str(bank), top_k=3, margin=-9)
+    (evidence,) = VisualExtractor(scenes=scenes)(encoder, [image])
     words = [scene.words for scene in evidence.scenes]
     texts = encoder.encode_texts(["red sun", "blue sky", "old man", "cat"])
     order = np.argsort(-(texts @ encoder.encode_images([image])[0]))
     all_words = ["red sun", "blue sky", "old man", "cat"]
     assert words == [all_words[i] for i in order[:3]]
     np.testing.assert_allclose(evidence.scenes[0].vector, texts[order[0]], atol=1e-5)
-    strict = scene_attributes(str(bank), margin=9)
-    (evidence,) = visual_extractor(scenes=strict)(encoder, [image])
+    strict = SceneAttributes(str(bank), margin=9)
+    (evidence,) = VisualExtractor(scenes=strict)(encoder, [image])
     assert evidence.scenes == ()
 
 
@@ -116,7 +114,7 @@ def test_what_was_seen_is_kept_by_content_settings_and_boxes(clip, extractor):
     both = see(extractor, plain, boxed)
     assert both[plain] is first[plain]
     assert [region.source for region in both[boxed].regions] == ["given"]
-    assert see(visual_extractor(), plain)[plain].regions == ()
+    assert see(VisualExtractor(), plain)[plain].regions == ()
     assert cache.store.n_bytes > first[plain].nbytes
 
 

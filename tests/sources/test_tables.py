@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from spacy_dwe.cli.kb_tables import csv_cli
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Alias, Entity, read_entities, write_entities
-from spacy_dwe.sources.table_file import TableLayout
 from spacy_dwe.sources.tables import entities_from_table
 
 PLACES = """\
@@ -122,8 +121,8 @@ def test_a_delimiter_can_be_said(table, tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings_and_line_ends(table, end, encoding):
     path = table(f"id,title{end}1,Córdoba{end}", encoding=encoding)
-    layout = TableLayout(encoding="utf-8" if encoding == "utf-8-sig" else encoding)
-    (entity,) = entities_from_table(path, layout=layout)
+    encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+    (entity,) = entities_from_table(path, encoding=encoding)
     assert (entity.id, entity.title) == ("1", "Córdoba")
 
 
@@ -237,8 +236,8 @@ def test_bytes_of_another_encoding_are_told_by_line(table, tmp_path, n_before):
     message = failure(run(path, tmp_path / "out.jsonl"))
     assert f"line {n_before + 2}: not utf-8 (byte 0xf3)" in message
     assert "--encoding" in message
-    layout = TableLayout(encoding="cp1252")
-    assert len(list(entities_from_table(path, layout=layout))) == n_before + 2
+    entities = entities_from_table(path, encoding="cp1252")
+    assert len(list(entities)) == n_before + 2
     message = failure(run(path, tmp_path / "out.jsonl", "--encoding", "klingon"))
     assert "'klingon' is no encoding" in message
 

@@ -70,7 +70,7 @@ def read_bank(path: str | Path) -> Bank:
 
     RAISES (DweError): with the file and the entry that is wrong.
     """
-    path = require_file(path)
+    path = require_file(Path(path).expanduser())
     return _read(path, path.stat().st_mtime_ns)
 
 

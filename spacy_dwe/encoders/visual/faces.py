@@ -1,4 +1,4 @@
-"""Faces: found by OpenCV, told in a phrase that CLIP chooses from a bank."""
+"""Faces, found by OpenCV and told in a phrase that CLIP chooses from a bank."""
 
 import threading
 from collections.abc import Sequence
@@ -57,9 +57,9 @@ class FaceFinder:
     The phrase has the words of each group of the bank in turn, if its best entry is
     probable enough among the group's; an entry without words keeps a group silent.
 
-    detector (Path | None): YuNet's model file (.onnx), better on turned and small
+    detector (str | Path | None): YuNet's model file (.onnx), better on turned and small
         faces; None = the frontal cascade that ships inside OpenCV.
-    bank (Path): of `banks.read_bank`.
+    bank (str | Path | None): file of attributes; None = the one in this package.
     max_faces (int): of a picture, largest first.
     margin (float): around a face on each side, as a share of its box, so that hair,
         beard and hat are seen.
@@ -68,13 +68,14 @@ class FaceFinder:
 
     def __init__(
         self,
-        detector: Path | None = None,
-        bank: Path = FACES,
+        detector: str | Path | None = None,
+        bank: str | Path | None = None,
         max_faces: int = 4,
         margin: float = 0.4,
         min_probability: float = 0.4,
     ) -> None:
-        self.detector, self.bank = detector, bank
+        self.detector = Path(detector).expanduser() if detector else None
+        self.bank = bank or FACES
         self.max_faces, self.margin = max_faces, margin
         self.min_probability = min_probability
         self._local = threading.local()

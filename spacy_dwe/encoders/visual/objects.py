@@ -3,7 +3,7 @@ or as the caller says."""
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -55,7 +55,7 @@ class ObjectFinder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PatchRegions:
     """Regions from CLIP's own patches: no detector, no further pass.
 
@@ -70,22 +70,31 @@ class PatchRegions:
     Where a tower has no patches, overlapping crops on a grid of 4 x 4 take their place:
     the same method, at 16 more passes a picture.
 
-    bank (Path | None): words for regions; None = no words.
+    bank (str | Path | None): file with words for regions; None = the one in this
+        package.
+    max_regions, min_area, max_area, max_overlap: see `Limits`.
     min_score (float): share of the variance that a region must explain.
     """
 
-    bank: Path | None = OBJECTS
-    limits: Limits = field(default_factory=Limits)
+    bank: str | Path | None = None
+    max_regions: int = 8
+    min_area: float = 0.03
+    max_area: float = 0.7
+    max_overlap: float = 0.5
     min_score: float = 0.2
 
     @property
+    def limits(self) -> Limits:
+        return Limits(
+            max_regions=self.max_regions,
+            min_area=self.min_area,
+            max_area=self.max_area,
+            max_overlap=self.max_overlap,
+        )
+
+    @property
     def settings(self) -> dict[str, Any]:
-        return {
-            "finder": "patches",
-            "bank": read_bank(self.bank).fingerprint if self.bank else None,
-            "limits": self.limits.settings,
-            "min_score": self.min_score,
-        }
+        return _settings("patches", self, min_score=self.min_score)
 
     def __call__(
         self,
@@ -118,17 +127,25 @@ class PatchRegions:
         return _named(encoder, self.bank, regions)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class GivenRegions:
-    """The caller's own boxes; the vector of a region is that of its crop."""
+    """Only boxes that come with a picture; the vector of a region is that of its crop.
+    The other finders take these too, where a picture has any, in place of what they
+    find.
 
-    bank: Path | None = OBJECTS
-    limits: Limits = field(default_factory=Limits)
+    bank, max_regions: as of `PatchRegions`.
+    """
+
+    bank: str | Path | None = None
+    max_regions: int = 8
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_regions=self.max_regions, max_overlap=0.9)
 
     @property
     def settings(self) -> dict[str, Any]:
-        bank = read_bank(self.bank).fingerprint if self.bank else None
-        return {"finder": "given", "bank": bank, "limits": self.limits.settings}
+        return _settings("given", self)
 
     def __call__(
         self,
@@ -148,6 +165,7 @@ class DetectorRegions:
     model (str): torchvision's name, such as "fasterrcnn_mobilenet_v3_large_fpn".
     weights (str | None): a file with a state dict, or a name of torchvision's weights
         such as "DEFAULT", which are downloaded at first use.
+    bank, max_regions, max_overlap: as of `PatchRegions`.
     min_score (float): of a detection.
     """
 
@@ -155,30 +173,26 @@ class DetectorRegions:
         self,
         model: str,
         weights: str | None = "DEFAULT",
-        *,
-        bank: Path | None = OBJECTS,
-        limits: Limits | None = None,
+        bank: str | Path | None = None,
+        max_regions: int = 8,
+        max_overlap: float = 0.7,
         min_score: float = 0.5,
     ) -> None:
         self.model, self.weights, self.bank = model, weights, bank
-        self.limits = limits or Limits()
+        self.limits = Limits(max_regions=max_regions, max_overlap=max_overlap)
         self.min_score = min_score
         self._detector: Any = None
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = self.model, self.weights, self.bank, self.limits, self.min_score
-        return _detector_regions, state
+        limits = self.limits.max_regions, self.limits.max_overlap
+        state = self.model, self.weights, self.bank, *limits, self.min_score
+        return type(self), state
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {
-            "finder": "detector",
-            "model": [self.model, self.weights],
-            "bank": read_bank(self.bank).fingerprint if self.bank else None,
-            "limits": self.limits.settings,
-            "min_score": self.min_score,
-        }
+        model = [self.model, self.weights]
+        return _settings("detector", self, model=model, min_score=self.min_score)
 
     def __call__(
         self,
@@ -204,6 +218,13 @@ class DetectorRegions:
         regions = _cropped(encoder, images, found, "detector")
         regions = _given_instead(encoder, images, given, self.limits, regions)
         return _named(encoder, self.bank, regions)
+
+
+def _settings(
+    kind: str, finder: PatchRegions | GivenRegions | DetectorRegions, **own: Any
+) -> dict[str, Any]:
+    bank = read_bank(finder.bank or OBJECTS).fingerprint
+    return {"finder": kind, "bank": bank, "limits": finder.limits.settings, **own}
 
 
 def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
@@ -294,12 +315,12 @@ def _cropped(
 
 
 def _named(
-    encoder: "PictureReader", path: Path | None, regions: list[list[Region]]
+    encoder: "PictureReader", path: str | Path | None, regions: list[list[Region]]
 ) -> list[list[Region]]:
     """Give each region without a label the nearest words of a bank."""
-    if path is None or not any(regions):
+    if not any(regions):
         return regions
-    bank = read_bank(path)
+    bank = read_bank(path or OBJECTS)
     texts = bank_vectors(encoder, bank)
     vectors = np.stack([region.vector for own in regions for region in own])
     nearest = iter((vectors @ texts.T).argmax(axis=1).tolist())
@@ -315,12 +336,6 @@ def _named(
 def _saying(region: Region, words: str, vector: np.ndarray) -> Region:
     """vector (np.ndarray): of the words. Shape: (dim,)"""
     return replace(region, words=words, similarity=float(region.vector @ vector))
-
-
-def _detector_regions(
-    model: str, weights: str | None, bank: Path | None, limits: Limits, score: float
-) -> DetectorRegions:
-    return DetectorRegions(model, weights, bank=bank, limits=limits, min_score=score)
 
 
 def load_detector(name: str, weights: str | None, device: torch.device) -> Any:

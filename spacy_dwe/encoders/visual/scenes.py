@@ -23,19 +23,19 @@ class SceneAttributes:
     between CLIP models. So each group of the bank is standardised over its own entries
     first, and the margin holds for any of them.
 
-    bank (Path): of `banks.read_bank`.
+    bank (str | Path | None): file with them; None = the one in this package.
     top_k (int): attributes of a picture, of all groups together.
     margin (float): deviations above the mean of its group that an entry must have.
     """
 
-    bank: Path = SCENES
+    bank: str | Path | None = None
     top_k: int = 5
     margin: float = 1.5
 
     @property
     def settings(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): all that shapes the outcome, JSON."""
-        bank = read_bank(self.bank).fingerprint
+        bank = read_bank(self.bank or SCENES).fingerprint
         return {"bank": bank, "top_k": self.top_k, "margin": self.margin}
 
     def __call__(
@@ -45,7 +45,7 @@ class SceneAttributes:
         pooled (np.ndarray): unit vectors of pictures. Shape: (n, dim), float32
         RETURNS (list[tuple[Scene, ...]]): of each picture, best first.
         """
-        bank = read_bank(self.bank)
+        bank = read_bank(self.bank or SCENES)
         texts = bank_vectors(encoder, bank)
         cosines = pooled @ texts.T
         scores = np.empty_like(cosines)
