@@ -143,7 +143,7 @@ def test_redirects_are_followed_and_each_is_checked(site, allowed):
     assert fetch(site.url("moved?" + site.url("file", "localhost"))) == b"12345678"
     assert site.asked[-1][1]["Host"] == f"localhost:{site.server_port}"
     for target in ("file:///etc/passwd", "ftp://example.org/a", "gopher://127.0.0.1/"):
-        with pytest.raises(FetchError, match="E202.*moved.* is no address of http"):
+        with pytest.raises(FetchError, match=r"E202.*moved.* is no address of http"):
             fetch(site.url(f"moved?{target}"))
     with pytest.raises(FetchError, match="more than 5 redirects"):
         fetch(site.url("moved?/moved?/moved?/moved?/moved?/moved?/file"))
