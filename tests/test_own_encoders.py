@@ -1,0 +1,144 @@
+"""Encoders that somebody registered: of texts alone, of pictures alone, of both."""
+
+import numpy as np
+import pytest
+import spacy
+from PIL import Image
+from spacy.tokens import Span
+from spacy.training import Example
+
+from spacy_dwe.building.build import build_kb
+from spacy_dwe.encoders.protocol import mentions_as_texts
+from spacy_dwe.errors import DweError
+from spacy_dwe.kb.entity import Entity
+from spacy_dwe.kb.generators import dense_candidates
+
+WORDS = ("red", "blue", "georgia", "land", "won")
+COLOURS = {"red": (250, 0, 0), "blue": (0, 0, 250)}
+
+
+@spacy.registry.misc("tests.Words.v1")
+class Words:
+    """A text is which of a few words are in it."""
+
+    dim = width = len(WORDS)
+    max_tokens = 1000
+    fingerprint = "which words"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.Words.v1"}
+
+    def encode_texts(self, texts, progress=None):
+        found = [[word in text.lower() for word in WORDS] for text in texts]
+        counts = np.array(found, dtype=np.float32) + 0.01
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    def encode_mentions(self, mentions):
+        return mentions_as_texts(self, mentions)
+
+
+@spacy.registry.misc("tests.Colours.v1")
+class Colours:
+    """A picture is its mean colour."""
+
+    dim = 3
+    fingerprint = "mean colours"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.Colours.v1"}
+
+    def encode_images(self, images, progress=None):
+        means = [np.asarray(image).reshape(-1, 3).mean(axis=0) + 1 for image in images]
+        vectors = np.array(means, dtype=np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Builds a KB of two namesakes and gives a pipeline that links to it."""
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{name}.png")
+    entities = [
+        Entity(name, "Georgia", f"{name} land", images=(f"{name}.png",))
+        for name in COLOURS
+    ]
+
+    def make_pipeline(channels, **encoders):
+        kb = build_kb(
+            entities,
+            tmp_path / "kb",
+            encoders=encoders,
+            image_root=tmp_path,
+            overwrite=True,
+        )
+        nlp = spacy.blank("en")
+        model = {"@architectures": "spacy-dwe.DWE.v1", "width": 8, "n_heads": 2}
+        config = {"channels": channels, "model": {**model, "ffn_width": 8}}
+        nlp.add_pipe("dwe_linker", config=config).load_kb(kb.path)
+        return nlp
+
+    return make_pipeline
+
+
+def mentioning(nlp, text, *images, kb_id=""):
+    doc = nlp.make_doc(text)
+    doc.ents = [Span(doc, 0, 1, label="GPE", kb_id=kb_id)]
+    doc._.images = images
+    return doc
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_texts_and_pictures_each_have_their_encoder(make, tmp_path, name):
+    nlp = make(["name", "text", "image"], words=Words(), colours=Colours())
+    linker = nlp.get_pipe("dwe_linker")
+    (by_text,) = linker(mentioning(nlp, f"Georgia {name} won")).ents
+    assert by_text.kb_id_ == name
+    assert by_text._.kb_candidates[0].scores["image"] == 0.0
+    picture = str(tmp_path / f"{name}.png")
+    (by_picture,) = linker(mentioning(nlp, "Georgia won", picture)).ents
+    assert by_picture.kb_id_ == name
+    first, second = by_picture._.kb_candidates
+    assert first.scores["image"] > second.scores["image"]
+    assert first.scores["text"] == pytest.approx(second.scores["text"], abs=1e-4)
+
+
+def test_pictures_alone_can_be_compared(make, tmp_path):
+    nlp = make(["name", "text", "image"], colours=Colours())
+    picture = str(tmp_path / "blue.png")
+    (ent,) = nlp.get_pipe("dwe_linker")(mentioning(nlp, "Georgia", picture)).ents
+    assert ent.kb_id_ == "blue"
+    nlp = make(["name", "dwe"], colours=Colours())
+    with pytest.raises(DweError, match="E506"):
+        nlp.initialize(lambda: [gold(nlp, "blue")])
+
+
+def gold(nlp, name, *images):
+    return Example(
+        mentioning(nlp, "Georgia won", *images),
+        mentioning(nlp, "Georgia won", *images, kb_id=name),
+    )
+
+
+def test_the_network_has_a_head_for_each_set_of_theirs(make, tmp_path):
+    nlp = make(["name", "dwe"], words=Words(), colours=Colours())
+    examples = [gold(nlp, name, str(tmp_path / f"{name}.png")) for name in COLOURS]
+    optimizer = nlp.initialize(lambda: examples)
+    heads = nlp.get_pipe("dwe_linker").network_shim.network.spec.heads
+    assert {name: (head.text, head.picture) for name, head in heads.items()} == {
+        "description@words": (True, False),
+        "image@colours": (False, True),
+    }
+    assert nlp.update(examples, sgd=optimizer)["dwe_linker"] > 0
+
+
+def test_descriptions_in_a_space_can_be_searched(make):
+    nlp = make(["name", "text"], words=Words())
+    linker = nlp.get_pipe("dwe_linker")
+    doc = mentioning(nlp, "Tiflis, blue land")
+    for vectors in (None, "description@words"):
+        linker.generate_candidates = dense_candidates(vectors)
+        rows = linker.find_candidates([doc], 1).rows
+        assert linker.kb.ids(rows) == ["blue"]
+    linker.generate_candidates = dense_candidates("description@other")
+    with pytest.raises(DweError, match=r"E160.*description@other"):
+        linker.find_candidates([doc], 1)
