@@ -12,7 +12,7 @@ are candidates.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ from .splits import split_as_listed
 WIKIDIVERSE = "wikidiverse"
 SINGLE_FILES = ("WikiDiverse.json", "wikidiverse.json")
 _CAPTION, _WITH_CANDIDATES = 4, 9
+"""Values of a caption, and of a mention with candidates at least."""
+_LINK = ("mention", "type", "start", "end", "page URL")
 
 
 def read_wikidiverse(src: Path) -> PublishedDataset:
@@ -147,15 +149,9 @@ def _caption(
     for link in links:
         if not isinstance(link, list) or len(link) != len(_LINK):
             raise refuse(f"a mention is [{', '.join(_LINK)}], not {shown(link)}")
-        text, type, start, end, page = link
-        mention = _mention(
-            (text, type, start, end, page), refuse, where, left_out, seen
-        )
-        mentions += [mention] if mention is not None else []
-    return _sample(sentence, url, topic, mentions, refuse)
-
-
-_LINK = ("mention", "type", "start", "end", "page URL")
+        mentions.append(_mention(link, refuse, where, left_out, seen))
+    found = [mention for mention in mentions if mention is not None]
+    return _sample(sentence, url, topic, found, refuse)
 
 
 def _with_candidates(
@@ -181,7 +177,7 @@ def _with_candidates(
 
 
 def _mention(
-    link: tuple[Any, Any, Any, Any, Any],
+    link: Sequence[Any],
     refuse: Refuse,
     where: str,
     left_out: list[LeftOut],

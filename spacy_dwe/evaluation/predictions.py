@@ -103,7 +103,7 @@ def write_trec(
         writing(folder / "qrels.txt") as qrels,
     ):
         for outcome, mention in ranked:
-            query = query_id(outcome)
+            query = _query_id(outcome)
             qrels.write(f"{query} 0 {_encoded(outcome.gold or '')} 1\n")
             scores = _strictly_falling(mention.scores[:n])
             ids = kb.ids(mention.rows[:n])
@@ -111,7 +111,7 @@ def write_trec(
                 run.write(f"{query} Q0 {_encoded(kb_id)} {rank} {score:.7f} {name}\n")
 
 
-def query_id(outcome: Outcome) -> str:
+def _query_id(outcome: Outcome) -> str:
     """RETURNS (str): name of a mention without white space."""
     return f"{_encoded(outcome.document)}#{outcome.start}-{outcome.end}"
 
@@ -158,7 +158,7 @@ def write_nif(
             ITSRDF + "taConfidence": _literal(outcome.probability, "double"),
         }
         if outcome.predicted is not None:
-            told[ITSRDF + "taIdentRef"] = URIRef(entity_uri(outcome.predicted))
+            told[ITSRDF + "taIdentRef"] = URIRef(_entity_uri(outcome.predicted))
         node = _add_string(graph, "Phrase", document, start, end)
         for name, value in told.items():
             graph.add((node, URIRef(name), value))
@@ -171,7 +171,7 @@ def require_rdflib() -> None:
         raise DweError(Errors.E435)
 
 
-def entity_uri(kb_id: str) -> str:
+def _entity_uri(kb_id: str) -> str:
     """RETURNS (str): of Wikidata for ids such as Q23, else a URN."""
     if re.fullmatch(r"Q\d+", kb_id):
         return WIKIDATA + kb_id

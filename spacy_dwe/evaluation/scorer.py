@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..pipeline import DweLinker
 
 Scores = dict[str, float | None]
+Link = tuple[int, int, int]
+"""Position of the document, character offsets."""
 
 
 def make_linker_scorer() -> Callable[..., Scores]:
@@ -85,10 +87,6 @@ def _take_sentences(doc: Doc, predicted: Doc) -> None:
         starts = {token.idx for token in predicted if token.is_sent_start}
         for token in doc:
             token.is_sent_start = token.idx in starts
-
-
-Link = tuple[int, int, int]
-"""Position of the document, character offsets."""
 
 
 def _micro(examples: Sequence[Example], of_gold_mentions: dict[Link, str]) -> Scores:

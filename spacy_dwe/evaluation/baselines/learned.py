@@ -1,4 +1,5 @@
-"""The combiner alone: a softmax regression over features of candidates, no network."""
+"""Rows that learn: the combiner alone, a softmax regression over features of
+candidates, and a linear head beside it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,14 @@ L2 = (1e-5, 1e-4, 1e-3)
 """Tried; what fits the development data best is taken."""
 NIL_SHARE = 0.1
 """Share of lists whose gold is taken away to teach NIL where no label is NIL."""
+BATCH = 128
+MAX_EPOCHS = 15
+PATIENCE = 3
+"""Epochs without a better development Top-1 before training stops."""
+HEAD_RATE = 1e-3
+COMBINER_RATE = 1e-2
+WEIGHT_DECAY = 1e-2
+INITIAL_TEMPERATURE = 0.05
 
 Score = Callable[["LinkingBatch", np.ndarray], CombinedScores]
 
@@ -73,16 +82,6 @@ def _blocks(mentions: LabelledMentions, nil_share: float, seed: int) -> list[Blo
     parts = [positions[first : first + BLOCK] for first in positions[::BLOCK]]
     batches = ((mentions.batch(which), mentions.rows[which]) for which in parts)
     return fitting_blocks(batches, nil_share, seed)
-
-
-BATCH = 128
-MAX_EPOCHS = 15
-PATIENCE = 3
-"""Epochs without a better development Top-1 before training stops."""
-HEAD_RATE = 1e-3
-COMBINER_RATE = 1e-2
-WEIGHT_DECAY = 1e-2
-INITIAL_TEMPERATURE = 0.05
 
 
 class LinearHead(nn.Module):

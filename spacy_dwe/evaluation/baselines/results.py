@@ -1,4 +1,4 @@
-"""One row of the table of baselines."""
+"""A row of the table of baselines, and the rows as METRICS.json has them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,30 +11,26 @@ from ...tokens import has_images, replace_images
 from ..outcomes import Outcome
 from ..significance import compare_runs
 
+LINKER = "this linker"
+LEFT_OUT = ("breakdowns", "by", "reliability")
+"""Keys of a row's metrics that only the linker's own are written with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """A row that the run is compared with.
 
-    name, note (str): what it is.
+    name, note (str): what it looks at and what it was fitted to.
     metrics (Mapping[str, Any] | None): as METRICS.json has them; None: not measured.
     reason (str): why it was not measured.
+    outcomes (list[Outcome]): one for each labelled mention; empty where ranks are only
+        expected ones, or where the row could not be run.
     """
 
     name: str
     note: str = ""
     metrics: Mapping[str, Any] | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineResult(Baseline):
-    """One row: what it looks at and what it was fitted to, and its metrics.
-
-    outcomes (list[Outcome]): one for each labelled mention; empty where ranks are only
-        expected ones, or where the row could not be run.
-    """
-
     outcomes: list[Outcome] = field(default_factory=list)
 
 
@@ -42,21 +38,16 @@ class Impossible(Exception):
     """Why a row cannot be run."""
 
 
-LINKER = "this linker"
-LEFT_OUT = ("breakdowns", "by", "reliability")
-"""Keys of a row's metrics that only the linker's own are written with."""
-
-
 def baseline_records(
     outcomes: Sequence[Outcome],
-    baselines: Sequence[BaselineResult],
+    baselines: Sequence[Baseline],
     draws: int,
     seed: int,
 ) -> list[dict[str, Any]]:
     """One record a row.
 
     outcomes (Sequence[Outcome]): of the linker.
-    baselines (Sequence[BaselineResult]): the rows.
+    baselines (Sequence[Baseline]): the rows.
     draws, seed (int): of the comparisons; without draws there are none.
     RETURNS (list[dict[str, Any]]): `name`, `note`, `metrics` (None where it was not
         measured, for the `reason`), and `difference`: Top-1 of the row minus that of

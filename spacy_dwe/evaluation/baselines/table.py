@@ -31,7 +31,7 @@ from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
 from .learned import by_channels, by_linear_head, fit_combiner, fit_linear_head
 from .prepared import LabelledMentions, prepare
-from .results import BaselineResult, Impossible, shuffled_pictures
+from .results import Baseline, Impossible, shuffled_pictures
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -63,7 +63,7 @@ def run_baselines(
     draws: int = DRAWS,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
-) -> list[BaselineResult]:
+) -> list[Baseline]:
     """Run every baseline on the mentions, candidates and protocol of a linker.
 
     nlp (Language): its components before the linker run first.
@@ -76,7 +76,7 @@ def run_baselines(
     use_images (bool): False takes all pictures away.
     draws, seed (int): of the bootstrap intervals; the seed is also that of training.
     progress (Callable[[str], None] | None): called with the name of each row that ends.
-    RETURNS (list[BaselineResult]): a row each, see `BaselineResult.note`.
+    RETURNS (list[Baseline]): a row each, see `Baseline.note`.
     """
     table = _Table(
         nlp, linker, test, train, dev, candidates, protocol, use_images, draws, seed
@@ -87,13 +87,13 @@ def run_baselines(
             result = run()
             results.append(replace(result, name=name, note=f"{note}{result.note}"))
         except Impossible as reason:
-            results.append(BaselineResult(name, note, reason=str(reason)))
+            results.append(Baseline(name, note, reason=str(reason)))
         if progress is not None:
             progress(name)
     return results
 
 
-Run = Callable[[], BaselineResult]
+Run = Callable[[], Baseline]
 """Makes a row without its name, and with what its note says last."""
 
 
@@ -185,7 +185,7 @@ class _Table:
             self.by_channel[channel] = self._outcomes(self.test.scored(score))
         return self.by_channel[channel]
 
-    def _chance(self) -> BaselineResult:
+    def _chance(self) -> Baseline:
         outcomes = self._outcomes_of("name")
         measured = self._measured(outcomes, ["chance"])
         ranked = [o for o in outcomes if o.rank is not None]
@@ -202,9 +202,9 @@ class _Table:
         undecided = ("median_rank", "accuracy", "ece", "nil_f1")
         measured |= dict.fromkeys((*undecided, "nil_precision", "nil_recall"))
         measured |= {"intervals": {}, "reliability": [], "by": {}, "breakdowns": {}}
-        return BaselineResult("", metrics=measured)
+        return Baseline("", metrics=measured)
 
-    def _clip_text(self) -> BaselineResult:
+    def _clip_text(self) -> Baseline:
         clip = self.evidence.clip
         if clip is None or DESCRIPTIONS_IN_CLIP not in self.evidence.kb.vector_sets:
             raise Impossible("the KB has no vectors of CLIP")
@@ -216,7 +216,7 @@ class _Table:
         score = by_channels(mentions, ["text"], Combiner(mentions.columns))
         return self._result(self._outcomes(mentions.scored(score)), ["text"])
 
-    def _best(self) -> BaselineResult:
+    def _best(self) -> Baseline:
         _, dev = self.fitting
         reached = {}
         for channel in FEATURES:
@@ -232,11 +232,11 @@ class _Table:
         best = max(reached, key=lambda channel: reached[channel])
         return self._result(self._outcomes_of(best), [best], f": {best}")
 
-    def _fitted(self) -> BaselineResult:
+    def _fitted(self) -> Baseline:
         score = by_channels(self.test, self.test.columns.channels, self.combiner)
         return self._result(self._outcomes(self.test.scored(score)), FEATURES)
 
-    def _head(self) -> BaselineResult:
+    def _head(self) -> Baseline:
         train, dev = self.fitting
         kb = self.evidence.kb
         if self.test.texts is None or kb.text_set is None:
@@ -246,7 +246,7 @@ class _Table:
         outcomes = self._outcomes(self.test.scored(by_linear_head(self.test, head)))
         return self._result(outcomes, FEATURES, f" (epoch {epoch})")
 
-    def _shuffled(self) -> BaselineResult:
+    def _shuffled(self) -> Baseline:
         if not self.pictured:
             raise Impossible(NO_PICTURES)
         evaluation = evaluate_docs(
@@ -258,18 +258,16 @@ class _Table:
             draws=self.draws,
             seed=self.seed,
         )
-        return BaselineResult(
-            "", metrics=evaluation.metrics, outcomes=evaluation.outcomes
-        )
+        return Baseline("", metrics=evaluation.metrics, outcomes=evaluation.outcomes)
 
-    def _oracle(self) -> BaselineResult:
+    def _oracle(self) -> Baseline:
         channels = [channel for channel in FEATURES if self.test.has(channel)]
         runs = [self._outcomes_of(channel) for channel in channels]
         best = [_best_of(own) for own in zip(*runs)]
         result = self._result(best, channels, ": an upper bound")
         return _without_calibration(result)
 
-    def _entity_linker(self) -> BaselineResult:
+    def _entity_linker(self) -> Baseline:
         from .entity_linker import STEPS, linked_by, lookup_kb, train_entity_linker
 
         if not self.train:
@@ -300,9 +298,9 @@ class _Table:
 
     def _result(
         self, outcomes: list[Outcome], channels: Sequence[str], note: str = ""
-    ) -> BaselineResult:
+    ) -> Baseline:
         measured = self._measured(outcomes, channels)
-        return BaselineResult("", note, measured, outcomes=outcomes)
+        return Baseline("", note, measured, outcomes=outcomes)
 
     def _measured(
         self, outcomes: list[Outcome], channels: Sequence[str]
@@ -402,7 +400,7 @@ def _decided(outcome: Outcome, link: str | None, candidates: set[str]) -> Outcom
     )
 
 
-def _without_calibration(result: BaselineResult) -> BaselineResult:
+def _without_calibration(result: Baseline) -> Baseline:
     """The row decides without a probability of its own."""
     measured = {**(result.metrics or {}), "ece": None, "reliability": []}
     return replace(result, metrics=measured)
