@@ -421,7 +421,6 @@ class Errors:
     )
     E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
-    E501 = '[DWE-E501] states = "{states}" is neither "tokens" nor "pooled"'
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
     E503 = (
         "[DWE-E503] The linker's weights are damaged, or of another version of "

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import srsly
 from spacy import util
@@ -29,7 +29,7 @@ from .linking.prepare import EvidenceSource
 from .model.architectures import NetworkShim, shim_of
 from .model.inputs import MentionPlace
 from .model.spec import DWE, Columns, untrained_spec
-from .settings import LinkerSettings, defaults, takes
+from .settings import LinkerSettings, defaults, has_attributes, takes
 from .tokens import document_name
 from .training.labels import SetupCheck, labelled_mentions, warn_of_golds
 from .training.state import (
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from .kb.knowledge_base import DweKnowledgeBase
     from .linking.prepare import Evidence
     from .model.inputs import LinkingBatch, PreparedMention
-
-C = TypeVar("C", bound=type)
 
 STATE = "cfg"
 WEIGHTS = "model.safetensors"
@@ -91,27 +89,7 @@ def make_dwe_linker(
     return DweLinker(nlp.vocab, model, name, settings=LinkerSettings(**settings))
 
 
-def _settings_as_attributes(component: C) -> C:
-    """Let each setting be read and changed as an attribute of the component, but `kb`,
-    which is the KB itself there."""
-    for each in fields(LinkerSettings):
-        if each.name != "kb":
-            setattr(component, each.name, _attribute(each.name))
-    return component
-
-
-def _attribute(name: str) -> property:
-    def read(linker: "DweLinker") -> Any:
-        value = getattr(linker.settings, name)
-        return list(value) if isinstance(value, tuple) else value
-
-    def change(linker: "DweLinker", value: Any) -> None:
-        linker.settings = replace(linker.settings, **{name: value})
-
-    return property(read, change)
-
-
-@_settings_as_attributes
+@has_attributes(LinkerSettings, but=("kb",))
 class DweLinker(TrainablePipe):
     """Links entities to a KnowledgeBase by text and pictures.
 

@@ -2,7 +2,7 @@
 and what it may be, once. Configs, functions and checks follow from them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cached_property
 from inspect import Parameter, signature
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .errors import DweError, Errors
 
+C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 CHANNELS = ("name", "prior", "facts", "text", "image", "dwe")
@@ -252,6 +253,37 @@ def _default(each: Field[Any]) -> Any:
     if isinstance(each.default, tuple):
         return list(each.default)
     return Parameter.empty if each.default is MISSING else each.default
+
+
+def has_attributes(
+    settings: type[Settings], but: Sequence[str] = ()
+) -> Callable[[C], C]:
+    """Decorate a class whose objects hold `settings`: each field is read and changed as
+    an attribute, which makes and checks them anew.
+
+    settings (type[Settings]): a dataclass.
+    but (Sequence[str]): fields that are something else there.
+    RETURNS (Callable): decorates.
+    """
+
+    def decorate(holder: C) -> C:
+        for each in fields(settings):
+            if each.name not in but:
+                setattr(holder, each.name, _attribute(each.name))
+        return holder
+
+    return decorate
+
+
+def _attribute(name: str) -> property:
+    def read(holder: Any) -> Any:
+        value = getattr(holder.settings, name)
+        return list(value) if isinstance(value, tuple) else value
+
+    def change(holder: Any, value: Any) -> None:
+        holder.settings = replace(holder.settings, **{name: value})
+
+    return property(read, change)
 
 
 def _mistake(

@@ -3,13 +3,16 @@
 import inspect
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import spacy
 from spacy.util import load_config, load_model_from_config
 from thinc.api import ConfigValidationError
 from typer.testing import CliRunner
 
+from spacy_dwe.channels import CHANNELS
 from spacy_dwe.cli import dwe_cli
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.generators import exact_candidates
@@ -197,8 +200,39 @@ def test_there_is_one_set_of_defaults(linker):
     generator = own["generate_candidates"].pop("use_context")
     assert generator is True
     assert own == defaults(LinkerSettings)
+    assert own["channels"] == list(CHANNELS), "all there are"
     assert linker.settings == replace(
         settings(),
         generate_candidates=linker.generate_candidates,
         scorer=linker.scorer,
     )
+
+
+class Constant:
+    """A channel that says the same of every candidate."""
+
+    columns: ClassVar = {"one": 2.0}
+    reads = ()
+
+    def compute(self, mentions, candidates, kb):
+        return np.ones((len(candidates.rows), 1), dtype=np.float32), True
+
+
+def test_channels_from_outside_come_and_go(names_kb, pipeline, document):
+    nlp = pipeline(names_kb, channels=["name"])
+    linker = nlp.get_pipe("dwe_linker")
+
+    def scored():
+        (ent,) = nlp(document("Georgia won.", vocab=nlp.vocab)).ents
+        return ent._.kb_candidates[0].scores
+
+    assert set(scored()) == {"name"}
+    linker.more_channels = {"constant": Constant()}
+    assert linker.channels == ["name", "constant"]
+    assert scored()["constant"] == pytest.approx(2.0, abs=1e-4)
+    linker.channels = ["name"]
+    assert set(scored()) == {"name"}
+    linker.channels = ["constant", "name"]
+    linker.more_channels = {}
+    assert linker.channels == ["name"]
+    assert set(scored()) == {"name"}
