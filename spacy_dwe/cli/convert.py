@@ -94,12 +94,11 @@ def convert_cli(
         "image_urls": image_urls or None,
         "overwrite": overwrite or None,
     }
-    if name in FORMATS:
+    if name in DATASETS:
+        _convert_published(name, src, out, _given(name, of_datasets, of_documents))
+    else:
         given = _given(name, of_documents, of_datasets)
         convert(name, src, out, **given, silent=False)
-    else:
-        given = _given(name, of_datasets, of_documents)
-        convert_published(name, src, out, **given, silent=False)
 
 
 def _given(
@@ -114,32 +113,23 @@ def _given(
     return {option: value for option, value in options.items() if value is not None}
 
 
-def convert_published(
-    dataset: str, src: Path, out: Path, *, silent: bool = True, **options: Any
-) -> dict[str, Any]:
-    """Convert a published dataset, see `convert_cli`.
-
-    options: fields of `ConversionOptions`.
-    RETURNS (dict[str, Any]): what account.json holds.
-    """
+def _convert_published(
+    dataset: str, src: Path, out: Path, options: dict[str, Any]
+) -> None:
     from wasabi import Printer
 
     from ..datasets.conversion import LEFT_OUT, ConversionOptions, convert_dataset
     from .account import print_account
 
-    if dataset not in DATASETS:
-        choices = ", ".join((*FORMATS, *DATASETS))
-        raise DweError(Errors.E240.format(value=dataset, choices=choices))
     chosen = ConversionOptions(**options)
-    with warning_lines(silent=silent):
-        result = convert_dataset(dataset, src, out, chosen, show_progress=not silent)
-    msg = Printer(no_print=silent, pretty=not silent)
+    with warning_lines():
+        result = convert_dataset(dataset, src, out, chosen, show_progress=True)
+    msg = Printer()
     print_account(msg, result)
     left_out = result["conversion"]["left_out"]
     if left_out:
         msg.warn(f"{left_out:,} left out: see {out / LEFT_OUT}")
     msg.good(f"Wrote {out}")
-    return result
 
 
 def convert(

@@ -1,2 +1,2 @@
-"""Draws pages: page parts, tables, plots, examples. What is shown is measured elsewhere,
-mostly in `evaluation`."""
+"""Draws pages: page parts, tables, plots, examples. What is shown is measured
+elsewhere, mostly in `evaluation`."""

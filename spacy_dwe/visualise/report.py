@@ -1,7 +1,7 @@
 """The page of one evaluation: how well it went, and why what was wrong was wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class Plot:
     note: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class EvaluationView:
     """Everything the page shows, ready to be laid out."""
 
@@ -71,15 +71,15 @@ class EvaluationView:
     facts: list[tuple[str, str]]
     headlines: list[Headline]
     baselines: Table
-    breakdowns: list[Table] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
-    causes_plot: Plot | None = None
-    causes: list[CauseView] = field(default_factory=list)
-    n: int = 0
-    n_misses: int = 0
-    votes: Table | None = None
-    outvoted: Table | None = None
-    tags: Table | None = None
+    breakdowns: list[Table]
+    plots: list[Plot]
+    n: int
+    n_misses: int
+    causes_plot: Plot | None
+    causes: list[CauseView]
+    votes: Table | None
+    outvoted: Table | None
+    tags: Table | None
     version: str = __version__
 
 
@@ -108,29 +108,26 @@ def build_evaluation_report(
     RETURNS (EvaluationReport): page and analysis.
     """
     analysis = analyse(evaluation, kb, documents)
-    metrics = evaluation.metrics
+    metrics, n_misses = evaluation.metrics, len(analysis.misses)
+    examples = Examples(kb, Path(image_root), look)
     view = EvaluationView(
         title=title,
         lead=lead,
         facts=run_facts(metrics, len(kb)),
-        headlines=headlines(metrics, len(analysis.misses)),
+        headlines=headlines(metrics, n_misses),
         baselines=baselines_table(metrics, baselines),
         breakdowns=breakdown_tables(metrics),
         plots=_plots(evaluation),
         n=analysis.n,
-        n_misses=len(analysis.misses),
-    )
-    if analysis.misses:
-        examples = Examples(kb, Path(image_root), look)
-        view.causes_plot = _causes_plot(analysis)
-        view.causes = cause_views(
+        n_misses=n_misses,
+        causes_plot=_causes_plot(analysis) if n_misses else None,
+        causes=cause_views(
             analysis, evaluation, documents, examples, n_examples=n_examples
-        )
-        view.tags = tags_table(analysis)
-    if analysis.channels():
-        view.votes = votes_table(analysis)
-    if analysis.outvoted():
-        view.outvoted = outvoted_table(analysis)
+        ),
+        votes=votes_table(analysis) if analysis.channels() else None,
+        outvoted=outvoted_table(analysis) if analysis.outvoted() else None,
+        tags=tags_table(analysis) if n_misses else None,
+    )
     return EvaluationReport(lay_out("evaluation.html", report=view), analysis.to_json())
 
 
