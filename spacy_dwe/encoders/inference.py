@@ -1,5 +1,3 @@
-"""Where encoders run, and how their weights arrive."""
-
 import hashlib
 import json
 import logging
@@ -11,6 +9,19 @@ import numpy as np
 import torch
 
 from ..errors import DweError, Errors
+
+SAMPLE = 256
+"""Values read from each tensor in order."""
+
+VERSION = 1
+"""Raised when this package changes the vectors of unchanged weights."""
+
+LEFT_SHARE = 0.5
+"""Share of the tokens beside a mention that its left context gets, when both sides
+have more than fits. The left must not be starved: under a causal mask the mention's
+own states see nothing else."""
+
+Item = TypeVar("Item", bound=Hashable)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -42,16 +53,7 @@ def quiet_hub() -> Iterator[None]:
         logger.setLevel(level)
 
 
-SAMPLE = 256
-"""Values read from each tensor in order."""
-
-VERSION = 1
-"""Raised when this package changes the vectors of unchanged weights."""
-
-
-def fingerprint(
-    config: Mapping[str, Any], weights: "Mapping[str, torch.Tensor]"
-) -> str:
+def fingerprint(config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
     """Tell encoders apart by what they are made of, wherever they are stored.
 
     Covers the configuration and, of every tensor, its name, type, shape, the exact sum
@@ -76,23 +78,13 @@ def fingerprint(
     return digest.hexdigest()[:16]
 
 
-def _bits(tensor: "torch.Tensor") -> "torch.Tensor":
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor's bits as whole numbers, whose sum is exact in any order."""
-    import torch
-
     kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     flat = tensor.contiguous().reshape(-1)
     if flat.dtype == torch.bool:
         return flat.to(torch.uint8)
     return flat.view(kinds[flat.element_size()])
-
-
-Item = TypeVar("Item", bound=Hashable)
-
-LEFT_SHARE = 0.5
-"""Share of the tokens beside a mention that its left context gets, when both sides
-have more than fits. The left must not be starved: under a causal mask the mention's
-own states see nothing else."""
 
 
 def distinct(items: Sequence[Item]) -> tuple[list[Item], np.ndarray]:

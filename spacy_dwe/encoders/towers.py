@@ -1,4 +1,5 @@
-"""What goes through a part of a network while it runs."""
+"""What is read off towers while they run: token states from the middle of a text tower,
+vectors of patches from an image tower of open_clip."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,14 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+HEIGHT = 2 / 3
+"""Share of the layers below. With it `cache.MENTION` has to change: stores hold what
+was read before."""
+
+Result = TypeVar("Result")
+Reader = Callable[[Tensor], Tensor]
+"""From states (batch, tokens, width) to vectors (batch, patches, dim)."""
 
 
 @contextmanager
@@ -36,13 +45,6 @@ def seen(module: nn.Module, *, at_input: bool = False) -> Iterator[list[Any]]:
         yield noted
     finally:
         hook.remove()
-
-
-HEIGHT = 2 / 3
-"""Share of the layers below. With it `cache.MENTION` has to change: stores hold what
-was read before."""
-
-Result = TypeVar("Result")
 
 
 class MiddleReader:
@@ -101,10 +103,6 @@ def middle_states(middle: Tensor | None, states: Tensor) -> np.ndarray:
 
 def _below(n: int) -> int:
     return max(0, round(HEIGHT * n) - 1)
-
-
-Reader = Callable[[Tensor], Tensor]
-"""From states (batch, tokens, width) to vectors (batch, patches, dim)."""
 
 
 class PatchReader:

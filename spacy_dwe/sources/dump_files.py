@@ -15,16 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
-from ..errors import DweError, Errors
+from ..errors import BAR_DELAY, DweError, Errors
+
+if TYPE_CHECKING:
+    _Unpacker = bz2.BZ2Decompressor | zlib._Decompress
 
 _CHUNK = 1 << 17
 """Bytes read at once. Dumps unpack to ten times as much."""
-BAR_DELAY = 0.5
-"""Seconds before a progress bar shows; a mistake in the first lines comes sooner."""
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
 SUFFIX = ".work"
 """Of the database beside an output."""
@@ -238,16 +239,6 @@ class DumpFile:
         return DweError(
             Errors.E130.format(path=self.path, offset=self.consumed, reason=reason)
         )
-
-
-class _Unpacker(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 def head(path: Path, size: int = 1 << 16) -> bytes:
