@@ -1,3 +1,6 @@
+"""What encoders share: the device, the fingerprint of weights, texts in batches, tokens
+in windows, unit vectors."""
+
 import hashlib
 import json
 import logging

@@ -21,9 +21,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import Warnings
+from ..errors import BAR_DELAY, Warnings
 from ..names.normalisation import normalise
-from .dump_files import BAR_DELAY, Stage, Work
+from .dump_files import Stage, Work
 from .wikitext import DISAMBIGUATOR, Site, links
 
 _MAX_HOPS = 8

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from ..errors import DweError, Errors, Warnings
+from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from ..files import require_file, require_writable, writing_jsonl
 from ..kb.entity import Alias, Entity
 from ..names.normalisation import normalise
 from .anchors import LinkJoiner, bare_title
-from .dump_files import BAR_DELAY, Stage, Work, head
+from .dump_files import Stage, Work, head
 from .page_dumps import CirrusReader, XmlReader, is_cirrus_dump, is_xml_dump
 from .wikidata import ItemChoice, ItemReader
 from .wikitext import require_parser

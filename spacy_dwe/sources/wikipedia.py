@@ -11,10 +11,15 @@ from ..errors import DweError, Errors, Warnings
 from ..files import require_writable, writing
 from ..kb.entity import Entity, write_entities
 from .mediawiki import MediaWiki
-from .wikipedia_cache import PageCache
-from .wikipedia_pages import entity_id, is_disambiguation, make_entity, picture_url
-from .wikipedia_requests import TitleRequests, download_pictures, follow
-from .wikipedia_titles import AskedTitle, read_titles
+from .wikipedia_pages import (
+    AskedTitle,
+    entity_id,
+    is_disambiguation,
+    make_entity,
+    picture_url,
+    read_titles,
+)
+from .wikipedia_requests import PageCache, TitleRequests, download_pictures, follow
 
 IMAGE_WIDTH = 500
 """Pixels; one of the widths that Wikimedia keeps ready, and enough for CLIP."""

@@ -412,7 +412,7 @@ def test_what_is_no_cache_is_left_alone(fetch, tmp_path, damage, reason):
 
 
 def test_two_runs_do_not_share_a_cache(fetch, tmp_path):
-    from spacy_dwe.sources.wikipedia_cache import PageCache
+    from spacy_dwe.sources.wikipedia_requests import PageCache
 
     with (
         PageCache(tmp_path / "out.jsonl.cache", "me"),
