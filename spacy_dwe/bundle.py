@@ -25,7 +25,7 @@ from .building.copying import (
     write_specs,
 )
 from .encoders.registry import CLIP, TEXT, encoder_from_spec, encoder_path
-from .errors import DweError, Errors, Warnings
+from .errors import BAR_DELAY, DweError, Errors, Warnings
 from .files import write_json
 from .kb.knowledge_base import DweKnowledgeBase
 from .kb.storage.folder import kb_path
@@ -39,7 +39,6 @@ _CONFIG, _META, _STATE = "config.cfg", "meta.json", "cfg"
 _FACTORIES = {"text_encoder": TEXT, "clip": CLIP}
 """The linker's settings for encoders, and the functions that make ours."""
 _VARIABLE = re.compile(r"\$\{([\w.]+)[.:](\w+)\}")
-_BAR_DELAY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def bundle(
         tqdm(
             unit="B",
             unit_scale=True,
-            delay=_BAR_DELAY,
+            delay=BAR_DELAY,
             desc="Copying",
             leave=False,
             disable=not show_progress,

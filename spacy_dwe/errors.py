@@ -1,5 +1,9 @@
 """Every message a user can meet, in one place: what is wrong and what to do next."""
 
+BAR_DELAY = 0.5
+"""Seconds before a progress bar shows: a mistake in the first lines of a file is told
+on a line of its own."""
+
 
 class DweError(ValueError):
     """A mistake in the input or the set-up. The command line prints its message

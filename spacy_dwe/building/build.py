@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import DweError, Errors
+from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import FULL, META_KEY, Entity, with_descriptions
 from ..kb.index.snapshot import FOLDER as NAMES_FOLDER
 from ..kb.index.snapshot import GenerationWriter
@@ -27,7 +27,7 @@ from ..kb.storage.folder import (
 )
 from ..kb.storage.manifest import FILE_NAME as LOCK_FILE
 from ..kb.storage.manifest import file_records, is_locked, writer_lock
-from ..kb.storage.store import BAR_DELAY, BATCH, FORMAT, StoreWriter, Version, batches
+from ..kb.storage.store import BATCH, FORMAT, StoreWriter, Version, batches
 from ..kb.vectors.sets import FOLDER as VECTORS_FOLDER
 from .plans import Encoders, SetPlan, TextAndImageEncoder, by_space, plan_sets
 from .revision import Revision

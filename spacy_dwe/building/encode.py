@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..encoders.registry import spec_inside
-from ..errors import DweError, Errors
+from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import Entity
 from ..kb.vectors.fields import Content, Encoded, content_of, require_unit, unit_length
 from ..kb.vectors.files import (
@@ -66,7 +66,6 @@ def chunks(entities: Iterable[Entity], content: Content) -> Iterator[list[Entity
         yield chunk
 
 
-_BAR_DELAY = 0.5
 _KEYS_BAR_DELAY = 3.0
 _COPIED = 4096
 
@@ -317,7 +316,7 @@ class _Build:
         with self._bar(
             desc=f"Encoding {what} ({plan.name.space})",
             total=len(missing),
-            delay=_BAR_DELAY,
+            delay=BAR_DELAY,
             smoothing=0,
         ) as bar:
             done = 0

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from ..errors import DweError, Errors, Warnings
+from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from ..images import resolve
 from ..kb.entity import Entity, kept_by, with_descriptions
 from ..kb.knowledge_base import DweKnowledgeBase
 from ..kb.storage.folder import databases_in
 from ..kb.storage.manifest import writer_lock
-from ..kb.storage.store import BAR_DELAY, BATCH, EntityStore, batches
+from ..kb.storage.store import BATCH, EntityStore, batches
 from .build import build_from
 from .plans import (
     Encoders,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import DweError, Errors
+from ..errors import BAR_DELAY, DweError, Errors
 from .errors import warning_lines
 from .options import load_linking_pipeline, takes_code
 
@@ -67,7 +67,6 @@ def calibrate(
     from ..evaluation.evaluate import evaluate_docs
     from ..files import replacing, require_file
     from ..training.calibration import Calibration, fit_calibration, fit_temperature
-    from .errors import BAR_DELAY
 
     require_file(data)
     with warning_lines():

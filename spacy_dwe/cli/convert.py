@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ..errors import DweError, Errors
-from .errors import BAR_DELAY, warning_lines
+from ..errors import BAR_DELAY, DweError, Errors
+from .errors import warning_lines
 
 Item = TypeVar("Item")
 

@@ -15,9 +15,6 @@ R = TypeVar("R")
 INTERRUPTED = 130
 """Exit code of a command that the user stopped, as shells count it."""
 
-BAR_DELAY = 0.5
-"""Seconds before a progress bar shows: bad input is told on a line of its own."""
-
 MAX_WARNINGS = 20
 """Lines of warnings a command prints; the rest are counted."""
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import BAR_DELAY
 from ..files import require_file, require_writable
-from .errors import BAR_DELAY, warning_lines
+from .errors import warning_lines
 from .options import (
     ChannelsOption,
     KBOption,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DweError, Errors
-from .errors import BAR_DELAY, clear_errors, warning_lines
+from ..errors import BAR_DELAY, DweError, Errors
+from .errors import clear_errors, warning_lines
 from .kb_change import (
     add_cli,
     encode_cli,

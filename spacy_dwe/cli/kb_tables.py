@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DweError, Errors
-from .errors import BAR_DELAY, clear_errors, warning_lines
+from ..errors import BAR_DELAY, DweError, Errors
+from .errors import clear_errors, warning_lines
 from .options import takes_code
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DweError, Errors, Warnings
-from .errors import BAR_DELAY, warning_lines
+from ..errors import BAR_DELAY, DweError, Errors, Warnings
+from .errors import warning_lines
 from .options import (
     ChannelsOption,
     KBOption,

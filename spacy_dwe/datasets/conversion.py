@@ -7,10 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import DweError, Errors
+from ..errors import BAR_DELAY, DweError, Errors
 from ..files import require_file, write_json, writing, writing_jsonl
 from ..kb.entity import Entity
-from ..kb.storage.store import BAR_DELAY
 from .mel import read_mel
 from .mimic import find_mimic, read_mimic
 from .published_files import (

@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from ..building.build import build_kb
 from ..channels.name import NameChannel, name_columns
+from ..errors import BAR_DELAY
 from ..kb.candidates import Candidates
 from ..kb.entity import Entity
 from ..kb.knowledge_base import DweKnowledgeBase
-from ..kb.storage.store import BAR_DELAY
 from ..kb.vectors.entity_index import SCORE_DECIMALS
 
 CANDIDATES = 100

@@ -7,14 +7,14 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import DweError
+from ..errors import BAR_DELAY, DweError
 from ..names.normalisation import text_hashes
 from .entity import Entity
 from .index.lexicon import Lexicon
 from .index.lexicon_writer import names_of
 from .knowledge_base import DweKnowledgeBase, check_format
 from .storage.manifest import problem
-from .storage.store import BAR_DELAY, BATCH, EntityStore, batches, entity_checksum
+from .storage.store import BATCH, EntityStore, batches, entity_checksum
 
 Item = TypeVar("Item")
 

@@ -524,7 +524,7 @@ def test_scales_are_measured_again_when_a_set_has_doubled(tmp_path):
 
 
 def test_progress_counts_what_is_to_be_encoded(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(encode, "_BAR_DELAY", 0)
+    monkeypatch.setattr(encode, "BAR_DELAY", 0)
     committed = make(tmp_path, OLD, encoder=WordEncoder(), show_progress=True)
     assert "Encoding descriptions (text): 100%" in capsys.readouterr().err
     make(

@@ -486,8 +486,6 @@ Item = TypeVar("Item")
 
 BATCH = 512
 """Entities worked on together."""
-BAR_DELAY = 0.5
-"""Seconds before a progress bar shows; a mistake in the first lines comes sooner."""
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
