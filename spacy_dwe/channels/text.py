@@ -46,7 +46,9 @@ def standardised(
 
 
 def best_cosines(
-    vectors: "VectorSet", candidates: "Candidates", queries: Sequence[np.ndarray]
+    vectors: "VectorSet",
+    candidates: "Candidates",
+    queries: Sequence[np.ndarray] | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cosine of each candidate with the vector of its mention that is nearest.
 
