@@ -10,8 +10,7 @@ import typer
 
 from ..errors import DweError, Errors, Warnings
 from ..images import ImageRef
-from ..visualise.page import data_uri, lay_out
-from ..visualise.pictures import Frame, frames
+from ..visualise.page import Frame, data_uri, frames, lay_out
 from .errors import warning_lines
 from .options import ClipWeightsOption, DeviceOption, chosen_encoders, takes_code
 

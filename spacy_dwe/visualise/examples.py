@@ -17,12 +17,13 @@ from .page import (
     THUMBNAIL_SIZE,
     Contribution,
     ExampleView,
+    SeenView,
     ShownCandidate,
     data_uri,
+    seen_view,
     signed,
     text_around,
 )
-from .pictures import SeenView, seen_view
 from .tables import tag_title
 
 if TYPE_CHECKING:
