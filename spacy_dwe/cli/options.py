@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -103,6 +103,7 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
     options = _with_options(
         run,
         command,
+        {"encoders"},
         text_encoder=(TextEncoderOption, None),
         clip=(ClipOption, None),
         clip_weights=(ClipWeightsOption, None),
@@ -113,15 +114,18 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_options(
-    run: Callable[..., Any], command: Callable[..., Any], **options: tuple[Any, Any]
+    run: Callable[..., Any],
+    command: Callable[..., Any],
+    given: Container[str] = (),
+    **options: tuple[Any, Any],
 ) -> Callable[..., Any]:
-    """Let a command's wrapper show the command's parameters and these options, each
-    with its type and default. What the wrapper sets itself is no option."""
+    """Let a command's wrapper show the command's parameters, without those that are
+    `given` by the wrapper, and these options, each with its type and default."""
     signature = inspect.signature(command)
     shown = [
         parameter
         for name, parameter in signature.parameters.items()
-        if name not in options and name != "encoders"
+        if name not in options and name not in given
     ]
     shown += [
         inspect.Parameter(
