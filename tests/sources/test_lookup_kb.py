@@ -15,6 +15,7 @@ from spacy_dwe.cli.kb_tables import import_spacy_cli
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Alias, read_entities
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.sources import registered_entities
 from spacy_dwe.sources.spacy_kb import entities_from_lookup_kb, read_lookup_kb
 
 ENTITIES = {"Q230": 120.0, "Q1428": 32.5, "Q54173": 0.0, "Q1": -3.2}
@@ -164,6 +165,16 @@ def test_strings_that_are_missing_are_asked_for(kb, pipeline, tmp_path):
         assert sorted(found.get_alias_strings()) == sorted(ALIASES)
     message = failure(run(tmp_path / "lookup", tmp_path / "o", "--vocab", tmp_path))
     assert "strings.json" in message
+
+
+def test_it_is_a_registered_source(kb, tmp_path):
+    kb.to_disk(tmp_path / "kb")
+    table = tmp_path / "titles.tsv"
+    table.write_text(f"id\ttitle\n{kb.get_entity_strings()[0]}\tA title\n")
+    settings = {"path": str(tmp_path / "kb"), "titles": str(table)}
+    entities = list(registered_entities("spacy-dwe.SpacyKBSource.v1", settings))
+    assert {entity.id for entity in entities} == set(kb.get_entity_strings())
+    assert "A title" in {entity.title for entity in entities}
 
 
 def test_titles_and_descriptions_come_from_a_table(kb, tmp_path):
