@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import FULL, META_KEY, Entity, with_descriptions
 from ..kb.index.snapshot import FOLDER as NAMES_FOLDER
-from ..kb.index.snapshot import GenerationWriter
+from ..kb.index.snapshot import SnapshotWriter
 from ..kb.knowledge_base import DweKnowledgeBase
 from ..kb.storage.folder import (
     META_FILE,
@@ -112,9 +112,9 @@ def build_from(
     lock (bool): False if the caller holds the lock of the KB at `out`.
     """
     _check_output(out, overwrite)
-    generation = secrets.token_hex(4)
+    snapshot = secrets.token_hex(4)
     out = out.resolve()
-    draft = _beside(out) / f".{out.name}.{generation}.draft"
+    draft = _beside(out) / f".{out.name}.{snapshot}.draft"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
@@ -134,7 +134,7 @@ def build_from(
                 further = {"image_root": str(image_root)}
                 if descriptions != FULL:
                     further[META_KEY] = descriptions
-                _write(entities, draft, out, further, generation, progress)
+                _write(entities, draft, out, further, snapshot, progress)
             if plans:
                 donors = [*abandoned, *([out] if take_over and out.exists() else [])]
                 with Revision(draft, lock=False) as revision:
@@ -169,19 +169,19 @@ def _write(
     """
     database = new_database(name)
     with StoreWriter(draft / database, create=True) as store:
-        generation = GenerationWriter(draft, name)
+        snapshot = SnapshotWriter(draft, name)
         try:
             for batch in batches(entities, BATCH):
                 store.add(batch, version=1)
-                generation.add(batch)
+                snapshot.add(batch)
                 progress.update(len(batch))
             if not store.n_rows:
                 raise DweError(Errors.E111.format(path=out))
             store.index()
             none = np.zeros(0, dtype=np.int32)
-            counts = generation.finish(none, none, store.rows_by_id())
+            counts = snapshot.finish(none, none, store.rows_by_id())
         except BaseException:
-            generation.discard()
+            snapshot.discard()
             raise
         meta = {
             "format": FORMAT,

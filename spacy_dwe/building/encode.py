@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..encoders.registry import spec_inside
 from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import Entity
-from ..kb.vectors.fields import Content, Encoded, content_of, require_unit, unit_length
+from ..kb.vectors.fields import Field, Encoded, field_of, require_unit, unit_length
 from ..kb.vectors.files import (
     DistinctKeys,
     Header,
@@ -41,24 +41,24 @@ _SECONDS = 15.0
 _GROWTH = 4
 
 
-def chunks(entities: Iterable[Entity], content: Content) -> Iterator[list[Entity]]:
+def chunks(entities: Iterable[Entity], field: Field) -> Iterator[list[Entity]]:
     """Split entities by the time that the caller takes between chunks.
 
     entities (Iterable[Entity]): read chunk by chunk.
-    content (Content): what of them is encoded.
+    field (Field): what of them is encoded.
     YIELDS (list[Entity]): the next ones, at least one.
     """
-    size = content.first_chunk
+    size = field.first_chunk
     chunk: list[Entity] = []
     weight = 0
     for entity in entities:
-        own = content.weight(entity)
+        own = field.weight(entity)
         if chunk and weight + own > size:
             started = time.monotonic()
             yield chunk
             seconds = max(time.monotonic() - started, 1e-3)
             size = int(size * min(_GROWTH, _SECONDS / seconds))
-            size = max(1, min(size, content.most))
+            size = max(1, min(size, field.most))
             chunk, weight = [], 0
         chunk.append(entity)
         weight += own
@@ -75,7 +75,7 @@ EntitiesFrom = Callable[[int], Iterable[tuple[int, Entity]]]
 
 def build_vectors(
     folder: Path,
-    generation: str,
+    snapshot: str,
     *,
     plans: Sequence[SetPlan],
     committed: Mapping[str, Mapping[str, Any]],
@@ -91,7 +91,7 @@ def build_vectors(
     again. What a version names is only appended to, so readers see no change.
 
     folder (Path): the KB's folder, or its draft; one process writes at a time.
-    generation (str): part of the names of new files; one that no version has used.
+    snapshot (str): part of the names of new files; one that no version has used.
     plans (Sequence[SetPlan]): the sets to make.
     committed (Mapping): "vectors" in the meta of the version that is extended; empty
         for a new KB. A set that is left out is made for all rows.
@@ -118,12 +118,12 @@ def build_vectors(
             if entry and entry["fingerprint"] != plan.encoder.fingerprint:
                 del kept[plan.name]
     build = _Build(
-        folder, generation, entities, n_rows, donors, home or folder, show_progress
+        folder, snapshot, entities, n_rows, donors, home or folder, show_progress
     )
     keys = build.read_keys(plans, kept)
     entries = {}
     for plan in plans:
-        entry = build.make(plan, kept.get(plan.name), keys[plan.content])
+        entry = build.make(plan, kept.get(plan.name), keys[plan.field])
         if entry is not None:
             entries[plan.name] = entry
     for name in kept.keys() - {plan.name for plan in plans}:
@@ -137,7 +137,7 @@ class _Build:
     """One run of `build_vectors`, which explains the fields."""
 
     folder: Path
-    generation: str
+    snapshot: str
     entities: EntitiesFrom
     n_rows: int
     donors: Sequence[Path]
@@ -146,13 +146,13 @@ class _Build:
 
     def read_keys(
         self, plans: Sequence[SetPlan], kept: Mapping[SetName, Mapping[str, Any]]
-    ) -> dict[Content, KeysOfRows]:
-        """RETURNS (dict[Content, KeysOfRows]): keys of the rows that a set is to get,
-        for each content."""
-        firsts: dict[Content, int] = {}
+    ) -> dict[Field, KeysOfRows]:
+        """RETURNS (dict[Field, KeysOfRows]): keys of the rows that a set is to get,
+        for each field."""
+        firsts: dict[Field, int] = {}
         for plan in plans:
             first = kept[plan.name]["rows"] if plan.name in kept else 0
-            firsts[plan.content] = min(first, firsts.get(plan.content, first))
+            firsts[plan.field] = min(first, firsts.get(plan.field, first))
         tables = {c: KeysOfRows(first, self.n_rows) for c, first in firsts.items()}
         start = min(firsts.values(), default=self.n_rows)
         if start >= self.n_rows:
@@ -163,9 +163,9 @@ class _Build:
             total=self.n_rows - start,
             delay=_KEYS_BAR_DELAY,
         ):
-            for content, table in tables.items():
+            for field, table in tables.items():
                 if row >= table.first_row:
-                    key = content.key(entity)
+                    key = field.key(entity)
                     if key is not None:
                         table.set(row, key)
         return tables
@@ -227,10 +227,10 @@ class _Build:
     def carry_over(self, name: SetName, entry: dict[str, Any]) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): the entry of a committed set that has no plan.
         RAISES (DweError): a new row needs a vector of it."""
-        content = content_of(name.field, Path())
+        field = field_of(name.field, Path())
         if entry["rows"] < self.n_rows:
             for _, entity in self.entities(entry["rows"]):
-                if content.has(entity):
+                if field.has(entity):
                     raise DweError(
                         Errors.E171.format(
                             kb=self.folder,
@@ -252,7 +252,7 @@ class _Build:
     def _files(self, plan: SetPlan, entry: dict[str, Any] | None) -> tuple[Header, str]:
         if entry is None:
             header = plan.known or plan.header()
-            return header, new_stem(self.folder, self.generation, header)
+            return header, new_stem(self.folder, self.snapshot, header)
         stem = entry["array"].removesuffix(".npy")
         fingerprint, dim = entry["fingerprint"], entry["dim"]
         return Header(plan.name, fingerprint, dim, entry["spec"]), stem
@@ -311,7 +311,7 @@ class _Build:
         missing (np.ndarray): the distinct contents, by the order of their rows.
         rows (np.ndarray): a row of each. Shape: as missing
         """
-        content = plan.content
+        field = plan.field
         what = "descriptions" if plan.name.field == DESCRIPTION else "pictures"
         with self._bar(
             desc=f"Encoding {what} ({plan.name.space})",
@@ -320,7 +320,7 @@ class _Build:
             smoothing=0,
         ) as bar:
             done = 0
-            for chunk in chunks(self._entities_at(rows), content):
+            for chunk in chunks(self._entities_at(rows), field):
                 encoded = _encode_chunk(plan, header, chunk, bar)
                 keys = np.frombuffer(b"".join(encoded.keys), dtype=np.uint64)
                 own = missing[done : done + len(chunk)][encoded.present]
@@ -355,7 +355,7 @@ def _encode_chunk(
         require_unit(vectors, header.dim, header.fingerprint, str(plan.name))
         return vectors
 
-    return plan.content.encode(chunk, encode)
+    return plan.field.encode(chunk, encode)
 
 
 def _option(space: str) -> str:

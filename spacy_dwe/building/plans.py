@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ..encoders.protocol import ImageEncoder, TextEncoder
 from ..encoders.registry import encoder_from_spec
 from ..errors import DweError, Errors
-from ..kb.vectors.fields import Content, content_of
+from ..kb.vectors.fields import Field, field_of
 from ..kb.vectors.files import Header
 from ..kb.vectors.sets import CLIP_SPACE, DESCRIPTION, IMAGE, TEXT_SPACE, SetName
 
@@ -38,8 +38,8 @@ class SetPlan:
     known: Header | None = None
 
     @property
-    def content(self) -> Content:
-        return content_of(self.name.field, self.image_root)
+    def field(self) -> Field:
+        return field_of(self.name.field, self.image_root)
 
     def header(self) -> Header:
         """RETURNS (Header): of the set; loads the weights."""

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import DweError, Errors
 from ..kb.entity import Entity
 from ..kb.index.snapshot import FOLDER as NAMES_FOLDER
-from ..kb.index.snapshot import GenerationWriter, is_worn
+from ..kb.index.snapshot import SnapshotWriter, is_worn
 from ..kb.storage.folder import database_of, remove_databases, write_meta
 from ..kb.storage.manifest import file_records, sync_folders, writer_lock
 from ..kb.storage.store import BATCH, FORMAT, EntityStore, StoreWriter, Version, batches
@@ -86,16 +86,16 @@ class Revision:
         RETURNS (Version): what was committed.
         """
         last = self.last
-        generation, base, counts = last.generation, last.generation, last.meta
+        snapshot, base, counts = last.snapshot, last.snapshot, last.meta
         if not self.is_empty:
-            generation, extended, counts = self._write_names()
-            base = last.generation if extended else ""
+            snapshot, extended, counts = self._write_names()
+            base = last.snapshot if extended else ""
         vectors = self._write_vectors(plans, donors, replace, home, show_progress)
         new = {**last.meta, **counts, **(meta or {})}
         new |= {"format": FORMAT, "version": self.number, "vectors": vectors}
-        version = Version(self.number, generation, new)
+        version = Version(self.number, snapshot, new)
         records = file_records(
-            self.kb, generation, vectors, self.store.files(), base or None
+            self.kb, snapshot, vectors, self.store.files(), base or None
         )
         sync_folders(self.kb)
         self.store.commit(version, records)
@@ -106,7 +106,7 @@ class Revision:
         return version
 
     def _write_names(self) -> tuple[str, bool, dict[str, Any]]:
-        """RETURNS (tuple): the new generation, whether it extends the last one, and
+        """RETURNS (tuple): the new snapshot, whether it extends the last one, and
         its counts."""
         store, last = self.store, self.last
         removed = store.removed(self.number)
@@ -116,12 +116,12 @@ class Revision:
         counts = None
         if not is_worn(store.n_rows - counted, len(removed) - without, counted):
             name = secrets.token_hex(4)
-            writer = GenerationWriter(self.kb, name, (last.generation, self.first_row))
+            writer = SnapshotWriter(self.kb, name, (last.snapshot, self.first_row))
             counts = self._fill(writer, self.first_row, removed, leaving, by_id)
         extended = counts is not None
         if counts is None:
             name = secrets.token_hex(4)
-            writer = GenerationWriter(self.kb, name)
+            writer = SnapshotWriter(self.kb, name)
             counts = self._fill(writer, 0, removed, leaving, by_id)
             assert counts is not None
             counted, without = store.n_rows, len(removed)
@@ -130,7 +130,7 @@ class Revision:
 
     def _fill(
         self,
-        writer: GenerationWriter,
+        writer: SnapshotWriter,
         first_row: int,
         removed: np.ndarray,
         leaving: np.ndarray,
@@ -207,7 +207,7 @@ def _open(database: Path) -> StoreWriter:
 
 
 def clear(kb: Path, version: Version, last: Version) -> None:
-    """Remove what no version needs: older generations, and what killed writers left.
+    """Remove what no version needs: older snapshots, and what killed writers left.
     Readers that have these files open keep them.
 
     kb (Path): the KB's folder.
@@ -215,7 +215,7 @@ def clear(kb: Path, version: Version, last: Version) -> None:
     last (Version): what it replaces.
     """
     for folder in (kb / NAMES_FOLDER).iterdir():
-        if folder.name != version.generation:
+        if folder.name != version.snapshot:
             shutil.rmtree(folder, ignore_errors=True)
     remove_databases(kb, database_of(kb))
     kept = version.meta["vectors"]

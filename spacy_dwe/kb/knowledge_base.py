@@ -69,7 +69,7 @@ class DweKnowledgeBase(KnowledgeBase):
         from .index.names import TantivyNames
 
         self.meta: dict[str, Any] = self._store.version.meta
-        folder = f"{NAMES_FOLDER}/{self._store.version.generation}"
+        folder = f"{NAMES_FOLDER}/{self._store.version.snapshot}"
         self._lexicon = Lexicon.open(self.path, folder, self.n_rows)
         # Opened now, not at the first search: by then a writer may have removed it.
         self._names = TantivyNames(self.path, f"{folder}/{INDEX_FOLDER}")

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .mentions import Mention
 
 Owners = Mapping[ImageRef, str]
-"""Pictures, and what messages call the document that each is of."""
+"""MentionPictures, and what messages call the document that each is of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class MentionPictures:
     """What there is to read of a mention's pictures; all are empty without a picture.
 
     vectors (np.ndarray): unit vectors of whole pictures. Shape: (n_pictures, dim)
@@ -44,7 +44,7 @@ class Pictures:
     scenes: np.ndarray = field(default_factory=lambda: NO_VECTORS)
 
 
-NO_PICTURES = Pictures()
+NO_PICTURES = MentionPictures()
 
 
 class PictureEvidence:
@@ -72,18 +72,20 @@ class PictureEvidence:
         self.strict = strict
         self.fetch_urls = fetch_urls
 
-    def of(self, mentions: Sequence["Mention"]) -> list[Pictures]:
-        """RETURNS (list[Pictures]): one a mention. Those of the same pictures share
+    def of(self, mentions: Sequence["Mention"]) -> list[MentionPictures]:
+        """RETURNS (list[MentionPictures]): one a mention. Those of the same pictures share
         theirs, and an unreadable picture is left out of it."""
         owners = _owners((m.images, m.doc_name) for m in mentions)
         if not owners:
             return [NO_PICTURES] * len(mentions)
-        by_refs: dict[tuple[ImageRef, ...], Pictures] = {}
+        by_refs: dict[tuple[ImageRef, ...], MentionPictures] = {}
         if self.visual is None:
             vectors = self._vectors(owners)
             for refs in {m.images for m in mentions}:
                 found = [vectors[ref] for ref in refs if ref in vectors]
-                by_refs[refs] = Pictures(np.stack(found)) if found else NO_PICTURES
+                by_refs[refs] = (
+                    MentionPictures(np.stack(found)) if found else NO_PICTURES
+                )
         else:
             seen = self.look(owners)
             for refs in {m.images for m in mentions}:
@@ -160,12 +162,12 @@ def _owners(pictured: Iterable[tuple[tuple[ImageRef, ...], str]]) -> Owners:
     return owners
 
 
-def _together(seen: "Sequence[VisualEvidence]") -> Pictures:
+def _together(seen: "Sequence[VisualEvidence]") -> MentionPictures:
     """All pictures of a mention, one after another."""
     if not seen:
         return NO_PICTURES
     slots = [evidence.slots() for evidence in seen]
-    return Pictures(
+    return MentionPictures(
         vectors=np.stack([evidence.pooled for evidence in seen]),
         objects=np.concatenate([own.objects for own in slots]),
         faces=np.concatenate([own.faces for own in slots]),

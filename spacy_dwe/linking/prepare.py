@@ -18,7 +18,7 @@ from ..kb.vectors.sets import SetName
 from ..model.inputs import PreparedMention
 from ..model.spec import DWE, Columns
 from .mentions import Mention
-from .pictures import NO_PICTURES, PictureEvidence, Pictures
+from .pictures import NO_PICTURES, PictureEvidence, MentionPictures
 
 if TYPE_CHECKING:
     from ..encoders.cache import FeatureCache
@@ -225,8 +225,8 @@ class Evidence:
         self._check(self.text_encoder, self.text_space)
         return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
 
-    def pictures_of(self, mentions: Sequence[Mention]) -> list[Pictures]:
-        """RETURNS (list[Pictures]): what there is to read of each mention's."""
+    def pictures_of(self, mentions: Sequence[Mention]) -> list[MentionPictures]:
+        """RETURNS (list[MentionPictures]): what there is to read of each mention's."""
         pictured = self.reads_images and any(mention.images for mention in mentions)
         if self.clip is None or not pictured:
             return [NO_PICTURES] * len(mentions)
@@ -296,7 +296,7 @@ class MentionsRead:
         return self._evidence.texts(self._mentions)
 
     @cached_property
-    def pictures_read(self) -> list[Pictures]:
+    def pictures_read(self) -> list[MentionPictures]:
         return self._evidence.pictures_of(self._mentions)
 
 

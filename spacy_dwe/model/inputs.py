@@ -121,7 +121,7 @@ class PreparedMention:
     text (MentionFeatures | None): what the text encoder says, if it was asked.
     pictures (np.ndarray): unit vectors of its pictures. Shape: (n_pictures, dim)
     objects, faces, face_mask, scenes (np.ndarray): what was found on them, see
-        `Pictures`.
+        `MentionPictures`.
     sentence (str): what it stands in; mentions of the same one are told by it.
     """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from small_encoders import WordEncoder
 
-import spacy_dwe.kb.index.snapshot as generation
+import spacy_dwe.kb.index.snapshot as snapshot
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.kb.entity import Alias, Entity
@@ -108,8 +108,8 @@ def main(folder, kills, seed):
     build_kb(map(entity, range(START)), path, text_encoder=WordEncoder())
     step, slowest = 0, 0.0
     for _ in range(kills):
-        # Both ways of a change: making the generation anew, and extending it.
-        generation.ALWAYS_NEW = draw.choice((0, 1000))
+        # Both ways of a change: making the snapshot anew, and extending it.
+        snapshot.ALWAYS_NEW = draw.choice((0, 1000))
         start = time.perf_counter()
         change(path, step + 1)
         slowest = max(slowest, time.perf_counter() - start)

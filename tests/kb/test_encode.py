@@ -22,8 +22,8 @@ from spacy_dwe.building.plans import plan_sets, plans_of
 from spacy_dwe.encoders.registry import LazyTextEncoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity, entity_text
-from spacy_dwe.kb.vectors import fields as contents
-from spacy_dwe.kb.vectors.fields import Descriptions
+from spacy_dwe.kb.vectors import fields
+from spacy_dwe.kb.vectors.fields import DescriptionField
 from spacy_dwe.kb.vectors.files import StoredVectors, files_of
 from spacy_dwe.kb.vectors.sets import (
     DESCRIPTIONS,
@@ -48,7 +48,7 @@ OLD = places(0, 40)
 NEW = places(40, 60)
 
 
-def make(folder, entities, *, generation="one", plans=None, removed=(), **settings):
+def make(folder, entities, *, snapshot="one", plans=None, removed=(), **settings):
     """Run build_vectors over entities that are rows from 0 on."""
     folder.mkdir(exist_ok=True)
     if "encoder" in settings:
@@ -62,7 +62,7 @@ def make(folder, entities, *, generation="one", plans=None, removed=(), **settin
     settings.setdefault("committed", {})
     return build_vectors(
         folder,
-        generation,
+        snapshot,
         plans=plans or [],
         entities=from_row,
         n_rows=len(entities),
@@ -151,7 +151,7 @@ def test_sets_of_several_encoders_lie_side_by_side(tmp_path):
     first, second = CountingEncoder("words"), CountingEncoder("patches")
     committed = make(tmp_path, OLD, encoder=first)
     both = plan_sets({"text": first, "clip": second})
-    sets = make(tmp_path, OLD + NEW, generation="two", plans=both, committed=committed)
+    sets = make(tmp_path, OLD + NEW, snapshot="two", plans=both, committed=committed)
     assert sorted(sets) == ["description@clip", TEXT]
     assert first.encoded == second.encoded == texts(OLD + NEW)
     assert sets[TEXT]["array"] == f"{FOLDER}/description-text.one.npy"
@@ -180,7 +180,7 @@ def test_a_kb_is_made_again_from_its_own_vectors(tmp_path):
     committed = make(tmp_path, OLD + NEW, encoder=WordEncoder())
     encoder = CountingEncoder()
     kept = NEW[::-1] + OLD[5:]
-    sets = make(tmp_path, kept, generation="two", encoder=encoder)
+    sets = make(tmp_path, kept, snapshot="two", encoder=encoder)
     assert encoder.encoded == []
     assert_right(tmp_path, sets, kept)
     assert sets[TEXT]["count"] == len(kept)
@@ -255,7 +255,7 @@ from spacy_dwe.building.encode import build_vectors
 from spacy_dwe.building.plans import plan_sets
 from spacy_dwe.kb.entity import Entity
 
-folder, log, generation, committed, n_rows, kill_at = json.loads(sys.argv[1])
+folder, log, snapshot, committed, n_rows, kill_at = json.loads(sys.argv[1])
 encode._SECONDS = 0.02
 out = os.open(log, os.O_WRONLY | os.O_CREAT)
 n_encoded = 0
@@ -279,7 +279,7 @@ def entities(first):
         yield row, Entity(f"Q{row}", f"Place {row}", f"Number {row} of many.")
 
 sets = build_vectors(
-    Path(folder), generation, plans=plan_sets({"text": Slow()}), committed=committed,
+    Path(folder), snapshot, plans=plan_sets({"text": Slow()}), committed=committed,
     entities=entities, n_rows=n_rows,
 )
 print(json.dumps(sets))
@@ -287,7 +287,7 @@ print(json.dumps(sets))
 N_ROWS = 1500
 
 
-def run(folder, generation, committed, kill_at=None):
+def run(folder, snapshot, committed, kill_at=None):
     """Run build_vectors in a process that is killed some milliseconds after it began to
     encode its `kill_at`th text.
 
@@ -295,7 +295,7 @@ def run(folder, generation, committed, kill_at=None):
     """
     log = folder / "log"
     log.unlink(missing_ok=True)
-    settings = [str(folder), str(log), generation, committed, N_ROWS, kill_at]
+    settings = [str(folder), str(log), snapshot, committed, N_ROWS, kill_at]
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(settings)],
         stdout=subprocess.PIPE,
@@ -315,22 +315,22 @@ def stored_keys(folder):
     }
 
 
-@pytest.mark.parametrize("generations", [["one"] * 4, ["one", "two", "three", "four"]])
+@pytest.mark.parametrize("snapshots", [["one"] * 4, ["one", "two", "three", "four"]])
 @pytest.mark.parametrize("n_committed", [0, 200])
-def test_a_killed_run_continues(tmp_path, generations, n_committed):
+def test_a_killed_run_continues(tmp_path, snapshots, n_committed):
     entities, committed = places(0, N_ROWS), {}
     old = entities[:n_committed]
     if old:
-        committed = make(tmp_path, old, encoder=WordEncoder(), generation="old")
-    for generation, kill_at in zip(generations, (1, random.randint(1, 400), 300)):
+        committed = make(tmp_path, old, encoder=WordEncoder(), snapshot="old")
+    for snapshot, kill_at in zip(snapshots, (1, random.randint(1, 400), 300)):
         known = stored_keys(tmp_path)
-        _, encoded = run(tmp_path, generation, committed, kill_at)
+        _, encoded = run(tmp_path, snapshot, committed, kill_at)
         assert not known & encoded, "what was complete is not encoded again"
         if old:
             assert_right(tmp_path, committed, old)
     known = stored_keys(tmp_path)
     assert len(known) > n_committed + 200
-    sets, encoded = run(tmp_path, generations[-1], committed)
+    sets, encoded = run(tmp_path, snapshots[-1], committed)
     assert encoded == keys_of(texts(entities)) - known
     assert_right(tmp_path, sets, entities)
     assert sets[TEXT]["count"] == N_ROWS
@@ -340,7 +340,7 @@ def keys_of(some_texts):
     found = set()
     for text in some_texts:
         title, _, description = text.partition(". ")
-        found.add(Descriptions().key(Entity("Q", title, description)))
+        found.add(DescriptionField().key(Entity("Q", title, description)))
     return found
 
 
@@ -371,7 +371,7 @@ def test_another_encoder_may_not_extend_a_set(tmp_path):
     sets = make(
         tmp_path,
         OLD + NEW,
-        generation="two",
+        snapshot="two",
         encoder=WordEncoder("other"),
         committed=committed,
         replace=True,
@@ -466,7 +466,7 @@ def test_pictures_that_changed_under_their_name_are_encoded_again(tmp_path, pict
     first = make(folder, pictured, plans=plans)
     assert clip.n_pictures == 9
     Image.new("RGB", (8, 8), (250, 0, 250)).save(tmp_path / "4.png")
-    second = make(folder, pictured, generation="two", plans=plans)
+    second = make(folder, pictured, snapshot="two", plans=plans)
     assert clip.n_pictures == 10
     before = gathered(folder, first, "image@clip")[0]
     after = gathered(folder, second, "image@clip")[0]
@@ -538,7 +538,7 @@ def test_progress_counts_what_is_to_be_encoded(tmp_path, monkeypatch, capsys):
 
 
 def test_neither_texts_nor_vectors_are_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(contents.Descriptions, "most", 256)
+    monkeypatch.setattr(fields.DescriptionField, "most", 256)
 
     def peak(count):
         def entities(first):

@@ -22,7 +22,7 @@ from spacy_dwe.building.update import (
 )
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Alias, Entity
-from spacy_dwe.kb.index import snapshot as generation
+from spacy_dwe.kb.index import snapshot as snapshot
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.storage.manifest import writer_lock
 from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES
@@ -46,8 +46,8 @@ class CountingEncoder(WordEncoder):
 def way(request, monkeypatch):
     """A small KB's indexes are made anew at every change, a large one's extended."""
     if request.param == "extended":
-        monkeypatch.setattr(generation, "ALWAYS_NEW", 0)
-        monkeypatch.setattr(generation, "GROWTH", 10)
+        monkeypatch.setattr(snapshot, "ALWAYS_NEW", 0)
+        monkeypatch.setattr(snapshot, "GROWTH", 10)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from spacy_dwe.building.update import add_entities, encode_kb, merge_kbs, rebuil
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity, entity_text
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.vectors import fields as contents
+from spacy_dwe.kb.vectors import fields
 from spacy_dwe.kb.vectors.files import DistinctKeys, places_of
 from spacy_dwe.kb.vectors.sets import (
     DESCRIPTIONS,
@@ -97,7 +97,7 @@ def test_unreadable_pictures_are_left_out_with_a_warning(pictures):
 
 
 def test_more_pictures_than_are_decoded_at_a_time(pictures, monkeypatch):
-    monkeypatch.setattr(contents, "_PICTURES", 2)
+    monkeypatch.setattr(fields, "_PICTURES", 2)
     names = [*COLOURS, "red", "blue"]
     entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(names)]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
@@ -233,11 +233,11 @@ def test_vectors_of_what_an_entity_no_longer_says_are_found(shared):
 def test_vectors_of_pictures_that_changed_are_found(pictures):
     entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(COLOURS)]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
-    vectors, content = kb.vector_sets[PICTURES], contents.Pictures(pictures)
-    assert list(vectors.stale(enumerate(entities), content)) == []
+    vectors, field = kb.vector_sets[PICTURES], fields.PictureField(pictures)
+    assert list(vectors.stale(enumerate(entities), field)) == []
     (pictures / "red.png").replace(pictures / "green.png")
     with pytest.warns(UserWarning, match=r"red.png of entity Q0 is left out"):
-        assert list(vectors.stale(enumerate(entities), content)) == [0, 1]
+        assert list(vectors.stale(enumerate(entities), field)) == [0, 1]
 
 
 def test_keys_are_looked_up_by_both_halves():

@@ -76,7 +76,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class PictureSlots:
     """A picture as the network takes it: S ≥ 1 slots, K ≥ 0 scene attributes.
 
     objects (np.ndarray): image vectors. Shape: (S, dim), float32
@@ -106,7 +106,7 @@ class VisualEvidence:
     faces: tuple[Face, ...] = ()
     scenes: tuple[Scene, ...] = ()
 
-    def slots(self) -> Slots:
+    def slots(self) -> PictureSlots:
         """Pair faces with regions: a face goes to the smallest region that holds its
         centre, the one with the higher score first; a face without a region, or whose
         region has a face, opens a slot with its own crop. A picture on which no region
@@ -133,7 +133,7 @@ class VisualEvidence:
         for slot, vector in paired.items():
             faces[slot], mask[slot] = vector, True
         scenes = [scene.vector for scene in self.scenes]
-        return Slots(_stacked(objects, dim), faces, mask, _stacked(scenes, dim))
+        return PictureSlots(_stacked(objects, dim), faces, mask, _stacked(scenes, dim))
 
     @property
     def nbytes(self) -> int:

@@ -31,7 +31,7 @@ _NO_INITIALS = np.uint64(0)
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """The arrays of one index generation. N entities (rows), M names.
+    """The arrays of one index snapshot. N entities (rows), M names.
 
     Names: an entity's title comes first, then its distinct aliases.
     entity_names: entity r has names `entity_names[r]:entity_names[r + 1]`; a removed
@@ -86,10 +86,10 @@ class Lexicon:
 
     @classmethod
     def open(cls, kb: Path, folder: str, n_rows: int) -> Self:
-        """Map the arrays of a generation into memory.
+        """Map the arrays of a snapshot into memory.
 
         kb (Path): the KB's folder.
-        folder (str): the generation's, below it.
+        folder (str): the snapshot's, below it.
         n_rows (int): rows of the version that is read; the files may have grown since.
         RETURNS (Lexicon): the arrays.
         RAISES (DweError): one is missing or damaged.

@@ -54,15 +54,15 @@ _DTYPES: dict[str, Any] = {
 
 
 class LexiconWriter:
-    """Writes the arrays of a new generation, or appends to those of an older one.
+    """Writes the arrays of a new snapshot, or appends to those of an older one.
 
-    How rare words and n-grams are is counted once, when a generation is made: entities
+    How rare words and n-grams are is counted once, when a snapshot is made: entities
     that join later are weighed by the same numbers, so that nobody's scores move.
     """
 
     def __init__(self, folder: Path, base: Lexicon | None = None) -> None:
         """folder (Path): where the files are.
-        base (Lexicon | None): what they hold already; None for a new generation.
+        base (Lexicon | None): what they hold already; None for a new snapshot.
         """
         self.folder = folder
         self.base = base
@@ -205,7 +205,7 @@ class LexiconWriter:
         return np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r"))
 
     def _replace(self, name: str, values: np.ndarray) -> None:
-        """Write an array of this generation alone: an older one's file may be linked
+        """Write an array of this snapshot alone: an older one's file may be linked
         under the same name."""
         path = self.folder / f"{name}.npy"
         path.unlink(missing_ok=True)
@@ -270,7 +270,7 @@ LINKED = frozenset(
     for name in names
     if name not in ("sorted_hash", "sorted_name", "sort_key")
 )
-"""Arrays that a generation shares with the one it extends."""
+"""Arrays that a snapshot shares with the one it extends."""
 
 
 def names_of(entity: Entity) -> list[tuple[str, float]]:

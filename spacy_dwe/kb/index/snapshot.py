@@ -1,4 +1,4 @@
-"""A generation: everything that is derived from the names and facts of one version.
+"""A snapshot: everything that is derived from the names and facts of one version.
 
 It is a folder below names/ that no other version writes to. One that extends another
 starts as hard links to its files; those are appended to behind the length that the
@@ -21,19 +21,19 @@ FOLDER = "names"
 INDEX_FOLDER = "index"
 
 ALWAYS_NEW = 2000
-"""Rows up to which a generation is made anew at every change, which takes less than a
+"""Rows up to which a snapshot is made anew at every change, which takes less than a
 second and counts afresh how rare words are."""
 GROWTH = 0.25
 """Share of rows that may join or leave before rarity is counted afresh."""
 
 
-class GenerationWriter:
-    """Makes one generation from entities as they come."""
+class SnapshotWriter:
+    """Makes one snapshot from entities as they come."""
 
     def __init__(self, kb: Path, name: str, base: tuple[str, int] | None = None):
         """kb (Path): the KB's folder.
-        name (str): of the generation.
-        base (tuple[str, int] | None): generation to extend, and its number of rows.
+        name (str): of the snapshot.
+        base (tuple[str, int] | None): snapshot to extend, and its number of rows.
         """
         from .names import NamesWriter
 
@@ -56,7 +56,7 @@ class GenerationWriter:
     def finish(
         self, removed: np.ndarray, leaving: np.ndarray, by_id: np.ndarray
     ) -> dict[str, Any] | None:
-        """Complete the generation.
+        """Complete the snapshot.
 
         removed (np.ndarray): rows that are no more. Shape: (n_removed,)
         leaving (np.ndarray): those of them that were in the version that is extended.
@@ -89,7 +89,7 @@ class GenerationWriter:
 
 
 def is_worn(joined: int, left: int, counted: int) -> bool:
-    """Whether a generation should be made anew instead of extended.
+    """Whether a snapshot should be made anew instead of extended.
 
     joined, left (int): rows that came and entities that went since the rarity of words
         was counted.
@@ -99,7 +99,7 @@ def is_worn(joined: int, left: int, counted: int) -> bool:
 
 
 def shared_files() -> frozenset[str]:
-    """RETURNS (frozenset[str]): files that a generation appends to, where it extends
+    """RETURNS (frozenset[str]): files that a snapshot appends to, where it extends
     another."""
     return frozenset(f"{name}.npy" for name in LINKED)
 

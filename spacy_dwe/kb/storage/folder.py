@@ -15,10 +15,10 @@ FORMAT = 2
 META_FILE = "meta.json"
 
 
-def new_database(generation: str) -> str:
+def new_database(snapshot: str) -> str:
     """RETURNS (str): file name of a new database. No name is used twice: SQLite knows
     the journal of a change by it, and readers of an older database may be alive."""
-    return f"entities.{generation}.sqlite"
+    return f"entities.{snapshot}.sqlite"
 
 
 def databases_in(kb: Path) -> list[Path]:

@@ -57,7 +57,7 @@ _BLOCK = 1 << 22
 
 def file_records(
     kb: Path,
-    generation: str,
+    snapshot: str,
     vectors: Mapping[str, Mapping[str, Any]],
     known: Iterable[FileRecord] = (),
     base: str | None = None,
@@ -65,16 +65,16 @@ def file_records(
     """The files of a version. What an older version knows of a file is not read again.
 
     kb (Path): the KB's folder.
-    generation (str): of the version.
+    snapshot (str): of the version.
     vectors (Mapping[str, Mapping[str, Any]]): its vector sets.
     known (Iterable[FileRecord]): files of the older version.
-    base (str | None): generation of the older version, where this one extends it.
+    base (str | None): snapshot of the older version, where this one extends it.
     RETURNS (list[FileRecord]): one a file.
     """
     old = {record.path: record for record in known}
     shared = shared_files() if base is not None else frozenset[str]()
     records = []
-    folder = f"{NAMES_FOLDER}/{generation}"
+    folder = f"{NAMES_FOLDER}/{snapshot}"
     for file in sorted((kb / folder).rglob("*")):
         # Hidden files say nothing to readers, and not every copy has them.
         if file.is_dir() or file.name.startswith("."):

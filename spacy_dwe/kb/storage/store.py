@@ -1,7 +1,7 @@
 """Entities and versions of a KB in SQLite: the source of truth and the commit point.
 
 A row is written once; a changed entity is a tombstone and a new row. The last row of
-`versions` names the index generation and the vector files that belong to it, so
+`versions` names the index snapshot and the vector files that belong to it, so
 everything becomes visible, or nothing does, when SQLite commits.
 """
 
@@ -80,12 +80,12 @@ class Version:
     """A committed state of a KB.
 
     number (int): counts up from 1.
-    generation (str): folder below names/ that belongs to it.
+    snapshot (str): folder below names/ that belongs to it.
     meta (dict[str, Any]): counts and the description of the vector sets.
     """
 
     number: int
-    generation: str
+    snapshot: str
     meta: dict[str, Any]
 
 
@@ -288,7 +288,7 @@ class EntityStore(_Tables):
         line = connection.execute(
             "SELECT generation FROM versions WHERE version = ?", (self.version.number,)
         ).fetchone()
-        if line != (self.version.generation,):
+        if line != (self.version.snapshot,):
             self.close()
             raise DweError(Errors.E106.format(path=self.path.parent))
 
@@ -396,7 +396,7 @@ class StoreWriter(_Tables):
         connection.execute("UPDATE versions SET meta = ''")
         connection.execute(
             "INSERT INTO versions VALUES (?,?,?)",
-            (version.number, version.generation, meta),
+            (version.number, version.snapshot, meta),
         )
         connection.execute("DELETE FROM files")
         connection.executemany(

@@ -44,7 +44,7 @@ class Encoded:
     present: np.ndarray
 
 
-class Content(Protocol):
+class Field(Protocol):
     """One field of entities.
 
     field (str): its name, the first half of a vector set's.
@@ -78,13 +78,15 @@ class Content(Protocol):
         ...
 
 
-def content_of(field: str, image_root: Path) -> Content:
-    """RETURNS (Content): the content that a field's vectors are made from."""
-    return Pictures(image_root) if field == Pictures.field else Descriptions()
+def field_of(field: str, image_root: Path) -> Field:
+    """RETURNS (Field): the field of that name."""
+    return (
+        PictureField(image_root) if field == PictureField.field else DescriptionField()
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Descriptions:
+class DescriptionField:
     """An entity's description with its title; none without a description."""
 
     field: ClassVar[str] = "description"
@@ -110,7 +112,7 @@ class Descriptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PictureField:
     """An entity's pictures, whose vectors are averaged. One that cannot be read is left
     out with a warning.
 

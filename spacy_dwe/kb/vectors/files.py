@@ -80,13 +80,13 @@ def files_of(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def new_stem(kb: Path, generation: str, header: Header) -> str:
-    """Choose the files of a new set: those of a killed run of the same generation, or
+def new_stem(kb: Path, snapshot: str, header: Header) -> str:
+    """Choose the files of a new set: those of a killed run of the same snapshot, or
     new ones.
 
     RETURNS (str): path below the KB's folder, without suffix.
     """
-    stem = f"{FOLDER}/{header.name.field}-{header.name.space}.{generation}"
+    stem = f"{FOLDER}/{header.name.field}-{header.name.space}.{snapshot}"
     for number in count():
         numbered = f"{stem}-{number}" if number else stem
         path = kb / f"{numbered}.json"

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from ...errors import DweError, Errors
 from ..arrays import map_array
 from ..entity import Entity
-from .fields import Content, Descriptions, unit_length
+from .fields import Field, DescriptionField, unit_length
 
 FOLDER = "vectors"
 _BLOCK = 4096
@@ -221,21 +221,21 @@ class VectorSet:
     def stale(
         self,
         entities: Iterable[tuple[int, Entity]],
-        content: Content | None = None,
+        field: Field | None = None,
     ) -> Iterator[int]:
         """Compare vectors with what they should have been made from.
 
         entities (Iterable[tuple[int, Entity]]): rows and entities.
-        content (Content | None): what this set's vectors are made from; None means
+        field (Field | None): what this set's vectors are made from; None means
             descriptions.
         YIELDS (int): rows whose vector was made from something else, is missing, or
             should not be there.
         """
-        content = Descriptions() if content is None else content
+        field = DescriptionField() if field is None else field
         remaining = iter(entities)
         while block := list(islice(remaining, _BLOCK)):
             rows = np.array([row for row, _ in block], dtype=np.int64)
-            found = [content.key(entity) for _, entity in block]
+            found = [field.key(entity) for _, entity in block]
             wanted = np.array([key is not None for key in found])
             places = self.index[rows]
             same = wanted == (places >= 0)
