@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from columns import columns
 
@@ -29,11 +30,8 @@ def test_the_dwe_channel_has_a_column_for_each_head():
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_a_channel_computes_the_columns_that_it_names(name, kb):
-    from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-
-    opened = DweKnowledgeBase(kb)
-    candidates = opened.search(["Georgia", "Congo"])
-    values, present = CHANNELS[name].compute(Mentions(), candidates, opened)
+    candidates = kb.search(Mentions.texts)
+    values, present = CHANNELS[name].compute(Mentions(), candidates, kb)
     assert values.shape == (len(candidates.rows), len(CHANNELS[name].columns))
     assert isinstance(present, bool) or present.shape == values.shape
 
@@ -41,15 +39,13 @@ def test_a_channel_computes_the_columns_that_it_names(name, kb):
 class Mentions:
     """Two mentions that nothing is known of but what they are called."""
 
-    texts = contexts = ("Georgia", "Congo")
+    texts = contexts = ("Georgia", "Tbilisi")
     text_set = picture_space = None
 
     def text_vectors(self):
         return None
 
     def picture_vectors(self):
-        import numpy as np
-
         return [np.zeros((0, 8), dtype=np.float32)] * 2
 
     def attribute(self, name):

@@ -32,8 +32,8 @@ CONTEXTS = [
 
 
 def column(values, name):
-    names = NameChannel.columns if name in NameChannel.columns else FactsChannel.columns
-    return values[:, names.index(name)]
+    channel = NameChannel if name in NameChannel.columns else FactsChannel
+    return values[:, list(channel.columns).index(name)]
 
 
 def one(kb, mention, entity):

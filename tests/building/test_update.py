@@ -261,7 +261,11 @@ def test_a_killed_writer_loses_nothing(tmp_path, kills, way):
         [sys.executable, driver, tmp_path, str(kills), "0"],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(driver.parents[1]),
+        },
     )
     assert "nothing lost" in run.stdout, run.stderr
 

@@ -299,7 +299,7 @@ def run(folder, snapshot, committed, kill_at=None):
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(settings)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.returncode == (0 if kill_at is None else -signal.SIGKILL)
     sets = json.loads(done.stdout) if done.stdout else None

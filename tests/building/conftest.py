@@ -1,0 +1,7 @@
+import pytest
+from small_kb import ENTITIES
+
+
+@pytest.fixture(scope="session")
+def entities():
+    return ENTITIES
