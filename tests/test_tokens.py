@@ -5,11 +5,11 @@ import spacy
 from PIL import Image
 from spacy.tokens import Doc, DocBin, Span
 
-import spacy_dwe.tokens
+from spacy_dwe.codecs import decode_msgpack, encode_msgpack
 from spacy_dwe.errors import DweError
 from spacy_dwe.images import GivenBox, ImageRef
+from spacy_dwe.links import KBCandidate
 from spacy_dwe.tokens import (
-    KBCandidate,
     document_name,
     has_images,
     images_at,
@@ -142,13 +142,13 @@ def test_registering_again_changes_nothing(nlp):
     doc = make_doc(nlp)
     register_extensions()
     assert_same(doc)
-    assert spacy_dwe.tokens.encode_msgpack(3) == 3
-    assert spacy_dwe.tokens.decode_msgpack({"a": 1}) == {"a": 1}
+    assert encode_msgpack(3) == 3
+    assert decode_msgpack({"a": 1}) == {"a": 1}
 
 
 def test_candidates_that_do_not_say_how_they_were_found_are_read():
     fields = ["Q23", "George Washington", "1st president", 0.9, {"name": 1.5}]
-    candidate = spacy_dwe.tokens.decode_msgpack({"__dwe_candidate__": fields})
+    candidate = decode_msgpack({"__dwe_candidate__": fields})
     assert candidate.found_by == ()
     assert candidate.id == "Q23"
 
