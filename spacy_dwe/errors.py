@@ -509,6 +509,10 @@ class Errors:
         "[DWE-E526] The attribute _.{name} of {doc} is read by a channel: it can be "
         "text, a number, true or false, or a list of these"
     )
+    E528 = (
+        "[DWE-E528] The channel {channel} computed values of shape {found} instead of "
+        "{expected}: a row for each candidate, and its columns"
+    )
     E540 = (
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "
         "calibrate the pipeline before it is packaged"

@@ -73,8 +73,8 @@ class PictureEvidence:
         self.fetch_urls = fetch_urls
 
     def of(self, mentions: Sequence["Mention"]) -> list[MentionPictures]:
-        """RETURNS (list[MentionPictures]): one a mention. Those of the same pictures share
-        theirs, and an unreadable picture is left out of it."""
+        """RETURNS (list[MentionPictures]): one a mention. Those of the same pictures
+        share theirs, and an unreadable picture is left out of it."""
         owners = _owners((m.images, m.doc_name) for m in mentions)
         if not owners:
             return [NO_PICTURES] * len(mentions)

@@ -18,7 +18,7 @@ from ..kb.vectors.sets import SetName
 from ..model.inputs import PreparedMention
 from ..model.spec import DWE, Columns
 from .mentions import Mention
-from .pictures import NO_PICTURES, PictureEvidence, MentionPictures
+from .pictures import NO_PICTURES, MentionPictures, PictureEvidence
 
 if TYPE_CHECKING:
     from ..encoders.cache import FeatureCache
@@ -190,6 +190,13 @@ class Evidence:
             if not columns:
                 continue
             values, there = channel.compute(batch, candidates, self.kb)
+            expected = len(candidates.rows), len(channel.columns)
+            if np.shape(values) != expected:
+                raise DweError(
+                    Errors.E528.format(
+                        channel=name, found=np.shape(values), expected=expected
+                    )
+                )
             features[:, columns] = values[:, computed]
             present[:, columns] = (
                 there if isinstance(there, bool) else there[:, computed]

@@ -1,5 +1,8 @@
+import types
+
 import numpy as np
 import pytest
+import spacy
 from columns import columns
 
 from spacy_dwe.channels import CHANNELS
@@ -56,3 +59,24 @@ class Mentions:
 def test_unknown_or_no_channels_are_refused(names):
     with pytest.raises(DweError, match="There are name, prior"):
         check_channels(names, CHANNELS)
+
+
+class Wrong:
+    """Says of each mention what it should say of each candidate."""
+
+    columns = types.MappingProxyType({"one": 1.0})
+    reads = ()
+
+    def compute(self, mentions, candidates, kb):
+        return np.zeros((len(mentions.texts), 1), dtype=np.float32), True
+
+
+def test_values_of_another_shape_are_refused(names_kb):
+    nlp = spacy.blank("xx")
+    linker = nlp.add_pipe("dwe_linker", config={"device": "cpu"})
+    linker.more_channels = {"wrong": Wrong()}
+    linker.load_kb(names_kb)
+    doc = nlp.make_doc("Georgia won.")
+    doc.ents = [doc.char_span(0, 7, label="PLACE")]
+    with pytest.raises(DweError, match=r"channel wrong .*\(1, 1\) instead of \(2, 1\)"):
+        linker(doc)
