@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torchvision.ops import box_iou
 
 from spacy_dwe.encoders.clip import ClipEncoder
 from spacy_dwe.encoders.visual.banks import bank_vectors, read_bank
-from spacy_dwe.encoders.visual.boxes import Box, kept
+from spacy_dwe.encoders.visual.boxes import Box, Limits
 from spacy_dwe.encoders.visual.extractor import VisualExtractor
 from spacy_dwe.encoders.visual.objects import (
     DetectorRegions,
@@ -161,7 +163,8 @@ def test_boxes_that_are_small_or_doubled_are_passed_over():
         Box(200, 0, 300, 50),
         Box(50, 0, 130, 50),
     ]
-    settings = {"min_side": 8, "max_overlap": 0.5}
-    found = list(kept(boxes, size=(100, 100), limit=9, **settings))
+    limits = Limits(max_regions=9, max_overlap=0.5)
+    found = limits.keep(boxes, (100, 100), min_side=8)
     assert found == [(0, Box(0, 0, 50, 50)), (4, Box(50, 0, 100, 50))]
-    assert len(list(kept(boxes, size=(100, 100), limit=1, **settings))) == 1
+    limits = replace(limits, max_regions=1)
+    assert len(limits.keep(boxes, (100, 100), min_side=8)) == 1

@@ -56,34 +56,6 @@ class Box(NamedTuple):
         return Box(self.left - x, self.top - y, self.right + x, self.bottom + y)
 
 
-def kept(
-    boxes: Sequence[Box],
-    *,
-    size: tuple[int, int],
-    limit: int,
-    min_side: int,
-    max_overlap: float,
-) -> list[tuple[int, Box]]:
-    """The first boxes that are worth a look: not small, not doubled, on the picture.
-
-    boxes (Sequence[Box]): best first.
-    size (tuple[int, int]): width and height of the picture.
-    min_side (int): in pixels.
-    max_overlap (float): intersection over union with a box that is kept already.
-    RETURNS (list[tuple[int, Box]]): position among `boxes`, and the box cut to the
-        picture.
-    """
-    import torch
-    from torchvision.ops import nms
-
-    cut = [(i, box.within(size)) for i, box in enumerate(boxes)]
-    large = [(i, box) for i, box in cut if min(box.width, box.height) >= min_side]
-    corners = torch.tensor([box for _, box in large], dtype=torch.float64)
-    ranks = -torch.arange(len(large), dtype=torch.float64)
-    chosen = nms(corners.reshape(-1, 4), ranks, max_overlap)
-    return [large[i] for i in chosen[:limit].tolist()]
-
-
 class GridBoxes(NamedTuple):
     """All boxes of cells on a grid that can be a region, and their surroundings.
 
@@ -182,13 +154,23 @@ class Limits:
         return [getattr(self, name) for name in Limits.__slots__]
 
     def keep(
-        self, boxes: Sequence[Box], size: tuple[int, int]
+        self, boxes: Sequence[Box], size: tuple[int, int], min_side: int = MIN_SIDE
     ) -> list[tuple[int, Box]]:
-        """RETURNS (list): position among `boxes` and box, cut to the picture."""
-        return kept(
-            boxes,
-            size=size,
-            limit=self.max_regions,
-            min_side=MIN_SIDE,
-            max_overlap=self.max_overlap,
-        )
+        """The first boxes that are worth a look: not small, not doubled, on the
+        picture.
+
+        boxes (Sequence[Box]): best first.
+        size (tuple[int, int]): width and height of the picture.
+        min_side (int): pixels that a box has at least, in both directions.
+        RETURNS (list[tuple[int, Box]]): position among `boxes`, and the box cut to the
+            picture.
+        """
+        import torch
+        from torchvision.ops import nms
+
+        cut = [(i, box.within(size)) for i, box in enumerate(boxes)]
+        large = [(i, box) for i, box in cut if min(box.width, box.height) >= min_side]
+        corners = torch.tensor([box for _, box in large], dtype=torch.float64)
+        ranks = -torch.arange(len(large), dtype=torch.float64)
+        chosen = nms(corners.reshape(-1, 4), ranks, self.max_overlap)
+        return [large[i] for i in chosen[: self.max_regions].tolist()]

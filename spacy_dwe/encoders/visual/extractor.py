@@ -57,13 +57,11 @@ class VisualExtractor:
         boxes (Sequence | None): the caller's boxes of each picture.
         RETURNS (list[VisualEvidence]): one a picture; it does not depend on the others.
         """
+        given = [()] * len(images) if boxes is None else boxes
         found: list[VisualEvidence] = []
         for start in range(0, len(images), encoder.batch_size):
-            some = images[start : start + encoder.batch_size]
-            given: Sequence[Sequence[GivenBox]] = [()] * len(some)
-            if boxes is not None:
-                given = boxes[start : start + len(some)]
-            found += self._batch(encoder, some, given)
+            part = slice(start, start + encoder.batch_size)
+            found += self._batch(encoder, images[part], given[part])
         return found
 
     def _batch(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import DweError, Errors
 from .banks import FACES, Bank, bank_vectors, read_bank
-from .boxes import Box, kept
+from .boxes import Box, Limits
 from .findings import Attribute, Face
 from .objects import crop
 
@@ -138,13 +138,8 @@ class FaceFinder:
             return []
         found = self._by_yunet(image) if self.detector else self._by_cascade(image)
         found.sort(key=lambda detection: (-detection[0].area, detection[0]))
-        faces = kept(
-            [box for box, _ in found],
-            size=image.size,
-            limit=self.max_faces,
-            min_side=MIN_FACE,
-            max_overlap=MAX_OVERLAP,
-        )
+        limits = Limits(max_regions=self.max_faces, max_overlap=MAX_OVERLAP)
+        faces = limits.keep([box for box, _ in found], image.size, MIN_FACE)
         return [(box, found[i][1]) for i, box in faces]
 
     def _by_cascade(self, image: "Image") -> list[Detection]:

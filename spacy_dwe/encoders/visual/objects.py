@@ -4,8 +4,9 @@ or as the caller says."""
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ...images import GivenBox
 from .banks import OBJECTS, bank_vectors, read_bank
 from .boxes import Box, Limits
 from .findings import Region
+from .patch_regions import best_boxes
 
 if TYPE_CHECKING:
     from ..protocol import PictureBatch, PictureReader
@@ -55,8 +57,38 @@ class ObjectFinder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PatchRegions:
+class _Finder:
+    """What the finders share: where a picture comes with boxes, these stand in place of
+    what is found; and each region has the words of a label or of the bank."""
+
+    kind: ClassVar[str]
+    bank: str | Path | None
+    limits: Limits
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        bank = read_bank(self.bank or OBJECTS).fingerprint
+        return {"finder": self.kind, "bank": bank, "limits": self.limits.settings}
+
+    def __call__(
+        self,
+        encoder: "PictureReader",
+        images: "Sequence[Image]",
+        batch: "PictureBatch",
+        given: Sequence[Sequence[GivenBox]],
+    ) -> list[list[Region]]:
+        regions = self._found(encoder, images, batch)
+        regions = _given_instead(encoder, images, given, self.limits, regions)
+        return _named(encoder, self.bank, regions)
+
+    def _found(
+        self, encoder: "PictureReader", images: "Sequence[Image]", batch: "PictureBatch"
+    ) -> list[list[Region]]:
+        return [[] for _ in images]
+
+
+@dataclass(frozen=True)
+class PatchRegions(_Finder):
     """Regions from CLIP's own patches: no detector, no further pass.
 
     A box of patches is a region if it differs from the ring around it and is alike
@@ -76,6 +108,7 @@ class PatchRegions:
     min_score (float): share of the variance that a region must explain.
     """
 
+    kind = "patches"
     bank: str | Path | None = None
     max_regions: int = 8
     min_area: float = 0.03
@@ -83,7 +116,7 @@ class PatchRegions:
     max_overlap: float = 0.5
     min_score: float = 0.2
 
-    @property
+    @cached_property
     def limits(self) -> Limits:
         return Limits(
             max_regions=self.max_regions,
@@ -94,17 +127,11 @@ class PatchRegions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return _settings("patches", self, min_score=self.min_score)
+        return {**super().settings, "min_score": self.min_score}
 
-    def __call__(
-        self,
-        encoder: "PictureReader",
-        images: "Sequence[Image]",
-        batch: "PictureBatch",
-        given: Sequence[Sequence[GivenBox]],
+    def _found(
+        self, encoder: "PictureReader", images: "Sequence[Image]", batch: "PictureBatch"
     ) -> list[list[Region]]:
-        from .patch_regions import best_boxes
-
         patches, blank, views = batch.patches, batch.blank, batch.views
         if patches is None:
             patches, blank = _crop_grid(encoder, images), None
@@ -123,12 +150,11 @@ class PatchRegions:
                     for i, box in self.limits.keep(boxes, image.size)
                 ]
             )
-        regions = _given_instead(encoder, images, given, self.limits, regions)
-        return _named(encoder, self.bank, regions)
+        return regions
 
 
-@dataclass(frozen=True, slots=True)
-class GivenRegions:
+@dataclass(frozen=True)
+class GivenRegions(_Finder):
     """Only boxes that come with a picture; the vector of a region is that of its crop.
     The other finders take these too, where a picture has any, in place of what they
     find.
@@ -136,30 +162,16 @@ class GivenRegions:
     bank, max_regions: as of `PatchRegions`.
     """
 
+    kind = "given"
     bank: str | Path | None = None
     max_regions: int = 8
 
-    @property
+    @cached_property
     def limits(self) -> Limits:
         return Limits(max_regions=self.max_regions, max_overlap=0.9)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        return _settings("given", self)
 
-    def __call__(
-        self,
-        encoder: "PictureReader",
-        images: "Sequence[Image]",
-        batch: "PictureBatch",
-        given: Sequence[Sequence[GivenBox]],
-    ) -> list[list[Region]]:
-        nothing: list[list[Region]] = [[] for _ in images]
-        regions = _given_instead(encoder, images, given, self.limits, nothing)
-        return _named(encoder, self.bank, regions)
-
-
-class DetectorRegions:
+class DetectorRegions(_Finder):
     """Regions of a torchvision detector; the vector of a region is that of its crop.
 
     model (str): torchvision's name, such as "fasterrcnn_mobilenet_v3_large_fpn".
@@ -168,6 +180,8 @@ class DetectorRegions:
     bank, max_regions, max_overlap: as of `PatchRegions`.
     min_score (float): of a detection.
     """
+
+    kind = "detector"
 
     def __init__(
         self,
@@ -178,6 +192,7 @@ class DetectorRegions:
         max_overlap: float = 0.7,
         min_score: float = 0.5,
     ) -> None:
+        self._arguments = model, weights, bank, max_regions, max_overlap, min_score
         self.model, self.weights, self.bank = model, weights, bank
         self.limits = Limits(max_regions=max_regions, max_overlap=max_overlap)
         self.min_score = min_score
@@ -185,21 +200,15 @@ class DetectorRegions:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        limits = self.limits.max_regions, self.limits.max_overlap
-        state = self.model, self.weights, self.bank, *limits, self.min_score
-        return type(self), state
+        return type(self), self._arguments
 
     @property
     def settings(self) -> dict[str, Any]:
-        model = [self.model, self.weights]
-        return _settings("detector", self, model=model, min_score=self.min_score)
+        own = {"model": [self.model, self.weights], "min_score": self.min_score}
+        return {**super().settings, **own}
 
-    def __call__(
-        self,
-        encoder: "PictureReader",
-        images: "Sequence[Image]",
-        batch: "PictureBatch",
-        given: Sequence[Sequence[GivenBox]],
+    def _found(
+        self, encoder: "PictureReader", images: "Sequence[Image]", batch: "PictureBatch"
     ) -> list[list[Region]]:
         with self._lock:
             if self._detector is None:
@@ -215,16 +224,7 @@ class DetectorRegions:
             found.append(
                 [(box, sure[i][1]) for i, box in self.limits.keep(boxes, image.size)]
             )
-        regions = _cropped(encoder, images, found, "detector")
-        regions = _given_instead(encoder, images, given, self.limits, regions)
-        return _named(encoder, self.bank, regions)
-
-
-def _settings(
-    kind: str, finder: PatchRegions | GivenRegions | DetectorRegions, **own: Any
-) -> dict[str, Any]:
-    bank = read_bank(finder.bank or OBJECTS).fingerprint
-    return {"finder": kind, "bank": bank, "limits": finder.limits.settings, **own}
+        return _cropped(encoder, images, found, "detector")
 
 
 def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
@@ -240,8 +240,6 @@ def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
 def _crop_grid(encoder: "PictureReader", images: "Sequence[Image]") -> Any:
     """RETURNS (Tensor): unit vectors of overlapping crops, in place of patches.
     Shape: (n, CROP_GRID, CROP_GRID, dim), float32"""
-    import torch
-
     crops = []
     for image in images:
         width, height = image.size[0] / CROP_GRID, image.size[1] / CROP_GRID

@@ -76,8 +76,7 @@ def _best(
         scores = scores * (1 - EDGE * edges)
         n = 2 * limits.max_regions
         chosen, values = _greedy(scores, boxes.overlaps, limits.max_overlap, n)
-        inside = torch.from_numpy(_inside(boxes)).to(device)
-        vectors = F.normalize(inside[chosen] @ patches, dim=-1)
+        vectors = F.normalize(contrast.clamp(min=0)[chosen] @ patches, dim=-1)
     chosen_rows, all_values = chosen.cpu().numpy(), values.cpu().numpy()
     results = []
     for picks, own, means in zip(chosen_rows, all_values, vectors.cpu().numpy()):
@@ -95,10 +94,6 @@ def _unlike_blank(patches: Tensor) -> Tensor:
 def _quadratic(weights: Tensor, gram: Tensor) -> Tensor:
     """RETURNS (Tensor): w · G · w of each row of weights. Shape: (batch, n)"""
     return ((weights @ gram) * weights).sum(dim=-1)
-
-
-def _inside(boxes: GridBoxes) -> np.ndarray:
-    return np.maximum(boxes.contrast, 0)
 
 
 def _greedy(
