@@ -139,6 +139,9 @@ _key = lru_cache(maxsize=1 << 16)(normalise)
 class LinkJoiner:
     """The stage that resolves redirects and brings the counts of anchors together."""
 
+    name = "Links"
+    inputs: Mapping[str, Any] = {}
+
     def run(self, work: Work, stage: Stage, batch: int, show_progress: bool) -> None:
         """batch (int): redirects or names between two commits."""
         rows = work.db.execute(

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 from tqdm import tqdm
 
@@ -103,8 +103,7 @@ CREATE TABLE IF NOT EXISTS keys (
 _TABLES = ("items", "titles", "pages", "redirects", "runs", "names", "keys", "stages")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a reader stands.
 
     member (int): where a packed member starts in the file; 0 if it is not packed.
@@ -251,6 +250,12 @@ def head(path: Path, size: int = 1 << 16) -> bytes:
     return found[:size]
 
 
+def file_state(path: Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): what a file is known by as the same."""
+    stat = path.stat()
+    return {"file": path.name, "size": stat.st_size, "mtime": stat.st_mtime_ns}
+
+
 @dataclass
 class Stage:
     """One pass over one input.
@@ -275,9 +280,9 @@ class Stage:
     def commit(self, place: Any) -> None:
         """Make everything durable that was written since the last commit.
 
-        place (Any): where a later run goes on; a JSON value, or a Place.
+        place (Any): where a later run goes on; a JSON value.
         """
-        self.place = [place.member, place.skip] if isinstance(place, Place) else place
+        self.place = place
         self._save()
 
     def finish(self) -> None:

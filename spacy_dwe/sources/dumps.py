@@ -5,7 +5,7 @@ import glob
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from ..kb.entity import Alias, Entity
 from ..names.normalisation import normalise
 from .anchors import LinkJoiner, bare_title
 from .dump_files import Stage, Work, head
-from .page_dumps import CirrusReader, XmlReader, is_cirrus_dump, is_xml_dump
+from .page_dumps import CirrusReader, PageReader, XmlReader, is_cirrus_dump, is_xml_dump
 from .wikidata import ItemChoice, ItemReader
 from .wikitext import require_parser
 
@@ -75,13 +75,9 @@ def convert_dumps(
     wikis = [source.site.wiki for source in sources]
     reader = ItemReader(wikidata, items or ItemChoice(), wikis)
     _check_output(out, [wikidata, *(source.dump for source in sources)])
-    steps = [_Step("Wikidata", reader, {**_state(wikidata), **reader.inputs})]
-    steps += [
-        _Step(f"{s.site.wiki} ({s.kind})", s, {**_state(s.dump), **s.inputs})
-        for s in sources
-    ]
+    steps: list[_Reader] = [reader, *sources]
     if sources:
-        steps.append(_Step("Links", LinkJoiner(), {}))
+        steps.append(LinkJoiner())
     met: StageCounts = []
     with Work(out) as work:
         stages, changed = work.plan([step.inputs for step in steps])
@@ -93,7 +89,7 @@ def convert_dumps(
             else:
                 if stage.place is not None:
                     say(f"{step.name}: goes on where it was stopped")
-                step.reader.run(work, stage, batch, show_progress)
+                step.run(work, stage, batch, show_progress)
             if stage.number == 0:
                 _check_items(work, stage, out)
                 _check_wikis(work, wikis, wikidata)
@@ -105,24 +101,21 @@ def convert_dumps(
 
 
 class _Reader(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]: ...
+
     def run(
         self, work: Work, stage: Stage, batch: int, show_progress: bool
     ) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    name: str
-    reader: _Reader
-    inputs: dict[str, Any]
-
-
-def _wikipedias(
-    paths: Sequence[Path], description_chars: int
-) -> list[XmlReader | CirrusReader]:
+def _wikipedias(paths: Sequence[Path], description_chars: int) -> list[PageReader]:
     """Look into the dumps for what they are. Of a wiki with dumps of both kinds the
     one gives the texts and the other the links, each what it is better at."""
-    sources: list[XmlReader | CirrusReader] = []
+    sources: list[PageReader] = []
     for path in map(require_file, paths):
         start = head(path)
         if is_xml_dump(start):
@@ -154,11 +147,6 @@ def _check_output(out: Path, inputs: Sequence[Path]) -> None:
         if states.count(path.resolve()) > 1:
             raise DweError(Errors.E138.format(path=path))
     require_writable(out)
-
-
-def _state(path: Path) -> dict[str, Any]:
-    stat = path.stat()
-    return {"file": path.name, "size": stat.st_size, "mtime": stat.st_mtime_ns}
 
 
 def _check_items(work: Work, stage: Stage, out: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import DweError, Errors, Warnings
-from .dump_files import DumpFile, Stage, Work, head
+from .dump_files import DumpFile, Stage, Work, file_state, head
 from .wikitext import Site
 
 # What Wikimedia keeps for itself: pages of a wiki, not subjects of an article.
@@ -50,6 +51,12 @@ _LANGUAGE = re.compile(r"[a-z]{2,}(-[a-z0-9]+)*")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _PATIENCE = 100
 """Lines of which none is right before a file is taken to be something else."""
+
+
+json_loads: Callable[[bytes], Any] = json.loads
+"""orjson's parser, twice as quick, if it is installed."""
+with suppress(ImportError):
+    json_loads = import_module("orjson").loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,8 @@ class ItemReader:
     wikis (Iterable[str]): wikis whose page titles are kept, to join their dumps.
     """
 
+    name = "Wikidata"
+
     def __init__(self, dump: Path, choice: ItemChoice, wikis: Iterable[str]) -> None:
         self.dump, self.choice = dump, choice
         self.wikis = tuple(dict.fromkeys(wikis))
@@ -104,14 +113,13 @@ class ItemReader:
             dict.fromkeys((*self.wikis, *map(wiki_of, choice.languages)))
         )
         self._is_array = _starts_array(dump)
-        self._loads = json_loads()
         self._types = [f'"{name}"'.encode() for name in choice.instance_of]
         self._sitelink = f'"{choice.sitelink}"'.encode() if choice.sitelink else b""
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): the options that decide the result."""
-        return {**asdict(self.choice), "wikis": self.wikis}
+        """RETURNS (dict[str, Any]): what decides the result, the file and options."""
+        return {**file_state(self.dump), **asdict(self.choice), "wikis": self.wikis}
 
     def run(self, work: Work, stage: Stage, batch: int, show_progress: bool) -> None:
         """Read the items into `work`, from where it stands.
@@ -153,7 +161,7 @@ class ItemReader:
             counts[reason] += 1
             return
         try:
-            data = self._loads(line)
+            data = json_loads(line)
             if data["type"] != "item":
                 counts["other entities"] += 1
                 return
@@ -366,13 +374,3 @@ def _starts_array(dump: Path) -> bool:
     if not first.startswith((b"[", b"{")):
         raise DweError(Errors.E136.format(path=dump, what="Wikidata JSON"))
     return first.startswith(b"[")
-
-
-def json_loads() -> Callable[[bytes], Any]:
-    """RETURNS (Callable[[bytes], Any]): orjson's parser, twice as quick, if it is
-    installed."""
-    try:
-        parse: Callable[[bytes], Any] = import_module("orjson").loads
-    except ImportError:
-        return json.loads
-    return parse
