@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -90,7 +89,22 @@ class Revision:
         if not self.is_empty:
             snapshot, extended, counts = self._write_names()
             base = last.snapshot if extended else ""
-        vectors = self._write_vectors(plans, donors, replace, home, show_progress)
+        vectors: dict[str, Any] = last.meta["vectors"]
+        if plans or vectors:
+            from .encode import build_vectors
+
+            vectors = build_vectors(
+                self.kb,
+                secrets.token_hex(4),
+                plans=plans,
+                committed=vectors,
+                entities=self._live,
+                n_rows=self.store.n_rows,
+                donors=donors,
+                replace=replace,
+                home=home,
+                show_progress=show_progress,
+            )
         new = {**last.meta, **counts, **(meta or {})}
         new |= {"format": FORMAT, "version": self.number, "vectors": vectors}
         version = Version(self.number, snapshot, new)
@@ -113,36 +127,28 @@ class Revision:
         by_id = store.rows_by_id()
         leaving = np.array(self._leaving, dtype=np.int32)
         counted, without = last.meta["counted_rows"], last.meta["counted_removed"]
+
+        def write(base: tuple[str, int] | None) -> tuple[str, dict[str, Any] | None]:
+            name = secrets.token_hex(4)
+            writer = SnapshotWriter(self.kb, name, base)
+            try:
+                for batch in batches(self._slots(base[1] if base else 0), BATCH):
+                    writer.add(batch)
+                return name, writer.finish(removed, leaving, by_id)
+            except BaseException:
+                writer.discard()
+                raise
+
         counts = None
         if not is_worn(store.n_rows - counted, len(removed) - without, counted):
-            name = secrets.token_hex(4)
-            writer = SnapshotWriter(self.kb, name, (last.snapshot, self.first_row))
-            counts = self._fill(writer, self.first_row, removed, leaving, by_id)
+            name, counts = write((last.snapshot, self.first_row))
         extended = counts is not None
         if counts is None:
-            name = secrets.token_hex(4)
-            writer = SnapshotWriter(self.kb, name)
-            counts = self._fill(writer, 0, removed, leaving, by_id)
+            name, counts = write(None)
             assert counts is not None
             counted, without = store.n_rows, len(removed)
         more = {"counted_rows": counted, "counted_removed": without}
         return name, extended, {**counts, **more}
-
-    def _fill(
-        self,
-        writer: SnapshotWriter,
-        first_row: int,
-        removed: np.ndarray,
-        leaving: np.ndarray,
-        by_id: np.ndarray,
-    ) -> dict[str, Any] | None:
-        try:
-            for batch in batches(self._slots(first_row), BATCH):
-                writer.add(batch)
-            return writer.finish(removed, leaving, by_id)
-        except BaseException:
-            writer.discard()
-            raise
 
     def _slots(self, first_row: int) -> Iterator[Entity | None]:
         """YIELDS (Entity | None): what is in each row from the first one on."""
@@ -157,41 +163,10 @@ class Revision:
         for rows in self.store.live_rows(self.number, first_row):
             yield from zip(rows, self.store.entities(rows))
 
-    def _write_vectors(
-        self,
-        plans: "Sequence[SetPlan]",
-        donors: Sequence[Path],
-        replace: bool,
-        home: Path | None,
-        show_progress: bool,
-    ) -> dict[str, Any]:
-        committed: dict[str, Any] = self.last.meta["vectors"]
-        if not plans and not committed:
-            return committed
-        from .encode import build_vectors
-
-        return build_vectors(
-            self.kb,
-            secrets.token_hex(4),
-            plans=plans,
-            committed=committed,
-            entities=self._live,
-            n_rows=self.store.n_rows,
-            donors=donors,
-            replace=replace,
-            home=home,
-            show_progress=show_progress,
-        )
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, _: object) -> None:
         self._exit.close()
         if isinstance(error, sqlite3.Error):
             # A full disk, or readers that do not end.

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from tokenize import TokenError
-from types import TracebackType
 from typing import IO, Self
 
 import numpy as np
@@ -117,12 +116,7 @@ class ArrayWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
