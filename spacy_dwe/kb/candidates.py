@@ -1,4 +1,4 @@
-"""Candidate lists, and the registered functions that make them."""
+"""Candidate lists: rows of a KB for each of several mentions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
 
 
 class FoundBy(IntFlag):
@@ -69,8 +65,7 @@ class Candidates:
         """RETURNS (Candidates): the given rows, a list a mention, all found in the same
         ways, a `FoundBy`."""
         arrays = [np.asarray(rows, dtype=np.int32) for rows in lists]
-        offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
-        np.cumsum([len(rows) for rows in arrays], out=offsets[1:])
+        offsets = _offsets([len(rows) for rows in arrays])
         rows = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
         return cls(rows, offsets, np.full(len(rows), found_by, dtype=np.uint8))
 
@@ -79,9 +74,7 @@ class Candidates:
         """RETURNS (Candidates): those of all mentions of several batches."""
         if not parts:
             return cls.from_lists([])
-        lengths = np.concatenate([part.lengths for part in parts])
-        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=offsets[1:])
+        offsets = _offsets(np.concatenate([part.lengths for part in parts]))
         rows = np.concatenate([part.rows for part in parts])
         found_by = np.concatenate([part.found_by for part in parts])
         return cls(rows, offsets, found_by)
@@ -117,7 +110,9 @@ class Candidates:
     def head(self, n: int) -> Candidates:
         """RETURNS (Candidates): the first n of each mention."""
         place = np.arange(len(self.rows)) - np.repeat(self.offsets[:-1], self.lengths)
-        return self._kept(place < n)
+        which = place < n
+        counts = np.bincount(self.mentions[which], minlength=len(self))
+        return Candidates(self.rows[which], _offsets(counts), self.found_by[which])
 
     def union(self, other: Candidates) -> Candidates:
         """RETURNS (Candidates): of each mention these, then those of the other that are
@@ -139,9 +134,8 @@ class Candidates:
         offsets = np.searchsorted(owner[kept], np.arange(len(self) + 1))
         return Candidates(rows[kept], offsets.astype(np.int64), found_by[kept])
 
-    def _kept(self, which: np.ndarray) -> Candidates:
-        offsets = np.zeros_like(self.offsets)
-        np.cumsum(
-            np.bincount(self.mentions[which], minlength=len(self)), out=offsets[1:]
-        )
-        return Candidates(self.rows[which], offsets, self.found_by[which])
+
+def _offsets(counts: Sequence[int] | np.ndarray) -> np.ndarray:
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
