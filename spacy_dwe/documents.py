@@ -7,7 +7,8 @@ comes after it can trust its input.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def read_documents(
         first = lines.setdefault(document.id, number)
         if first != number:
             raise DweError(
-                Errors.E230.format(path=path, line=number, id=document.id, first=first)
+                Errors.E101.format(path=path, line=number, id=document.id, first=first)
             )
         yield document
 
@@ -201,19 +202,11 @@ def document_objects(docs: Iterable[Doc]) -> Iterator[dict[str, Any]]:
 
     docs (Iterable[Doc]): neighbours with one id and text become one document again.
     """
-    pending: dict[str, Any] | None = None
-    for number, doc in enumerate(docs, start=1):
-        current = _object_of(doc, number)
-        if pending is not None and all(
-            pending[k] == current[k] for k in ("id", "text")
-        ):
-            pending["mentions"] += current["mentions"]
-            continue
-        if pending is not None:
-            yield pending
-        pending = current
-    if pending is not None:
-        yield pending
+    objects = (_object_of(doc, number) for number, doc in enumerate(docs, start=1))
+    for _, (first, *others) in groupby(objects, itemgetter("id", "text")):
+        for other in others:
+            first["mentions"] += other["mentions"]
+        yield first
 
 
 class _Mistake(Exception):
@@ -279,11 +272,15 @@ def _mention(source: Any, name: str, text: str) -> MentionRecord:
     kb_id = source.get("kb_id")
     if not (kb_id is None or (isinstance(kb_id, str) and kb_id)):
         raise _Mistake(f'{name}: "kb_id" is an id or null, not {_shown(kb_id)}')
-    groups = _strings(source, "groups", f"{name}: ")
+    groups = source.get("groups")
+    if groups is not None and not (
+        isinstance(groups, list) and all(g and isinstance(g, str) for g in groups)
+    ):
+        raise _Mistake(f'{name}: "groups" is a list of strings, not {_shown(groups)}')
     kind = source.get("type")
     if not (kind is None or isinstance(kind, str)):
         raise _Mistake(f'{name}: "type" is a string, not {_shown(kind)}')
-    labelled = "kb_id" in source
+    labelled, groups = "kb_id" in source, tuple(groups or ())
     return MentionRecord(start, end, kb_id, labelled, groups, kind or "", source)
 
 
@@ -292,17 +289,6 @@ def _offset(source: Mapping[str, Any], key: str, name: str) -> int:
     if isinstance(offset, bool) or not isinstance(offset, int):
         raise _Mistake(f'{name}: "{key}" is a whole number, not {_shown(offset)}')
     return offset
-
-
-def _strings(source: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    values = source.get(key)
-    if values is None:
-        return ()
-    if not isinstance(values, list) or not all(
-        v and isinstance(v, str) for v in values
-    ):
-        raise _Mistake(f'{where}"{key}" is a list of strings, not {_shown(values)}')
-    return tuple(values)
 
 
 def _shown(value: Any) -> str:
