@@ -15,7 +15,7 @@ from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
 from .labels import SetupCheck
-from .targets import Negatives
+from .targets import Negatives, with_targets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,8 +87,6 @@ class TrainingState:
         RETURNS (tuple[LinkingBatch, Tensor]): the batch with its negatives, and the
             position of each gold among the candidates.
         """
-        from .targets import with_targets
-
         check = self.setup_check
         self._add_labels(set(gold_ids), settings)
         is_over = check.at_mentions(prepared, gold_ids, kb, n_candidates)

@@ -1,6 +1,6 @@
-"""Prepared mentions to padded tensors."""
+"""What a batch is trained on: where its golds are, and its negatives."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,8 +14,6 @@ from ..model.inputs import LinkingBatch
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..kb.vectors.sets import VectorSet
-    from ..model.inputs import LinkingBatch
 
 
 def with_targets(
@@ -53,21 +51,6 @@ def restrict_negatives(batch: LinkingBatch, rows: np.ndarray) -> LinkingBatch:
     return replace(batch, negatives=torch.isin(batch.rows, known))
 
 
-def with_hard_negatives(
-    batch: LinkingBatch, rows: np.ndarray, heads: Mapping[str, "VectorSet"]
-) -> LinkingBatch:
-    """Add negatives of the contrastive loss that are no candidates.
-
-    batch (LinkingBatch): the mentions.
-    rows (np.ndarray): KB rows, -1 = none. Shape: (batch, n)
-    heads (Mapping[str, VectorSet]): vector sets of the dwe channel.
-    RETURNS (LinkingBatch): the batch.
-    """
-    device = str(batch.rows.device)
-    hard = {name: entity_vectors(v, rows, device) for name, v in heads.items()}
-    return replace(batch, hard=hard)
-
-
 RARE_WORDS = 4
 """Words that an entity is found by: its rarest of those that another has too."""
 
@@ -100,11 +83,11 @@ class Negatives:
 
     def chosen_for(
         self,
-        batch: "LinkingBatch",
+        batch: LinkingBatch,
         gold_rows: np.ndarray,
         kb: "DweKnowledgeBase",
         n_rare_words: int,
-    ) -> "LinkingBatch":
+    ) -> LinkingBatch:
         """Choose for a batch.
 
         batch (LinkingBatch): the mentions.
@@ -113,7 +96,6 @@ class Negatives:
         n_rare_words (int): how many to add that share a rare word with the gold.
         RETURNS (LinkingBatch): the batch with its negatives.
         """
-
         if self._kb is not kb:
             self._kb, self._rare_words = kb, None
             self._gold_rows = kb.rows_of(self.golds)
@@ -125,9 +107,12 @@ class Negatives:
             drawn = self._rare_words.draw(gold_rows, n_rare_words)
             if self.golds:
                 drawn = np.where(np.isin(drawn, self._gold_rows), drawn, -1)
-            sets = kb.vector_sets
-            heads = {name: sets[SetName.read(name)] for name in batch.entities}
-            batch = with_hard_negatives(batch, drawn, heads)
+            device, sets = str(batch.rows.device), kb.vector_sets
+            hard = {
+                name: entity_vectors(sets[SetName.read(name)], drawn, device)
+                for name in batch.entities
+            }
+            batch = replace(batch, hard=hard)
         return batch
 
 
