@@ -87,7 +87,6 @@ UNTRAINED_NIL = {
 }
 """The NIL logit before training, as a function of the best candidate and of the
 mention, which says nothing before it was learnt from labelled NIL."""
-NIL_FEATURES = tuple(UNTRAINED_NIL)
 NAME_LIKENESS = ("name", "ngram_cosine")
 """Channel and name of the column that tells NIL how like a name the mention is."""
 NIL_LOGITS = ("best", "margin")

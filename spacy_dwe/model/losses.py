@@ -1,5 +1,5 @@
-"""Objectives of linking and of the dwe cosine. Each takes scores and says which of
-them are right; those that align modalities with each other are in `alignment`."""
+"""Objectives of linking, of the dwe cosine, and of modalities that are aligned with
+each other. Each takes scores and says which of them are right."""
 
 from dataclasses import dataclass
 

@@ -110,11 +110,6 @@ class Lexicon:
     def n_names(self) -> int:
         return len(self.name_hash)
 
-    @property
-    def has_priors(self) -> bool:
-        given = (self.entity_prior, self.name_prior)
-        return any(bool((~np.isnan(priors)).any()) for priors in given)
-
 
 AXES: dict[str, tuple[str, ...]] = {
     "row offsets": ("entity_names", "year_offsets"),

@@ -1,4 +1,4 @@
-"""Queries of tantivy, put together from others."""
+"""The search index of names, by tantivy."""
 
 import os
 import tempfile

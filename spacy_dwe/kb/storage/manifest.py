@@ -1,4 +1,5 @@
-"""One writer a KB; the system lets go of the lock of a process that dies."""
+"""The files of a version with their checksums; and one writer a KB, whose lock the
+system lets go of if its process dies."""
 
 import os
 import zlib

@@ -14,17 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from ...errors import DweError, Errors
 from ..entity import Alias, Entity
 from .folder import FORMAT, database_of
-
-if TYPE_CHECKING:
-    pass
-
 
 _CHUNK = 500
 _MMAP_BYTES = 1 << 40
