@@ -2,11 +2,8 @@
 
 import json
 import re
-import secrets
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +23,7 @@ from .building.copying import (
 )
 from .encoders.registry import CLIP, TEXT, encoder_from_spec, encoder_path
 from .errors import BAR_DELAY, DweError, Errors, Warnings
-from .files import write_json
+from .files import replacing_folder, write_json
 from .kb.knowledge_base import DweKnowledgeBase
 from .kb.storage.folder import kb_path
 from .training.state import OPTIMIZER_FILE
@@ -89,7 +86,7 @@ def bundle(
     out = Path(out).expanduser().resolve()
     _check_output(out, [source, *(linker.kb.path for linker in linkers)], overwrite)
     with (
-        _published(out) as draft,
+        replacing_folder(out) as draft,
         tqdm(
             unit="B",
             unit_scale=True,
@@ -263,8 +260,12 @@ def _warn_of_files(block: Mapping[str, Any], name: str, out: Path) -> None:
         for setting in ("bank", "detector", "weights"):
             value = finder.get(setting)
             if isinstance(value, str) and Path(value).expanduser().is_file():
-                message = Warnings.W151.format(path=value, out=out, name=name)
-                warnings.warn(message, stacklevel=4)
+                warnings.warn(
+                    Warnings.W143.format(
+                        path=value, out=out, name=name, setting="visual"
+                    ),
+                    stacklevel=4,
+                )
 
 
 # What comes in
@@ -352,28 +353,9 @@ def _check_output(out: Path, sources: list[Path], overwrite: bool) -> None:
             raise DweError(Errors.E159.format(path=out, source=source))
     if out.exists():
         if not _is_pipeline(out):
-            raise DweError(Errors.E155.format(path=out))
+            raise DweError(Errors.E110.format(path=out, what="pipeline"))
         if not overwrite:
-            raise DweError(Errors.E154.format(path=out))
-
-
-@contextmanager
-def _published(out: Path) -> Iterator[Path]:
-    """A hidden neighbour that takes the name `out` when the block ends well."""
-    token = secrets.token_hex(4)
-    draft = out.with_name(f".{out.name}.{token}.draft")
-    former = out.with_name(f".{out.name}.{token}.former")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        if out.exists():
-            out.rename(former)
-        draft.rename(out)
-    finally:
-        if former.exists() and not out.exists():
-            former.rename(out)
-        for folder in (draft, former):
-            shutil.rmtree(folder, ignore_errors=True)
+            raise DweError(Errors.E109.format(path=out))
 
 
 def _forget_kb(config: Config, name: str) -> None:

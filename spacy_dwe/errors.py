@@ -43,7 +43,7 @@ class Errors:
     )
     E109 = "[DWE-E109] {path} exists: pass --overwrite (overwrite=True) to replace it"
     E110 = (
-        "[DWE-E110] {path} exists and is no KnowledgeBase, so it is not replaced: name "
+        "[DWE-E110] {path} exists and is no {what}, so it is not replaced: name "
         "another output"
     )
     E111 = "[DWE-E111] There are no entities to build {path} from"
@@ -177,11 +177,6 @@ class Errors:
         "[DWE-E153] The KnowledgeBase {kb} of the component {name} is not there: pass "
         "its place with --kb PATH"
     )
-    E154 = "[DWE-E154] {path} exists: pass --overwrite to replace it"
-    E155 = (
-        "[DWE-E155] {path} exists and is no pipeline, so it is not replaced: name "
-        "another output"
-    )
     E156 = (
         "[DWE-E156] {path} lies inside {source}, which is copied: name another output"
     )
@@ -226,10 +221,6 @@ class Errors:
     )
     E404 = "[DWE-E404] The file of --code {path} cannot be run: {reason}"
     E420 = "[DWE-E420] {option} says nothing without {needed}: pass both"
-    E410 = (
-        "[DWE-E410] The scores of {mention!r} in document {doc} hold NaN or inf: the "
-        "weights or the KB's vectors are damaged; rebuild the KB or train again"
-    )
     E411 = (
         "[DWE-E411] {source} holds no labelled mention, so there is nothing to "
         'evaluate: give mentions a "kb_id" (null means: not in the KB)'
@@ -372,10 +363,6 @@ class Errors:
         "[DWE-E228] The cache of encoder outputs {path} cannot be used: {reason}. It "
         "can be deleted: what it holds is computed again"
     )
-    E230 = (
-        "[DWE-E230] {path}, line {line}: line {first} has a document with the id "
-        "{id!r} already"
-    )
     E231 = (
         "[DWE-E231] Document {id} has {length} characters, more than nlp.max_length "
         "({limit}): split it"
@@ -390,7 +377,6 @@ class Errors:
         "set doc._.images to paths"
     )
     E235 = "[DWE-E235] Output {path} is the input: name another file"
-    E240 = "[DWE-E240] Unknown format {value!r}: use one of {choices}"
     E250 = (
         "[DWE-E250] {path} does not hold {dataset} as published. Looked for {files}. "
         "docs/datasets.md says where to fetch it"
@@ -403,7 +389,6 @@ class Errors:
         "[DWE-E252] {path}, record {record}: {reason}. docs/datasets.md says what is "
         "expected"
     )
-    E253 = "[DWE-E253] {path} exists and is not empty: pass --overwrite to replace it"
     E254 = (
         "[DWE-E254] {path} is a file: pass the folder that {dataset} was unpacked in, "
         "see docs/datasets.md"
@@ -412,13 +397,8 @@ class Errors:
         "[DWE-E255] {a} and {b} are both named after the split {split}: leave one of "
         "them in the folder"
     )
-    E256 = (
-        "[DWE-E256] {path} exists and holds no converted dataset, so it is not "
-        "replaced: name another output"
-    )
     E257 = "[DWE-E257] {out} and {src} lie in each other: name another output"
     E258 = "[DWE-E258] {option} says nothing when the format is {format}: leave it out"
-    E259 = "[DWE-E259] {option} takes {expected}, not {value!r}"
     E260 = (
         "[DWE-E260] {path} has no {file}: an account is of a folder with "
         "entities.jsonl and documents such as train.jsonl"
@@ -496,9 +476,9 @@ class Errors:
     E522 = "[DWE-E522] [training.logger] progress_bar = {value!r}: use one of {choices}"
     E523 = (
         "[DWE-E523] The saved weights were trained with the channels {channels}, which "
-        "this pipeline does not have: name them in [components.dwe_linker.more_channels]"
-        " and pass --code FILE with their code, or leave them out of `channels` and "
-        "train again"
+        "this pipeline does not have: name them in "
+        "[components.dwe_linker.more_channels] and pass --code FILE with their code, "
+        "or leave them out of `channels` and train again"
     )
     E525 = (
         "[DWE-E525] The weights were trained with {columns} of the channel {channel}, "
@@ -512,6 +492,10 @@ class Errors:
     E528 = (
         "[DWE-E528] The channel {channel} computed values of shape {found} instead of "
         "{expected}: a row for each candidate, and its columns"
+    )
+    E529 = (
+        "[DWE-E529] more_channels: {names} is the name of a channel of this package: "
+        "give yours another"
     )
     E540 = (
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "
@@ -529,10 +513,6 @@ class Warnings:
     W150 = (
         "[DWE-W150] {n} of {of} boxes on {image} of {doc} are left out: too small, "
         "doubled, beside the picture, or more than max_regions"
-    )
-    W151 = (
-        "[DWE-W151] {path} is left out: wherever {out} is used, it must lie there, or "
-        "be named in [components.{name}.visual]"
     )
     W152 = (
         "[DWE-W152] {name} looks for objects, faces or scenes, and model.head = "
@@ -566,8 +546,8 @@ class Warnings:
         "{id!r}; they are left out"
     )
     W143 = (
-        "[DWE-W143] {path} is left out: wherever {out} is used, the encoder must lie "
-        "there, or be named in [components.{name}.{setting}]"
+        "[DWE-W143] {path} is left out: wherever {out} is used, it must lie there, or "
+        "be named in [components.{name}.{setting}]"
     )
     W144 = (
         "[DWE-W144] [components.{name}.{setting}] {options} is left out: the bundled "

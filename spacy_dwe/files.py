@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import secrets
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,9 +61,34 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             ) from None
 
 
-def require_writable(path: str | Path) -> None:
-    """RAISES (DweError): no file can be written there. Asked before long work."""
+def require_writable(path: str | Path, *inputs: str | Path | None) -> None:
+    """RAISES (DweError): no file can be written there, or it is one of the inputs.
+    Asked before long work."""
+    for source in map(Path, filter(None, inputs)):
+        if source.exists() and Path(path).exists() and source.samefile(path):
+            raise DweError(Errors.E235.format(path=path))
     _temporary(Path(path))[1].unlink()
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Read a text file, unpacked if its name ends in .gz. Empty lines and a byte order
+    mark are passed over.
+
+    YIELDS (tuple[int, str]): number and text of each line, without white space around.
+    RAISES (DweError): a line is not UTF-8; the message names it.
+    """
+    path = require_file(path)
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.removeprefix(_UTF8_BOM).decode().strip()
+            except UnicodeDecodeError as error:
+                reason = f"not UTF-8 at byte {error.start + 1}"
+                raise DweError(
+                    Errors.E003.format(path=path, line=number, reason=reason)
+                ) from None
+            if text:
+                yield number, text
 
 
 @contextmanager
@@ -129,6 +156,37 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file, complete or not at all."""
     with writing(path) as file:
         file.write(text)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """A hidden neighbour of a folder that takes its name when the block ends well, and
+    replaces an older folder only then.
+
+    path (str | Path): the folder to be; those above it are made if need be.
+    YIELDS (Path): a new folder to write to.
+    RAISES (DweError): no folder can be made there.
+    """
+    target = Path(path).resolve()
+    token = secrets.token_hex(4)
+    draft = target.with_name(f".{target.name}.{token}.draft")
+    former = target.with_name(f".{target.name}.{token}.former")
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise DweError(
+            Errors.E006.format(path=path, reason=error.strerror or error)
+        ) from None
+    try:
+        yield draft
+        if target.exists():
+            target.rename(former)
+        draft.rename(target)
+    finally:
+        if former.exists() and not target.exists():
+            former.rename(target)
+        for folder in (draft, former):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _temporary(path: Path) -> tuple[Path, Path]:

@@ -136,7 +136,7 @@ def test_lines_that_are_not_json(tmp_path, line, reason):
 
 def test_an_id_names_one_document(tmp_path):
     path = write(tmp_path / "docs.jsonl", LINE, {"text": "Other"}, LINE)
-    with pytest.raises(DweError, match=r"line 3: line 1 has a document.*'d1'"):
+    with pytest.raises(DweError, match=r"line 3: the id 'd1' stands in line 1"):
         list(read_documents(path))
 
 

@@ -200,7 +200,7 @@ def _check_output(out: Path, overwrite: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
     if not databases_in(out):
-        raise DweError(Errors.E110.format(path=out))
+        raise DweError(Errors.E110.format(path=out, what="KnowledgeBase"))
     if not overwrite:
         raise DweError(Errors.E109.format(path=out))
 

@@ -72,12 +72,12 @@ def copy_tree(
     Links are followed; permissions are those of new files.
 
     source (Path): the folder.
-    target (Path): the copy's, which does not exist.
+    target (Path): the copy's, made if need be.
     skip (Set[Path]): files and folders to leave out.
     progress (Callable | None): called with the bytes of each file.
     RETURNS (int): bytes copied.
     """
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     n_bytes = 0
     for item in sorted(source.iterdir()):
         if item.name.startswith(".") or not skip.isdisjoint((item, item.resolve())):

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import BAR_DELAY, DweError, Errors
 from .errors import warning_lines
+from .options import ImageRootOption, OverwriteOption
 
 Item = TypeVar("Item")
 
@@ -27,13 +28,7 @@ def convert_cli(
         str | None,
         typer.Option("--lang", help="Language of the tokenizer, for docbin (en)"),
     ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root",
-            help="Where relative pictures start, for docbin; else beside the documents",
-        ),
-    ] = None,
+    image_root: ImageRootOption = None,
     images: Annotated[
         Path | None,
         typer.Option("--images", help="Pictures of a dataset [default: SRC/images]"),
@@ -64,9 +59,7 @@ def convert_cli(
             "--image-urls", help="Name pictures by URL where no file is there"
         ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a converted dataset")
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Convert SRC to OUT.
 
@@ -151,7 +144,7 @@ def convert(
 
     if format not in FORMATS:
         choices = ", ".join((*FORMATS, *DATASETS))
-        raise DweError(Errors.E240.format(value=format, choices=choices))
+        raise DweError(Errors.E413.format(what="format", value=format, choices=choices))
     require_file(src)
     if out.exists() and out.samefile(src):
         raise DweError(Errors.E235.format(path=out))

@@ -23,6 +23,12 @@ _LOCAL_DIR = "local-dir:"
 KBArgument = Annotated[
     Path, typer.Argument(metavar="KB", help="Folder of the KnowledgeBase")
 ]
+EntitiesArgument = Annotated[
+    Path, typer.Argument(help="Entities, one JSON object a line (.jsonl, .jsonl.gz)")
+]
+EntitiesOut = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Entities to write (.jsonl, .jsonl.gz)")
+]
 TextEncoderOption = Annotated[
     str | None,
     typer.Option(
@@ -45,9 +51,17 @@ ClipWeightsOption = Annotated[
 ImageRootOption = Annotated[
     Path | None,
     typer.Option(
-        "--image-root", help="Where relative pictures start; else beside the entities"
+        "--image-root",
+        help="Where relative pictures start; else beside the file that names them",
     ),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is at OUT")
+]
+PipelineArgument = Annotated[
+    str, typer.Argument(help="Folder or name of a pipeline, or blank:xx with --kb")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the draws")]
 EncoderOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -85,32 +99,21 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command that needs encoders: it gets the options that name them, and
     --code; its arguments are `encoders` by space and `device`."""
 
+    options = {
+        "text_encoder": (TextEncoderOption, None),
+        "clip": (ClipOption, None),
+        "clip_weights": (ClipWeightsOption, None),
+        "encoder": (EncoderOption, None),
+        "device": (DeviceOption, "auto"),
+    }
+
     @functools.wraps(command)
-    def run(
-        *args: Any,
-        text_encoder: str | None,
-        clip: str | None,
-        clip_weights: str | None,
-        encoder: list[str] | None,
-        device: str,
-        **kwargs: Any,
-    ) -> Any:
-        encoders = chosen_encoders(
-            text_encoder, clip, clip_weights, device, encoder or ()
-        )
+    def run(*args: Any, **kwargs: Any) -> Any:
+        chosen = {name: kwargs.pop(name) for name in options}
+        device, encoders = chosen["device"], chosen_encoders(**chosen)
         return command(*args, encoders=encoders, device=device, **kwargs)
 
-    options = _with_options(
-        run,
-        command,
-        {"encoders"},
-        text_encoder=(TextEncoderOption, None),
-        clip=(ClipOption, None),
-        clip_weights=(ClipWeightsOption, None),
-        encoder=(EncoderOption, None),
-        device=(DeviceOption, "auto"),
-    )
-    return takes_code(options)
+    return takes_code(_with_options(run, command, {"encoders"}, **options))
 
 
 def _with_options(
@@ -161,7 +164,7 @@ def chosen_encoders(
     clip: str | None,
     clip_weights: str | None,
     device: str,
-    registered: Sequence[str] = (),
+    encoder: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): the encoders that the options name, by space. No
     weights of ours are loaded."""
@@ -177,7 +180,7 @@ def chosen_encoders(
         chosen[CLIP_SPACE] = clip_encoder(_absolute_model(clip), weights, device=device)
     elif clip_weights:
         raise DweError(Errors.E420.format(option="--clip-weights", needed="--clip"))
-    return chosen | dict(_registered_encoder(each, device) for each in registered)
+    return chosen | dict(_registered_encoder(each, device) for each in encoder or ())
 
 
 def _registered_encoder(option: str, device: str) -> tuple[str, Any]:

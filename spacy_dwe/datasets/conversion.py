@@ -8,7 +8,13 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import BAR_DELAY, DweError, Errors
-from ..files import require_file, write_json, writing, writing_jsonl
+from ..files import (
+    replacing_folder,
+    require_file,
+    write_json,
+    writing,
+    writing_jsonl,
+)
 from ..kb.entity import Entity
 from .mel import read_mel
 from .mimic import find_mimic, read_mimic
@@ -18,7 +24,6 @@ from .published_files import (
     PictureFolders,
     check_output,
     not_published,
-    published,
 )
 from .samples import PublishedDataset, Sample, fits, place_mentions
 from .splits import HELD_OUT, golds_are_apart, hold_out
@@ -106,7 +111,7 @@ def convert_dataset(
             "samples": len(held_out),
             "golds_apart": apart,
         }
-    with published(out) as draft:
+    with replacing_folder(out) as draft:
         pictures = _pictures(src, options)
         writer = _Writer(dataset, pictures, options.image_urls, show_progress)
         writer.write(draft)
@@ -139,7 +144,7 @@ def _check(options: ConversionOptions) -> None:
         wrong.append(("--images", "a folder", options.images))
     for option, expected, value in wrong:
         raise DweError(
-            Errors.E259.format(option=option, expected=expected, value=value)
+            Errors.E135.format(option=option, expected=expected, value=value)
         )
     if options.descriptions_file is not None:
         require_file(options.descriptions_file)

@@ -1,18 +1,14 @@
 """Richpedia-MEL and WikiMEL (Wikidata-MEL), as MEL-GHMFC and MELBench publish them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..kb.entity import Alias, Entity
 from .published_files import (
-    Refuse,
-    field_text,
-    field_texts,
+    Record,
     first_file,
     not_published,
-    read_json,
     read_names,
     records,
     split_files,
@@ -87,54 +83,43 @@ def read_mel(src: Path, name: str, descriptions: str = "long") -> PublishedDatas
     dataset = PublishedDataset("MEL-GHMFC" if has_list else "MELBench")
     golds: list[tuple[str, str]] = []
     if files.single is not None:
-        value = read_json(files.single, dataset.left_out)
-        samples = merged(_samples(files.single, value, dataset, golds))
+        samples = merged(_samples(files.single, dataset, golds))
         split_as_listed(samples, files.single.with_name("splits.json"), dataset)
     else:
         for split, path in files.splits.items():
-            value = read_json(path, dataset.left_out)
-            dataset.splits[split] = merged(_samples(path, value, dataset, golds))
+            dataset.splits[split] = merged(_samples(path, dataset, golds))
     _read_entities(files.folder, descriptions, dataset, golds)
     return dataset
 
 
 def _samples(
-    path: Path, value: Any, dataset: PublishedDataset, golds: list[tuple[str, str]]
+    path: Path, dataset: PublishedDataset, golds: list[tuple[str, str]]
 ) -> Iterator[Sample]:
-    for record, refuse in records(path, value):
-        identifier = field_text(record, ("id",), refuse)
-        sentence = field_text(record, ("sentence",), refuse)
-        mentions = read_mentions(
-            record, refuse, f"{path.name}, {identifier}", dataset.left_out, golds
-        )
-        yield Sample(identifier, sentence, tuple(mentions), record.get("imgPath"))
+    for record in records(path, dataset.left_out):
+        identifier, sentence = record.text("id"), record.text("sentence")
+        mentions = tuple(read_mentions(record, golds))
+        yield Sample(identifier, sentence, mentions, record.value.get("imgPath"))
 
 
 def read_mentions(
-    record: Mapping[str, Any],
-    refuse: Refuse,
-    where: str,
-    left_out: list[LeftOut],
-    golds: list[tuple[str, str]],
+    record: Record, golds: list[tuple[str, str]]
 ) -> Iterator[SampleMention]:
     """Mentions of a record that has parallel lists of them, or one of each.
 
-    where (str): names the record in `left_out`.
-    left_out (list[LeftOut]): told of mentions without text.
+    record (Record): those without text are noted in it.
     golds (list[tuple[str, str]]): told of right entities, id and name.
     YIELDS (SampleMention): the mentions; "nil" or an empty answer is NIL.
     RAISES (DweError): the lists differ in length.
     """
-    given = dict(record)
-    texts = field_texts(given, ("mentions", "mention"), refuse)
-    answers = field_texts(given, ("answer", "answers", "qid"), refuse)
-    names = field_texts(given, ("entities", "entity"), refuse)
+    texts = record.texts("mentions", "mention")
+    answers = record.texts("answer", "answers", "qid")
+    names = record.texts("entities", "entity")
     if texts is None or answers is None:
         missing = "mentions" if texts is None else "answer"
-        raise refuse(f'"{missing}" is missing')
+        raise record.refusal(f'"{missing}" is missing')
     names = [""] * len(answers) if names is None else names
     if not len(texts) == len(answers) == len(names):
-        raise refuse(
+        raise record.refusal(
             f"{len(texts)} mentions, {len(names)} entities and {len(answers)} answers"
         )
     for text, answer, name in zip(texts, answers, names):
@@ -142,7 +127,7 @@ def read_mentions(
         if kb_id is not None:
             golds.append((kb_id, name.strip() or kb_id))
         if not text.strip():
-            left_out.append(LeftOut(where, answer, "a mention without text"))
+            record.leave_out(answer, "a mention without text")
             continue
         yield SampleMention(text.strip(), kb_id)
 

@@ -1,18 +1,15 @@
 """WikiMEL, Richpedia-MEL and WikiDiverse as cleaned for MIMIC."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from ..kb.entity import Entity
 from .mel import read_mentions
 from .published_files import (
-    Refuse,
-    field_text,
-    field_texts,
+    Record,
     not_published,
-    read_json,
     records,
     split_files,
 )
@@ -45,25 +42,24 @@ def read_mimic(src: Path, descriptions: str = "long") -> PublishedDataset:
     keys = DESCRIPTIONS[descriptions]
     dataset.descriptions = f"{keys[0]} of {ENTITIES_FILE}" if keys else "none"
     for split, path in splits.items():
-        value = read_json(path, dataset.left_out)
-        dataset.splits[split] = merged(_samples(path, value, dataset.left_out))
+        dataset.splits[split] = merged(_samples(path, dataset.left_out))
     _read_entities(src / ENTITIES_FILE, keys, dataset)
     return dataset
 
 
-def _samples(path: Path, value: Any, left_out: list[LeftOut]) -> Iterator[Sample]:
-    for record, refuse in records(path, value):
-        identifier = field_text(record, ("id",), refuse)
-        where = f"{path.name}, {identifier}"
-        texts = field_texts(record, ("mentions", "mention"), refuse)
+def _samples(path: Path, left_out: list[LeftOut]) -> Iterator[Sample]:
+    for record in records(path, left_out):
+        identifier = record.text("id")
+        texts = record.texts("mentions", "mention")
         if texts is not None:
-            record = {**record, "mentions": [unquote(text) for text in texts]}
-        mentions = read_mentions(record, refuse, where, left_out, [])
-        image = field_text(record, ("imgPath",), refuse, "")
+            unquoted = {"mentions": [unquote(text) for text in texts]}
+            record = replace(record, value=record.value | unquoted)
+        mentions = read_mentions(record, [])
+        image = record.text("imgPath", default="")
         # All of its pictures were converted and called by what stands before a dot.
         yield Sample(
             identifier,
-            field_text(record, ("sentence",), refuse),
+            record.text("sentence"),
             tuple(mentions),
             image.rsplit("/", 1)[-1].split(".")[0] or None,
         )
@@ -72,9 +68,9 @@ def _samples(path: Path, value: Any, left_out: list[LeftOut]) -> Iterator[Sample
 def _read_entities(
     path: Path, keys: tuple[str, ...], dataset: PublishedDataset
 ) -> None:
-    for record, refuse in records(path, read_json(path, dataset.left_out)):
-        qid = field_text(record, ("qid", "answer"), refuse)
-        title = unquote(field_text(record, ("entity_name",), refuse, "")).strip()
+    for record in records(path, dataset.left_out):
+        qid = record.text("qid", "answer")
+        title = unquote(record.text("entity_name", default="")).strip()
         reason = "an entity without a title" if not title else ""
         if qid in dataset.entities:
             reason = "an entity with the id of an earlier one"
@@ -82,21 +78,20 @@ def _read_entities(
             dataset.left_out.append(LeftOut(path.name, f"{qid} {title}", reason))
             continue
         dataset.entities[qid] = Entity(
-            qid, title, _description(record, keys, refuse), extra=_type(record)
+            qid, title, _description(record, keys), extra=_type(record)
         )
-        images = field_texts(record, ("image_list",), refuse)
+        images = record.texts("image_list")
         if images:
             dataset.entity_images[qid] = images
 
 
-def _description(record: dict[str, Any], keys: tuple[str, ...], refuse: Refuse) -> str:
-    texts = (field_text(record, (key,), refuse, "").strip() for key in keys)
+def _description(record: Record, keys: tuple[str, ...]) -> str:
+    texts = (record.text(key, default="").strip() for key in keys)
     return next((text for text in texts if text), "")
 
 
-def _type(record: dict[str, Any]) -> dict[str, str]:
+def _type(record: Record) -> dict[str, str]:
     """What kind of entity it is; "entity" itself only says that it is no mention."""
-    kind = record.get("type")
-    return (
-        {"type": kind} if isinstance(kind, str) and kind not in ("", "entity") else {}
-    )
+    kind = record.value.get("type")
+    is_told = isinstance(kind, str) and kind not in ("", "entity")
+    return {"type": kind} if is_told else {}

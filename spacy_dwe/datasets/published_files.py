@@ -1,14 +1,11 @@
-"""Files of datasets: published ones are read with care, folders of converted ones are
-written whole or not at all."""
+"""Files of datasets as published, which are read with care."""
 
 import hashlib
 import json
 import os
 import re
-import secrets
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,51 +26,17 @@ SPLIT_NAMES = {
 }
 """Words that name a split in a file's name, and the split."""
 
-Refuse = Callable[[str], DweError]
-"""Makes the error of a record from what is wrong with it."""
-
 
 def check_output(src: Path, out: Path, overwrite: bool) -> None:
     """RAISES (DweError): a dataset at `src` is not to be written to `out`."""
     a, b = src.resolve(), out.resolve()
     if a == b or a in b.parents or b in a.parents:
         raise DweError(Errors.E257.format(out=out, src=src))
-    if out.is_file():
-        raise DweError(Errors.E256.format(path=out))
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
         if not ((out / ENTITIES).is_file() and (out / ACCOUNT).is_file()):
-            raise DweError(Errors.E256.format(path=out))
+            raise DweError(Errors.E110.format(path=out, what="converted dataset"))
         if not overwrite:
-            raise DweError(Errors.E253.format(path=out))
-
-
-@contextmanager
-def published(out: Path) -> Iterator[Path]:
-    """A hidden neighbour that takes the name `out` when the block ends well.
-
-    YIELDS (Path): a new folder to write to.
-    RAISES (DweError): no folder can be made there.
-    """
-    target = out.resolve()
-    token = secrets.token_hex(4)
-    draft = target.with_name(f".{target.name}.{token}.draft")
-    former = target.with_name(f".{target.name}.{token}.former")
-    try:
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise DweError(
-            Errors.E006.format(path=out, reason=error.strerror or error)
-        ) from None
-    try:
-        yield draft
-        if target.exists():
-            target.rename(former)
-        draft.rename(target)
-    finally:
-        if former.exists() and not target.exists():
-            former.rename(target)
-        for folder in (draft, former):
-            shutil.rmtree(folder, ignore_errors=True)
+            raise DweError(Errors.E109.format(path=out))
 
 
 class PictureFolders:
@@ -200,75 +163,89 @@ def read_names(path: Path, left_out: list[LeftOut]) -> dict[str, str]:
     return value
 
 
-def records(path: Path, value: Any) -> Iterator[tuple[dict[str, Any], Refuse]]:
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of a file, and who is told what is wrong with it.
+
+    path (Path): the file.
+    name (str): of the record, for errors.
+    value (Any): what it holds.
+    left_out (list[LeftOut]): told of what cannot be converted.
+    """
+
+    path: Path
+    name: str
+    value: Any
+    left_out: list[LeftOut]
+
+    def refusal(self, reason: str) -> DweError:
+        """RETURNS (DweError): says what is wrong with the record."""
+        return DweError(
+            Errors.E252.format(path=self.path, record=self.name, reason=reason)
+        )
+
+    def leave_out(self, what: str, reason: str) -> None:
+        """Note a value that cannot be converted."""
+        own = self.value.get("id") if isinstance(self.value, dict) else None
+        where = f"{self.path.name}, {self.name if own is None else own}"
+        self.left_out.append(LeftOut(where, what, reason))
+
+    def text(self, *keys: str, default: str | None = None) -> str:
+        """RETURNS (str): the value of the first of some keys that there is, a number as
+            its digits.
+        RAISES (DweError): there is none and no default, or it is no string."""
+        value = self._first(keys)
+        if value is None:
+            if default is None:
+                raise self.refusal(f'"{keys[0]}" is missing')
+            return default
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise self.refusal(f'"{keys[0]}" is a string, not {shown(value)}')
+        return str(value)
+
+    def texts(self, *keys: str) -> list[str] | None:
+        """RETURNS (list[str] | None): the value of the first of some keys that there
+            is, a list of strings or a single one; None if there is none.
+        RAISES (DweError): it is something else."""
+        value = self._first(keys)
+        if value is None:
+            return None
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str) for item in values):
+            expected = "a string or a list of them"
+            raise self.refusal(f'"{keys[0]}" is {expected}, not {shown(value)}')
+        return values
+
+    def _first(self, keys: Sequence[str]) -> Any:
+        given = (self.value.get(key) for key in keys)
+        return next((value for value in given if value is not None), None)
+
+
+def records(path: Path, left_out: list[LeftOut]) -> Iterator[Record]:
     """Records of a file that is an object of records by id, or a list of them.
 
-    path (Path): the file, for messages.
-    value (Any): what is in it.
-    YIELDS (tuple[dict[str, Any], Refuse]): a record, and what makes its errors.
+    path (Path): the file.
+    left_out (list[LeftOut]): told of what cannot be converted.
+    YIELDS (Record): those that are objects, with their ids.
+    RAISES (DweError): the file or a record is something else.
     """
+    value = read_json(path, left_out)
     if isinstance(value, dict):
         items: Iterable[tuple[str, Any]] = value.items()
     elif isinstance(value, list):
         items = ((f"number {n}", record) for n, record in enumerate(value, start=1))
     else:
         raise DweError(Errors.E251.format(path=path, reason="no list or object"))
-    for name, record in items:
-        refuse = refusing(path, name)
-        if not isinstance(record, dict):
-            raise refuse(f"an object in {{}} is expected, not {shown(record)}")
-        if isinstance(value, dict) and "id" not in record:
-            record = {**record, "id": name}
-        yield record, refuse
-
-
-def refusing(path: Path, name: str) -> Refuse:
-    """RETURNS (Refuse): makes errors that name a record of a file."""
-
-    def refuse(reason: str) -> DweError:
-        return DweError(Errors.E252.format(path=path, record=name, reason=reason))
-
-    return refuse
-
-
-def field_text(
-    record: dict[str, Any],
-    keys: Sequence[str],
-    refuse: Refuse,
-    default: str | None = None,
-) -> str:
-    """RETURNS (str): the value of the first of some keys that a record has, a number as
-    its digits.
-    RAISES (DweError): it has none and there is no default, or it is no string."""
-    value = _field(record, keys)
-    if value is None:
-        if default is None:
-            raise refuse(f'"{keys[0]}" is missing')
-        return default
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise refuse(f'"{keys[0]}" is a string, not {shown(value)}')
-    return str(value)
-
-
-def field_texts(
-    record: dict[str, Any], keys: Sequence[str], refuse: Refuse
-) -> list[str] | None:
-    """RETURNS (list[str] | None): the value of the first of some keys, a list of
-    strings or a single one; None if there is none."""
-    value = _field(record, keys)
-    if value is None:
-        return None
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str) for item in values):
-        raise refuse(f'"{keys[0]}" is a string or a list of them, not {shown(value)}')
-    return values
+    for name, item in items:
+        record = Record(path, name, item, left_out)
+        if not isinstance(item, dict):
+            raise record.refusal(f"an object in {{}} is expected, not {shown(item)}")
+        if isinstance(value, dict) and "id" not in item:
+            record = replace(record, value={**item, "id": name})
+        yield record
 
 
 def shown(value: Any) -> str:
     """RETURNS (str): a value for a message."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _field(record: dict[str, Any], keys: Sequence[str]) -> Any:
-    return next((record[key] for key in keys if record.get(key) is not None), None)

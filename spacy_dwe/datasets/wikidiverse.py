@@ -21,13 +21,11 @@ from ..kb.entity import Alias, Entity
 from .descriptions import page_title, page_url
 from .mel import is_nil, read_mentions
 from .published_files import (
-    Refuse,
-    field_text,
+    Record,
     first_file,
     not_published,
     read_json,
     records,
-    refusing,
     shown,
     split_files,
 )
@@ -111,27 +109,24 @@ def _finish(dataset: PublishedDataset, seen: _Seen, are_pages: bool) -> None:
 def _read_captions(splits: dict[str, Path]) -> PublishedDataset:
     dataset, seen = PublishedDataset("WikiDiverse"), _Seen()
     for split, path in splits.items():
-        value = read_json(path, dataset.left_out)
-        samples = _captions(path, value, dataset.left_out, seen)
+        samples = _captions(path, dataset.left_out, seen)
         numbered = enumerate(samples, start=1)
         dataset.splits[split] = [replace(s, id=f"{split}-{n}") for n, s in numbered]
     _finish(dataset, seen, are_pages=True)
     return dataset
 
 
-def _captions(
-    path: Path, value: Any, left_out: list[LeftOut], seen: _Seen
-) -> list[Sample]:
+def _captions(path: Path, left_out: list[LeftOut], seen: _Seen) -> list[Sample]:
     """RETURNS (list[Sample]): captions, each with the mentions that have a place of
     their own in the file; one that is published twice stays so."""
     found: dict[tuple[str, str | None], Sample] = {}
-    for item, refuse, where in _items(path, value):
-        if not isinstance(item, list):
-            raise refuse(f"a list is expected, not {shown(item)}")
-        if len(item) == _CAPTION:
-            found[where, None] = _caption(item, refuse, where, left_out, seen)
+    for record in _items(path, left_out):
+        if not isinstance(record.value, list):
+            raise record.refusal(f"a list is expected, not {shown(record.value)}")
+        if len(record.value) == _CAPTION:
+            found[record.name, None] = _caption(record, seen)
             continue
-        sample = _with_candidates(item, refuse, where, left_out, seen)
+        sample = _with_candidates(record, seen)
         earlier = found.get((sample.sentence, sample.image_url))
         if earlier is not None:
             sample = replace(earlier, mentions=earlier.mentions + sample.mentions)
@@ -139,62 +134,54 @@ def _captions(
     return list(found.values())
 
 
-def _caption(
-    item: list[Any], refuse: Refuse, where: str, left_out: list[LeftOut], seen: _Seen
-) -> Sample:
-    sentence, url, topic, links = item
+def _caption(record: Record, seen: _Seen) -> Sample:
+    sentence, url, topic, links = record.value
     if not isinstance(links, list):
-        raise refuse(f"the mentions are a list, not {shown(links)}")
+        raise record.refusal(f"the mentions are a list, not {shown(links)}")
     mentions = []
     for link in links:
         if not isinstance(link, list) or len(link) != len(_LINK):
-            raise refuse(f"a mention is [{', '.join(_LINK)}], not {shown(link)}")
-        mentions.append(_mention(link, refuse, where, left_out, seen))
+            expected = f"[{', '.join(_LINK)}]"
+            raise record.refusal(f"a mention is {expected}, not {shown(link)}")
+        mentions.append(_mention(link, record, seen))
     found = [mention for mention in mentions if mention is not None]
-    return _sample(sentence, url, topic, found, refuse)
+    return _sample(sentence, url, topic, found, record)
 
 
-def _with_candidates(
-    item: list[Any], refuse: Refuse, where: str, left_out: list[LeftOut], seen: _Seen
-) -> Sample:
+def _with_candidates(record: Record, seen: _Seen) -> Sample:
+    item = record.value
     if len(item) < _WITH_CANDIDATES:
-        raise refuse(
+        raise record.refusal(
             "a caption is [sentence, image URL, topic, mentions] and a mention with "
             f"candidates has 9 or 11 values, but this has {len(item)}: {shown(item)}"
         )
     sentence, url, text, type, _, _, page, candidates, topic, *span = item
     if not isinstance(candidates, list):
-        raise refuse(f"the candidates are a list, not {shown(candidates)}")
+        raise record.refusal(f"the candidates are a list, not {shown(candidates)}")
     start, end = span[:2] if len(span) > 1 else (None, None)
-    mention = _mention((text, type, start, end, page), refuse, where, left_out, seen)
+    mention = _mention((text, type, start, end, page), record, seen)
     if mention is None:
-        return _sample(sentence, url, topic, [], refuse)
+        return _sample(sentence, url, topic, [], record)
     titles = [page_title(name) for name in candidates if isinstance(name, str)]
     ids = tuple(dict.fromkeys(title for title in titles if title is not None))
     for title in ids:
         seen.add_candidate(title)
-    return _sample(sentence, url, topic, [replace(mention, candidates=ids)], refuse)
+    return _sample(sentence, url, topic, [replace(mention, candidates=ids)], record)
 
 
-def _mention(
-    link: Sequence[Any],
-    refuse: Refuse,
-    where: str,
-    left_out: list[LeftOut],
-    seen: _Seen,
-) -> SampleMention | None:
+def _mention(link: Sequence[Any], record: Record, seen: _Seen) -> SampleMention | None:
     text, type, start, end, page = link
     if not isinstance(text, str) or not isinstance(page, str | None):
-        raise refuse(f"a mention and its page are strings, not {shown([text, page])}")
+        values = shown([text, page])
+        raise record.refusal(f"a mention and its page are strings, not {values}")
     if not text.strip():
-        left_out.append(LeftOut(where, page or "nil", "a mention without text"))
+        record.leave_out(page or "nil", "a mention without text")
         return None
     kb_id = None
     if page is not None and not is_nil(page):
         kb_id = page_title(page)
         if kb_id is None:
-            reason = f"{text}: the address of no page"
-            left_out.append(LeftOut(where, page, reason))
+            record.leave_out(page, f"{text}: the address of no page")
             return None
     kind = type.strip() if isinstance(type, str) and type.strip() else None
     if kb_id is not None:
@@ -211,45 +198,43 @@ def _span(text: str, start: Any, end: Any) -> tuple[int, int] | None:
 
 
 def _sample(
-    sentence: Any, url: Any, topic: Any, mentions: list[SampleMention], refuse: Refuse
+    sentence: Any, url: Any, topic: Any, mentions: list[SampleMention], record: Record
 ) -> Sample:
     if not isinstance(sentence, str):
-        raise refuse(f"the sentence is a string, not {shown(sentence)}")
+        raise record.refusal(f"the sentence is a string, not {shown(sentence)}")
     image_url = url.strip() if isinstance(url, str) and url.strip() else None
     extra = {"topic": topic} if isinstance(topic, str) and topic else {}
     return Sample("", sentence, tuple(mentions), image_url=image_url, extra=extra)
 
 
-def _items(path: Path, value: Any) -> Iterator[tuple[Any, Refuse, str]]:
-    """YIELDS (tuple[Any, Refuse, str]): captions or mentions, also those in passages;
-    what makes errors; and a name."""
+def _items(path: Path, left_out: list[LeftOut]) -> Iterator[Record]:
+    """YIELDS (Record): captions or mentions, also those in passages."""
+    value = read_json(path, left_out)
     if not isinstance(value, list):
-        raise refusing(path, "1")(f"a list is expected, not {shown(value)}")
+        whole = Record(path, "1", value, left_out)
+        raise whole.refusal(f"a list is expected, not {shown(value)}")
     for number, item in enumerate(value, start=1):
         is_passage = isinstance(item, list) and item and isinstance(item[0], list)
         for part, inner in enumerate(item if is_passage else [item], start=1):
             name = f"number {number}" + (f", caption {part}" if is_passage else "")
-            refuse = refusing(path, name)
-            yield inner, refuse, f"{path.name}, {name}"
+            yield Record(path, name, inner, left_out)
 
 
 def _read_records(path: Path) -> PublishedDataset:
     dataset, seen = PublishedDataset("WikiDiverse with Wikidata ids"), _Seen()
-    value = read_json(path, dataset.left_out)
     samples = []
-    for record, refuse in records(path, value):
-        identifier = field_text(record, ("id",), refuse)
-        where = f"{path.name}, {identifier}"
+    for record in records(path, dataset.left_out):
+        identifier = record.text("id")
         names: list[tuple[str, str]] = []
-        mentions = tuple(read_mentions(record, refuse, where, dataset.left_out, names))
+        mentions = tuple(read_mentions(record, names))
         for kb_id, name in names:
             seen.add(kb_id, name)
         sample = Sample(
             identifier,
-            field_text(record, ("sentence",), refuse),
+            record.text("sentence"),
             mentions,
-            field_text(record, ("imgPath",), refuse, "") or None,
-            field_text(record, ("img-url",), refuse, "") or None,
+            record.text("imgPath", default="") or None,
+            record.text("img-url", default="") or None,
         )
         samples.append(sample)
     samples = merged(samples)

@@ -265,18 +265,14 @@ def check_finite(mention: ScoredMention, document: str) -> None:
         and np.isfinite([mention.nil_score, mention.nil_probability]).all()
     )
     if not finite:
-        raise DweError(Errors.E410.format(mention=mention.text, doc=document))
+        doc = f"document {document}"
+        raise DweError(Errors.E508.format(mention=mention.text, doc=doc))
 
 
 def gold_rows(kb: "DweKnowledgeBase", golds: Sequence[Gold]) -> np.ndarray:
     """RETURNS (np.ndarray): KB row of each gold, -1 for NIL and for those that the KB
     lacks. Shape: (len(golds),), int32"""
-    rows = np.full(len(golds), -1, dtype=np.int32)
-    labelled = [i for i, gold in enumerate(golds) if gold.kb_id is not None]
-    ids = [golds[i].kb_id or "" for i in labelled]
-    if ids:
-        rows[labelled] = kb.rows_of(ids)
-    return rows
+    return kb.rows_of([gold.kb_id or "" for gold in golds])
 
 
 def _labels(

@@ -68,7 +68,7 @@ def test_mistakes_are_one_line_and_leave_no_output(data, tmp_path):
     done = run("docbin", data, out)
     assert done.exit_code == 1 and "documents.jsonl, line 3" in done.stderr
     for arguments, message in (
-        (("parquet", data, out), "E240"),
+        (("parquet", data, out), "E413"),
         (("docbin", tmp_path / "nothing.jsonl", out), "nothing.jsonl"),
         (("jsonl", data, out), "is no .spacy file"),
         (("docbin", data, data), "E235"),
@@ -144,8 +144,8 @@ def test_an_account_of_a_folder_keeps_what_its_conversion_told(captions, tmp_pat
         (("wikidiverse", "--lang", "de"), "E258"),
         (("docbin", "--hold-out", "0.1"), "E258"),
         (("wikidiverse", "--descriptions", "short"), "long, brief, none"),
-        (("wikidiverse", "--hold-out", "2"), "E259"),
-        (("wikidiverse", "--images", "nowhere"), "E259"),
+        (("wikidiverse", "--hold-out", "2"), "E135"),
+        (("wikidiverse", "--images", "nowhere"), "E135"),
         (("wikidiverse", "--descriptions-file", "nowhere.jsonl"), "nowhere.jsonl"),
         (("wikimel",), "docs/datasets.md"),
         (("twitter",), "wikimel, richpedia, wikidiverse, mimic"),

@@ -126,7 +126,10 @@ def test_without_ner_a_document_must_bring_its_mentions(kb_path, data, tmp_path)
     [
         ('{"text": "broken', r"documents.jsonl, line 4"),
         ('{"text": "x", "mentions": [{"start": 0, "end": 9}]}', "line 4: mention 1"),
-        ('{"id": "d1", "text": "x", "mentions": []}', "line 4: line 1 has a document"),
+        (
+            '{"id": "d1", "text": "x", "mentions": []}',
+            "line 4: the id 'd1' stands in line 1",
+        ),
     ],
 )
 def test_a_bad_line_leaves_no_output(kb_path, data, tmp_path, line, message):

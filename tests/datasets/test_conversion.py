@@ -361,13 +361,13 @@ def test_what_is_no_dataset_is_never_replaced(tmp_path, out):
     src = richpedia(tmp_path / "src")
     out.mkdir()
     convert_dataset("richpedia", src, out)
-    with pytest.raises(DweError, match="E253"):
+    with pytest.raises(DweError, match="E109"):
         convert_dataset("richpedia", src, out)
     overwrite = ConversionOptions(overwrite=True)
     convert_dataset("richpedia", src, out, overwrite)
     home = tmp_path / "home"
     write(home / "letter.txt", "")
-    with pytest.raises(DweError, match="E256"):
+    with pytest.raises(DweError, match=r"E110.*no converted dataset"):
         convert_dataset("richpedia", src, home, overwrite)
     for inside in (src, src / "out", tmp_path):
         with pytest.raises(DweError, match="E257"):
