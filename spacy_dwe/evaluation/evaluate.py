@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..pipeline import DweLinker
+    from ..settings import LinkerSettings
 
 
 GENERATORS = {
@@ -104,13 +105,17 @@ def evaluate_docs(
     RETURNS (Evaluation): the gold is added to no candidates but those of the protocol
         "paper".
     """
-    candidates = require_known(protocol, candidates)
-    injection = WithGold(fuzzy_candidates()) if protocol == "paper" else None
+    settings = candidate_settings(protocol, candidates)
+    if channels is not None:
+        settings["channels"] = list(channels)
     outcomes: list[Outcome] = []
     kept: list[ScoredMention] = []
     n_docs = n_unlabelled = 0
     saw_images = False
-    with linker_settings(linker, channels, candidates, injection):
+    kb = linker.kb
+    if kb is None:
+        raise DweError(Errors.E401.format(pipeline="this pipeline"))
+    with linker_settings(linker, settings):
         for batch in minibatch(docs, BATCH_DOCUMENTS):
             questions: list[Doc] = []
             golds: list[Gold] = []
@@ -124,10 +129,8 @@ def evaluate_docs(
                 golds.extend(labels)
             saw_images |= any(ent._.images for doc in questions for ent in doc.ents)
             ready = list(run_before_linker(nlp, questions))
-            kb = _kb_of(linker)
             rows = gold_rows(kb, golds)
-            if injection is not None:
-                injection.expect(rows.tolist())
+            expect_golds(linker.settings, rows)
             scored = linker.score_mentions(ready)
             outcomes += outcomes_of(
                 kb, scored, golds, threshold=linker.threshold, seen=seen, rows=rows
@@ -144,7 +147,7 @@ def evaluate_docs(
         with_images = saw_images and not IMAGE_CHANNELS.isdisjoint(linker.channels)
         measured = metrics(
             outcomes,
-            protocol=protocol or _protocol(candidates, outcomes, len(_kb_of(linker))),
+            protocol=protocol or _protocol(candidates, outcomes, len(kb)),
             channels=linker.channels,
             inputs="text+image" if with_images else "text",
             n_unlabelled=n_unlabelled,
@@ -188,30 +191,33 @@ class WithGold:
         return Candidates.concatenated(parts)
 
 
+def candidate_settings(protocol: str | None, candidates: str | None) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): settings of a linker by which it finds the candidates
+    that are asked for; empty for its own.
+    RAISES (DweError): see `require_known`.
+    """
+    wanted = require_known(protocol, candidates)
+    if protocol == "paper":
+        generate = WithGold(fuzzy_candidates())
+        return {"generate_candidates": generate, "n_candidates": PAPER_CANDIDATES}
+    return {} if wanted is None else {"generate_candidates": GENERATORS[wanted]()}
+
+
+def expect_golds(settings: "LinkerSettings", rows: np.ndarray) -> None:
+    """Tell a generator that puts golds in which these are, by KB row."""
+    if isinstance(settings.generate_candidates, WithGold):
+        settings.generate_candidates.expect(rows.tolist())
+
+
 @contextmanager
-def linker_settings(
-    linker: "DweLinker",
-    channels: Sequence[str] | None,
-    candidates: str | None,
-    injection: WithGold | None = None,
-) -> Iterator[None]:
-    """Channels and candidate generator of a linker for the length of a block."""
-    own_channels, own_generator = linker.channels, linker.generate_candidates
-    own_n = linker.n_candidates
+def linker_settings(linker: "DweLinker", changed: dict[str, Any]) -> Iterator[None]:
+    """Other settings of a linker for the length of a block."""
+    own = linker.settings
+    linker.settings = replace(own, **changed)
     try:
-        if channels is not None:
-            linker.channels = list(channels)
-        if candidates is not None:
-            linker.generate_candidates = GENERATORS[candidates]()
-        if injection is not None:
-            linker.generate_candidates = injection
-            linker.n_candidates = PAPER_CANDIDATES
         yield
     finally:
-        linker.generate_candidates = own_generator
-        linker.n_candidates = own_n
-        if channels is not None:
-            linker.channels = own_channels
+        linker.settings = own
 
 
 def run_before_linker(nlp: "Language", docs: Iterable[Doc]) -> Iterator[Doc]:
@@ -224,12 +230,6 @@ def run_before_linker(nlp: "Language", docs: Iterable[Doc]) -> Iterator[Doc]:
         return
     with nlp.select_pipes(enable=enable):
         yield from nlp.pipe(docs)
-
-
-def _kb_of(linker: "DweLinker") -> "DweKnowledgeBase":
-    if linker.kb is None:
-        raise DweError(Errors.E401.format(pipeline="this pipeline"))
-    return linker.kb
 
 
 def _cut(

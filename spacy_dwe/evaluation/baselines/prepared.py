@@ -1,6 +1,6 @@
 """Labelled mentions with all that a baseline may look at, computed once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from ...linking.annotate import rank_candidates
 from ...linking.mentions import mentions_of
 from ...model.spec import Columns
-from ..evaluate import run_before_linker
+from ..evaluate import expect_golds, run_before_linker
 from ..outcomes import Gold, gold_mentions, gold_rows
 
 if TYPE_CHECKING:
@@ -49,13 +49,9 @@ class LabelledMentions:
     def __len__(self) -> int:
         return len(self.mentions)
 
-    def batches(self, size: int = MENTIONS_AT_A_TIME) -> "Iterator[LinkingBatch]":
-        """YIELDS (LinkingBatch): mentions in order, without inputs of a network."""
-        for first in range(0, len(self), size):
-            yield self.batch(np.arange(first, min(first + size, len(self))))
-
     def batch(self, which: np.ndarray) -> "LinkingBatch":
-        """RETURNS (LinkingBatch): some mentions, by position."""
+        """RETURNS (LinkingBatch): some mentions, by position, without inputs of a
+        network."""
         from ...linking.collate import collate
 
         return collate(
@@ -98,24 +94,19 @@ class LabelledMentions:
 
 
 def prepare(
-    nlp: "Language",
-    evidence: "Evidence",
-    docs: Sequence[Doc],
-    expect: Callable[[Sequence[int]], None] | None = None,
+    nlp: "Language", evidence: "Evidence", docs: Sequence[Doc]
 ) -> LabelledMentions:
     """Find and describe the candidates of labelled mentions.
 
     nlp (Language): its components before the linker run first.
     evidence (Evidence): describes the candidates by all channels that there are.
     docs (Sequence[Doc]): entities carry the labels as kb_id.
-    expect (Callable | None): is told the KB rows of the golds first.
     RETURNS (LabelledMentions): all labelled mentions, in order.
     """
     asked = [gold_mentions(doc, f"number {i}") for i, doc in enumerate(docs, start=1)]
     golds = [gold for _, own in asked for gold in own]
     rows = gold_rows(evidence.kb, golds)
-    if expect is not None:
-        expect(rows.tolist())
+    expect_golds(evidence.settings, rows)
     found = list(run_before_linker(nlp, [doc for doc, _ in asked]))
     mentions = mentions_of(found, evidence.attributes)
     prepared: list[PreparedMention] = []

@@ -14,18 +14,14 @@ from spacy.tokens import Doc
 
 from ...channels import CHANNELS
 from ...channels.base import columns_of
-from ...kb.generators import fuzzy_candidates
 from ...kb.vectors.sets import DESCRIPTIONS_IN_CLIP
 from ...model.combiner import Combiner
 from ...model.spec import DWE, Columns
 from ...tokens import has_images
 from ..bootstrap import DRAWS
 from ..evaluate import (
-    GENERATORS,
-    PAPER_CANDIDATES,
-    WithGold,
+    candidate_settings,
     evaluate_docs,
-    require_known,
 )
 from ..outcomes import MISS, Outcome, outcomes_of
 from ..ranking import TOP_K, metrics
@@ -320,19 +316,11 @@ class _Table:
         self, docs: Sequence[Doc], evidence: "Evidence", own_candidates: bool = False
     ) -> LabelledMentions:
         """own_candidates (bool): fitting sees the linker's own, with no gold put in."""
-        wanted = require_known(self.protocol, self.candidates)
-        settings, expect = evidence.settings, None
-        if self.protocol == "paper" and not own_candidates:
-            injection = WithGold(fuzzy_candidates())
-            expect = injection.expect
-            settings = replace(
-                settings, generate_candidates=injection, n_candidates=PAPER_CANDIDATES
-            )
-        elif wanted is not None and not own_candidates:
-            settings = replace(settings, generate_candidates=GENERATORS[wanted]())
         asked = copy(evidence)
-        asked.settings = settings
-        return prepare(self.nlp, asked, docs, expect)
+        if not own_candidates:
+            wanted = candidate_settings(self.protocol, self.candidates)
+            asked.settings = replace(evidence.settings, **wanted)
+        return prepare(self.nlp, asked, docs)
 
 
 def _evidence_of(
@@ -353,6 +341,7 @@ def _evidence_of(
         settings=replace(
             own.settings, use_images=use_images and own.settings.use_images, visual=None
         ),
+        spaces=own.spaces,
         device=own.device,
     )
 
