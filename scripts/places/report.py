@@ -1,6 +1,7 @@
 """The report of the places sample, made from the rows' results."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from places.rows import (
     RowResult,
     swap_targets,
 )
-from spacy_dwe.visualise.examples import Examples, Look
+from spacy_dwe.visualise.examples import Examples, Linked, Look
 from spacy_dwe.visualise.page import (
     Cell,
     ExampleView,
@@ -249,10 +250,24 @@ def _swaps(results: Results, examples: Examples, names: set[str]) -> Iterator[Sw
         names.add(outcome.text)
         yield SwapView(
             original=examples.view(original, pair, n_candidates=2),
-            swapped=examples.view(swapped, i, swapped_to=target, n_candidates=2),
+            swapped=swapped_view(examples, swapped, i, target),
         )
         if len(names) == N_SWAPS:
             return
+
+
+def swapped_view(
+    examples: Examples, result: Linked, index: int, target: str
+) -> ExampleView:
+    """RETURNS (ExampleView): a mention for whose picture that of another entity was put
+    in: a link to that entity is what is hoped for."""
+    follows = result.evaluation.outcomes[index].predicted == target
+    return replace(
+        examples.view(result, index, n_candidates=2),
+        good=follows,
+        verdict="follows the picture" if follows else "did not follow the picture",
+        note=f"picture of {examples.name(target)}",
+    )
 
 
 def _sentence(result: RowResult, index: int) -> tuple[Any, ...]:

@@ -91,27 +91,21 @@ def cause_of(miss: Miss) -> Verdict:
     return Verdict(causes[0], (*causes, *_tags(miss)))
 
 
-def title_of(cause: str) -> str:
-    """RETURNS (str): the name of a cause on the page."""
+def title_and_meaning(cause: str) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): the name of a cause on the page; when it applies, and
+    what would help."""
     if cause in RULES:
-        return RULES[cause].title
+        return RULES[cause].title, RULES[cause].meaning
     if cause.startswith(OUTVOTED):
-        return f"Outvoted by {cause.removeprefix(OUTVOTED)}"
-    return f"Misled by {cause.removeprefix(MISLED)}"
-
-
-def meaning_of(cause: str) -> str:
-    """RETURNS (str): when a cause applies, and what would help."""
-    if cause in RULES:
-        return RULES[cause].meaning
-    if cause.startswith(OUTVOTED):
-        return (
+        channel = cause.removeprefix(OUTVOTED)
+        return f"Outvoted by {channel}", (
             "Another channel voted for the right entity, but was outvoted, above all "
-            f"by {cause.removeprefix(OUTVOTED)}."
+            f"by {channel}."
         )
-    return (
+    channel = cause.removeprefix(MISLED)
+    return f"Misled by {channel}", (
         "No channel voted for the right entity; the one most strongly for the winner "
-        f"was {cause.removeprefix(MISLED)}."
+        f"was {channel}."
     )
 
 

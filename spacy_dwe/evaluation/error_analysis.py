@@ -12,8 +12,7 @@ from .causes import (
     SIMILAR_TITLE,
     Verdict,
     cause_of,
-    meaning_of,
-    title_of,
+    title_and_meaning,
 )
 from .misses import VOTE, ChannelVotes, Miss, Votes, collect_misses, count_votes
 
@@ -35,23 +34,18 @@ THRESHOLDS = {
 class CauseCount:
     """A main cause and the misses that have it.
 
-    members (tuple[int, ...]): positions in `ErrorAnalysis.misses`.
+    title, meaning (str): see `title_and_meaning`.
+    members (list[int]): positions in `ErrorAnalysis.misses`.
     """
 
     cause: str
-    members: tuple[int, ...]
+    title: str
+    meaning: str
+    members: list[int]
 
     @property
     def n(self) -> int:
         return len(self.members)
-
-    @property
-    def title(self) -> str:
-        return title_of(self.cause)
-
-    @property
-    def meaning(self) -> str:
-        return meaning_of(self.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,10 @@ class ErrorAnalysis:
         members: dict[str, list[int]] = {}
         for position, verdict in enumerate(self.verdicts):
             members.setdefault(verdict.cause, []).append(position)
-        counts = [CauseCount(cause, tuple(at)) for cause, at in members.items()]
+        counts = [
+            CauseCount(cause, *title_and_meaning(cause), at)
+            for cause, at in members.items()
+        ]
         return sorted(counts, key=lambda count: (-count.n, count.cause))
 
     def tags(self) -> dict[str, int]:

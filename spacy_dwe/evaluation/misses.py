@@ -1,6 +1,6 @@
 """Wrong decisions with what they were made from, and how the channels voted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -131,9 +131,10 @@ def collect_misses(
     wrong = [i for i, o in enumerate(evaluation.outcomes) if not o.correct]
     outcomes = [evaluation.outcomes[i] for i in wrong]
     scored = [evaluation.scored[i] for i in wrong]
-    gold_rows = _rows_of(kb, [o.gold for o in outcomes])
+    gold_rows = kb.rows_of([o.gold or "" for o in outcomes]).tolist()
     best = [int(s.rows[0]) if len(s.rows) else -1 for s in scored]
-    entities = _entities(kb, [*gold_rows, *best])
+    known = sorted({row for row in (*gold_rows, *best) if row >= 0})
+    entities = dict(zip(known, kb.entities(known)))
     with_images = evaluation.metrics["inputs"] != "text"
     misses = []
     for index, outcome, mention, row, first in zip(
@@ -151,7 +152,9 @@ def collect_misses(
                 gold_at=gold_at,
                 winner_at=winner_at,
                 differences=_differences(mention, gold_at, winner_at),
-                evidence={} if first < 0 else _of_candidate(mention, 0),
+                evidence={}
+                if first < 0
+                else {c: float(v[0]) for c, v in mention.contributions.items()},
                 tied=_tied(mention, gold_at, winner_at),
                 with_images=with_images,
                 pictured=bool(document.images),
@@ -185,18 +188,6 @@ def _add(votes: dict[str, ChannelVotes], differences: Mapping[str, float]) -> No
         votes.setdefault(channel, ChannelVotes()).add(difference)
 
 
-def _rows_of(kb: "DweKnowledgeBase", ids: Sequence[str | None]) -> list[int]:
-    """RETURNS (list[int]): KB row of each id, -1 for None and what the KB lacks."""
-    known = [i for i in ids if i is not None]
-    rows = iter(kb.rows_of(known).tolist() if known else [])
-    return [-1 if i is None else next(rows) for i in ids]
-
-
-def _entities(kb: "DweKnowledgeBase", rows: Iterable[int]) -> "dict[int, Entity]":
-    wanted = sorted({row for row in rows if row >= 0})
-    return dict(zip(wanted, kb.entities(wanted))) if wanted else {}
-
-
 def _position(mention: ScoredMention, row: int, outcome: Outcome) -> int | None:
     where = np.flatnonzero(mention.rows == row)
     if row >= 0 and len(where):
@@ -215,10 +206,6 @@ def _differences(
         channel: float(values[gold] - values[winner])
         for channel, values in mention.contributions.items()
     }
-
-
-def _of_candidate(mention: ScoredMention, at: int) -> dict[str, float]:
-    return {channel: float(v[at]) for channel, v in mention.contributions.items()}
 
 
 def _tied(mention: ScoredMention, gold: int | None, winner: int | None) -> bool:

@@ -38,19 +38,15 @@ def metrics(
         each kind of mention: by type, by ambiguity of the name, with and without
         pictures, and, where the training data is known, by gold seen there or not.
     """
-    everything = np.ones(len(outcomes), dtype=bool)
-    by = _groups(outcomes)
-    breakdowns = _breakdowns(outcomes)
-    parts = {
-        ("all", ""): everything,
-        **{("by", group): mask for group, mask in by.items()},
-        **{
-            (kind, value): mask
-            for kind, masks in breakdowns.items()
-            for value, mask in masks.items()
-        },
+    kinds = {"by": _groups(outcomes), **_breakdowns(outcomes)}
+    parts = [np.ones(len(outcomes), dtype=bool)]
+    parts += [mask for masks in kinds.values() for mask in masks.values()]
+    everything, *measured = _measure(outcomes, parts, draws, seed)
+    of_parts = iter(measured)
+    breakdowns = {
+        kind: {value: next(of_parts) for value in masks}
+        for kind, masks in kinds.items()
     }
-    measured = dict(zip(parts, _measure(outcomes, list(parts.values()), draws, seed)))
     n_injected = sum(outcome.injected for outcome in outcomes)
     return {
         "protocol": protocol,
@@ -59,12 +55,9 @@ def metrics(
         "channels": list(channels),
         "inputs": inputs,
         "n_unlabelled": n_unlabelled,
-        **measured["all", ""],
-        "by": {group: measured["by", group] for group in by},
-        "breakdowns": {
-            kind: {value: measured[kind, value] for value in masks}
-            for kind, masks in breakdowns.items()
-        },
+        **everything,
+        "by": breakdowns.pop("by"),
+        "breakdowns": breakdowns,
     }
 
 

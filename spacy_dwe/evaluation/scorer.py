@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from ..pipeline import DweLinker
 
 Scores = dict[str, float | None]
+RANKED = {
+    "nel_top1": "top1",
+    "nel_mrr": "mrr",
+    "nel_recall_100": "recall@100",
+    "nel_nil_f": "nil_f1",
+}
 Link = tuple[int, int, int]
 """Position of the document, character offsets."""
 
@@ -48,12 +54,7 @@ def score_links(
         entity. None where nothing was there to be measured.
     """
     examples = list(examples)
-    scores: Scores = {
-        "nel_top1": None,
-        "nel_mrr": None,
-        "nel_recall_100": None,
-        "nel_nil_f": None,
-    }
+    scores: Scores = dict.fromkeys(RANKED)
     of_gold_mentions: dict[Link, str] = {}
     if linker is not None and linker.kb is not None:
         docs, golds = [], []
@@ -67,10 +68,7 @@ def score_links(
         scored = linker.score_mentions(docs)
         outcomes = outcomes_of(linker.kb, scored, golds, threshold=threshold)
         measured = measure(outcomes, draws=0)
-        scores["nel_top1"] = measured["top1"]
-        scores["nel_mrr"] = measured["mrr"]
-        scores["nel_recall_100"] = measured["recall@100"]
-        scores["nel_nil_f"] = measured["nil_f1"]
+        scores = {name: measured[key] for name, key in RANKED.items()}
         of_gold_mentions = {
             (mention.doc, mention.start, mention.end): outcome.predicted
             for mention, outcome in zip(scored, outcomes)

@@ -76,15 +76,12 @@ class Examples:
         result: Linked,
         index: int,
         *,
-        swapped_to: str | None = None,
         n_candidates: int = N_CANDIDATES,
         shown: Sequence[int] | None = None,
     ) -> ExampleView:
         """One mention of an evaluation.
 
         index (int): position among the outcomes.
-        swapped_to (str | None): the entity whose picture was put in, if one was: then
-            a link to that entity is what is hoped for.
         n_candidates (int): best candidates shown.
         shown (Sequence[int] | None): positions of the candidates to show instead.
         """
@@ -94,11 +91,7 @@ class Examples:
         scored = result.evaluation.scored[index]
         if shown is None:
             shown = range(min(n_candidates, len(scored.rows)))
-        hoped_for = swapped_to or outcome.gold
-        good = outcome.predicted == hoped_for
-        verdict = "right" if good else f"should be {self.name(hoped_for)}"
-        if swapped_to is not None:
-            verdict = "follows the picture" if good else "did not follow the picture"
+        good = outcome.correct
         return ExampleView(
             before=before,
             mention=mention,
@@ -106,8 +99,8 @@ class Examples:
             picture=self._picture(document.images, PICTURE_SIZE),
             linked=self.name(outcome.predicted),
             good=good,
-            verdict=verdict,
-            note="" if swapped_to is None else f"picture of {self.name(swapped_to)}",
+            verdict="right" if good else f"should be {self.name(outcome.gold)}",
+            note="",
             candidates=self._candidates(scored, outcome.predicted, shown),
             seen=self._seen(document),
         )
@@ -234,8 +227,7 @@ class LinkedDocuments:
 
 def cause_views(
     analysis: ErrorAnalysis,
-    evaluation: "Evaluation",
-    documents: "Mapping[str, Document]",
+    linked: Linked,
     examples: Examples,
     *,
     n_examples: int,
@@ -245,7 +237,6 @@ def cause_views(
 
     n_examples (int): misses shown of each cause.
     """
-    linked = LinkedDocuments(evaluation, documents)
     return [
         CauseView(
             title=count.title,
@@ -269,7 +260,7 @@ def _chosen(analysis: ErrorAnalysis, count: CauseCount, n: int) -> list[int]:
 
 
 def _view(
-    linked: LinkedDocuments, examples: Examples, analysis: ErrorAnalysis, position: int
+    linked: Linked, examples: Examples, analysis: ErrorAnalysis, position: int
 ) -> MissView:
     miss, verdict = analysis.misses[position], analysis.verdicts[position]
     shown = sorted({at for at in (miss.winner_at, miss.gold_at) if at is not None})

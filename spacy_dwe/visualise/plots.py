@@ -219,15 +219,16 @@ def _svg(figure: "Figure", name: str, title: str, description: str) -> str:
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    unwanted = r"<metadata>.*?</metadata>|<!--.*?-->\n?|<style.*?</style>"
+    svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\g<1>{name}-", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
+    view_box = re.search(r'viewBox="[^"]*"', svg)
+    assert view_box is not None, "matplotlib writes one"
     head = (
-        f'<svg class="plot" viewBox="{_view_box(svg)}" role="img" '
+        f'<svg class="plot" {view_box[0]} role="img" '
         f'aria-labelledby="{name}-title {name}-desc" '
         'xmlns="http://www.w3.org/2000/svg" '
         'xmlns:xlink="http://www.w3.org/1999/xlink">\n'
@@ -235,9 +236,3 @@ def _svg(figure: "Figure", name: str, title: str, description: str) -> str:
         f'<desc id="{name}-desc">{html.escape(description)}</desc>'
     )
     return re.sub(r"<svg[^>]*>", lambda match: head, svg, count=1)
-
-
-def _view_box(svg: str) -> str:
-    found = re.search(r'viewBox="([^"]*)"', svg)
-    assert found is not None
-    return found[1]

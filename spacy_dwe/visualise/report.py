@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..about import __version__
 from ..evaluation.error_analysis import ErrorAnalysis, analyse
 from ..files import write_json, write_text
-from .examples import CauseView, Examples, Look, cause_views
-from .page import Headline, Table, lay_out
+from .examples import Examples, LinkedDocuments, Look, cause_views
+from .page import lay_out
 from .plots import causes_plot, hits_plot, reliability_plot
 from .tables import (
     Baseline,
@@ -62,27 +62,6 @@ class Plot:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationView:
-    """Everything the page shows, ready to be laid out."""
-
-    title: str
-    lead: str
-    facts: list[tuple[str, str]]
-    headlines: list[Headline]
-    baselines: Table
-    breakdowns: list[Table]
-    plots: list[Plot]
-    n: int
-    n_misses: int
-    causes_plot: Plot | None
-    causes: list[CauseView]
-    votes: Table | None
-    outvoted: Table | None
-    tags: Table | None
-    version: str = __version__
-
-
 def build_evaluation_report(
     evaluation: "Evaluation",
     kb: "DweKnowledgeBase",
@@ -110,7 +89,10 @@ def build_evaluation_report(
     analysis = analyse(evaluation, kb, documents)
     metrics, n_misses = evaluation.metrics, len(analysis.misses)
     examples = Examples(kb, Path(image_root), look)
-    view = EvaluationView(
+    linked = LinkedDocuments(evaluation, documents)
+    page = lay_out(
+        "evaluation.html",
+        version=__version__,
         title=title,
         lead=lead,
         facts=run_facts(metrics, len(kb)),
@@ -121,14 +103,12 @@ def build_evaluation_report(
         n=analysis.n,
         n_misses=n_misses,
         causes_plot=_causes_plot(analysis) if n_misses else None,
-        causes=cause_views(
-            analysis, evaluation, documents, examples, n_examples=n_examples
-        ),
+        causes=cause_views(analysis, linked, examples, n_examples=n_examples),
         votes=votes_table(analysis) if analysis.channels() else None,
         outvoted=outvoted_table(analysis) if analysis.outvoted() else None,
         tags=tags_table(analysis) if n_misses else None,
     )
-    return EvaluationReport(lay_out("evaluation.html", report=view), analysis.to_json())
+    return EvaluationReport(page, analysis.to_json())
 
 
 def _plots(evaluation: "Evaluation") -> list[Plot]:

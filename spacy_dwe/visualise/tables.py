@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..evaluation.baselines.results import Baseline
-from ..evaluation.causes import TAG_TITLES, title_of
+from ..evaluation.causes import TAG_TITLES, title_and_meaning
 from ..evaluation.error_analysis import ErrorAnalysis
 from ..evaluation.misses import ChannelVotes
 from .page import Cell, Headline, Table, TableRow, interval, percent, signed
@@ -153,7 +153,7 @@ def tag_title(tag: str) -> str:
     if channel:
         words = {"for": "for the gold", "against": "against the gold"}
         return f"{channel} {words.get(kind, 'is the strongest evidence')}"
-    return TAG_TITLES.get(tag) or title_of(tag)
+    return TAG_TITLES.get(tag) or title_and_meaning(tag)[0]
 
 
 def _baseline_row(baseline: Baseline) -> TableRow:

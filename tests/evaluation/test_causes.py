@@ -11,7 +11,7 @@ from spacy_dwe.evaluation.causes import (
     nearly_same,
     same_title,
     shared_words,
-    title_of,
+    title_and_meaning,
 )
 from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.evaluation.misses import Miss
@@ -119,7 +119,7 @@ def test_a_channel_for_the_gold_is_outvoted_by_the_strongest_against(miss):
     differences = {"name": 2.0, "text": -3.0, "facts": -0.5, "prior": 0.01}
     verdict = cause_of(miss(**OTHERWISE, differences=differences))
     assert verdict.cause == "outvoted_by_text"
-    assert title_of(verdict.cause) == "Outvoted by text"
+    assert title_and_meaning(verdict.cause)[0] == "Outvoted by text"
     votes = [tag for tag in verdict.tags if ":" in tag]
     assert votes == ["for:name", "against:text", "against:facts"]
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from places.report import swapped_view
 from spacy_dwe.documents import Document
 from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.images import image_refs
@@ -30,7 +31,7 @@ def test_an_example_says_whether_the_link_is_right(linker, result, tmp_path):
         "prior",
         "facts",
     }
-    swapped = examples.view(result, 0, swapped_to="Q2")
+    swapped = swapped_view(examples, result, 0, "Q2")
     assert not swapped.good
     assert swapped.note == "picture of Georgia (Q2)"
 
