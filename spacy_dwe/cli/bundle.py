@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .errors import clear_errors, warning_lines
-from .options import takes_code
+from .options import OverwriteOption, takes_code
 
 
 @clear_errors
@@ -30,9 +30,7 @@ def bundle_cli(
             help="Whether to copy encoders that lie in a folder or file, too",
         ),
     ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the pipeline at OUT")
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Copy a pipeline with its KnowledgeBase, and the encoders it was built with.
 

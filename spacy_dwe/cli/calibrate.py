@@ -7,7 +7,7 @@ import typer
 
 from ..errors import BAR_DELAY, DweError, Errors
 from .errors import warning_lines
-from .options import load_linking_pipeline, takes_code
+from .options import ImageRootOption, load_linking_pipeline, takes_code
 
 WEIGHTS = "model.safetensors"
 ENOUGH_NIL = 20
@@ -25,9 +25,7 @@ def calibrate_cli(
         Path,
         typer.Argument(help="Labelled documents it was not trained on, such as dev"),
     ],
-    image_root: Annotated[
-        Path | None, typer.Option("--image-root", help="Where relative pictures start")
-    ] = None,
+    image_root: ImageRootOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure, and leave the pipeline as it is")
     ] = False,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import DweError, Errors
+from .options import SeedOption
 
 
 def compare_cli(
@@ -25,7 +26,7 @@ def compare_cli(
     draws: Annotated[
         int, typer.Option("--draws", min=100, help="Draws of bootstrap and p")
     ] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draws")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
     """Compare runs over the same mentions by Top-1 and MRR.
 

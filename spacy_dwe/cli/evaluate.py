@@ -1,6 +1,7 @@
 """`python -m spacy dwe evaluate`: how well a pipeline links a labelled file."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,14 @@ import typer
 
 from ..errors import BAR_DELAY
 from ..files import require_file, require_writable
+from ..visualise.page import percent
 from .errors import warning_lines
 from .options import (
     ChannelsOption,
+    ImageRootOption,
     KBOption,
+    PipelineArgument,
+    SeedOption,
     load_linking_pipeline,
     parse_channels,
     parse_overrides,
@@ -43,9 +48,7 @@ END_TO_END = ("", "precision", "recall", "F1")
 @takes_code
 def evaluate_cli(
     ctx: typer.Context,
-    pipeline: Annotated[
-        str, typer.Argument(help="Folder or name of a pipeline, or blank:xx with --kb")
-    ],
+    pipeline: PipelineArgument,
     data: Annotated[Path, typer.Argument(help="Labelled documents, .jsonl or .spacy")],
     output: Annotated[
         Path | None,
@@ -94,9 +97,7 @@ def evaluate_cli(
             "--train]",
         ),
     ] = None,
-    image_root: Annotated[
-        Path | None, typer.Option("--image-root", help="Where relative pictures start")
-    ] = None,
+    image_root: ImageRootOption = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -131,7 +132,7 @@ def evaluate_cli(
         int,
         typer.Option("--draws", min=0, help="Bootstrap draws for the 95 % intervals"),
     ] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the draws")] = 0,
+    seed: SeedOption = 0,
 ) -> None:
     """Link the labelled mentions of a file and measure Top-k, MRR, recall and NIL.
 
@@ -205,8 +206,15 @@ def evaluate(
     wanted: dict[str, Any] = {"protocol": protocol, "candidates": candidates}
     require_known(**wanted)
     sources = [data, *train, *([dev] if dev else [])]
-    _check_files(sources, output, predictions, report, trec, nif)
+    for source in sources:
+        require_file(source)
+    results = _Results(output, predictions, report, trec, nif)
+    results.check()
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
+
+    def docs(*paths: Path) -> "list[Doc]":
+        return [doc for path in paths for doc in labelled_docs(nlp, path, image_root)]
+
     texts: dict[str, str] = {}
     bar = partial(tqdm, unit=" docs", delay=BAR_DELAY, disable=silent)
     options: dict[str, Any] = {"use_images": use_images, "draws": draws, "seed": seed}
@@ -225,9 +233,24 @@ def evaluate(
             )
         rows = []
         if baselines:
-            rows = _run_baselines(
-                nlp, linker, data, train, dev, image_root, wanted | options, silent
-            )
+            from ..evaluation.baselines.table import run_baselines
+
+            with bar(desc="Baselines", unit=" rows", delay=0) as ran:
+
+                def advance(name: str) -> None:
+                    ran.set_postfix_str(name)
+                    ran.update(1)
+
+                rows = run_baselines(
+                    nlp,
+                    linker,
+                    docs(data),
+                    train=docs(*train) or None,
+                    dev=docs(dev) if dev else None,
+                    progress=advance,
+                    **wanted,
+                    **options,
+                )
             evaluation.metrics["baselines"] = baseline_records(
                 evaluation.outcomes, rows, draws, seed
             )
@@ -239,7 +262,7 @@ def evaluate(
                     progress=linked.update,
                     **options,
                 )
-    written = write_results(linker, evaluation, texts, output, predictions, trec, nif)
+    written = results.write(linker, evaluation, texts)
     if report is not None:
         written += write_report(report, linker, evaluation, rows, data, image_root)
     msg = Printer(no_print=silent, pretty=not silent)
@@ -249,63 +272,49 @@ def evaluate(
     return evaluation.metrics
 
 
-def _check_files(
-    sources: Sequence[Path],
-    output: Path | None,
-    predictions: Path | None,
-    report: Path | None,
-    trec: Path | None,
-    nif: Path | None,
-) -> None:
-    """Everything that can be known to fail, before the work."""
-    from ..evaluation.predictions import require_rdflib
-    from ..visualise.plots import require_matplotlib
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """Where results are written, see `evaluate_cli`; None: they are not."""
 
-    for source in sources:
-        require_file(source)
-    page, run = report and report / "index.html", trec and trec / "run.txt"
-    for path in (page, run, predictions, output, nif):
-        if path is not None:
-            require_writable(path)
-    if report is not None:
-        require_matplotlib()
-    if nif is not None:
-        require_rdflib()
+    output: Path | None
+    predictions: Path | None
+    report: Path | None
+    trec: Path | None
+    nif: Path | None
 
+    def check(self) -> None:
+        """Everything that can be known to fail, before the work."""
+        from ..evaluation.predictions import require_rdflib
+        from ..visualise.plots import require_matplotlib
 
-def _run_baselines(
-    nlp: Any,
-    linker: Any,
-    data: Path,
-    train: Sequence[Path],
-    dev: Path | None,
-    image_root: Path | None,
-    options: dict[str, Any],
-    silent: bool,
-) -> list[Any]:
-    from tqdm import tqdm
+        page = self.report and self.report / "index.html"
+        run = self.trec and self.trec / "run.txt"
+        for path in (page, run, self.predictions, self.output, self.nif):
+            if path is not None:
+                require_writable(path)
+        if self.report is not None:
+            require_matplotlib()
+        if self.nif is not None:
+            require_rdflib()
 
-    from ..documents import labelled_docs
-    from ..evaluation.baselines.table import run_baselines
+    def write(self, linker: Any, evaluation: Any, texts: dict[str, str]) -> list[Path]:
+        """Write all but the report.
 
-    def docs(*paths: Path) -> list[Any]:
-        return [d for path in paths for d in labelled_docs(nlp, path, image_root)]
+        RETURNS (list[Path]): what was written.
+        """
+        from ..evaluation.predictions import prediction_records, write_nif, write_trec
+        from ..files import write_json, write_jsonl
 
-    with tqdm(desc="Baselines", unit=" rows", disable=silent) as bar:
-
-        def advance(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update(1)
-
-        return run_baselines(
-            nlp,
-            linker,
-            docs(data),
-            train=docs(*train) or None,
-            dev=docs(dev) if dev else None,
-            progress=advance,
-            **options,
-        )
+        if self.nif is not None:
+            write_nif(self.nif, evaluation.outcomes, texts)
+        if self.trec is not None:
+            write_trec(self.trec, linker.kb, evaluation, linker.n_candidates)
+        if self.predictions is not None:
+            write_jsonl(self.predictions, prediction_records(linker.kb, evaluation))
+        if self.output is not None:
+            write_json(self.output, evaluation.metrics)
+        places = (self.output, self.predictions, self.trec, self.nif)
+        return [path for path in places if path is not None]
 
 
 def _noting(docs: "Iterable[Doc]", texts: dict[str, str]) -> "Iterator[Doc]":
@@ -380,11 +389,6 @@ def _end_to_end_rows(measured: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def percent(value: float | None) -> str:
-    """RETURNS (str): such as 94.2."""
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
 def write_report(
     folder: Path,
     linker: Any,
@@ -408,27 +412,3 @@ def write_report(
         look=linker.look if linker.looks and saw_pictures else None,
     )
     return list(report.write(folder))
-
-
-def write_results(
-    linker: Any,
-    evaluation: Any,
-    texts: dict[str, str],
-    output: Path | None,
-    predictions: Path | None,
-    trec: Path | None,
-    nif: Path | None,
-) -> list[Path]:
-    """RETURNS (list[Path]): what was written."""
-    from ..evaluation.predictions import prediction_records, write_nif, write_trec
-    from ..files import write_json, write_jsonl
-
-    if nif is not None:
-        write_nif(nif, evaluation.outcomes, texts)
-    if trec is not None:
-        write_trec(trec, linker.kb, evaluation, linker.n_candidates)
-    if predictions is not None:
-        write_jsonl(predictions, prediction_records(linker.kb, evaluation))
-    if output is not None:
-        write_json(output, evaluation.metrics)
-    return [path for path in (output, predictions, trec, nif) if path is not None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DweError, Errors
+from .options import OverwriteOption
 
 if TYPE_CHECKING:
     from thinc.api import Config
@@ -92,9 +93,7 @@ def init_config_cli(
     lang: Annotated[
         str, typer.Option("--lang", "-l", help="Code of the language, or xx for all")
     ] = "en",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file OUT")
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write the recommended config to train a linker with, for `python -m spacy train`.
 

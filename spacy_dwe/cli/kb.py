@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +19,14 @@ from .kb_change import (
 )
 from .kb_tables import csv_cli, import_cli, import_spacy_cli
 from .kb_wiki import wikidata_cli, wikipedia_cli
-from .options import ImageRootOption, KBArgument, takes_encoders
+from .options import (
+    EntitiesArgument,
+    EntitiesOut,
+    ImageRootOption,
+    KBArgument,
+    OverwriteOption,
+    takes_encoders,
+)
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
@@ -40,10 +48,7 @@ _SEARCHED = 100
 @clear_errors
 @takes_encoders
 def build_cli(
-    entities: Annotated[
-        Path,
-        typer.Argument(help="Entities, one JSON object a line (.jsonl, .jsonl.gz)"),
-    ],
+    entities: EntitiesArgument,
     out: Annotated[Path, typer.Argument(help="Folder of the new KnowledgeBase")],
     image_root: ImageRootOption = None,
     descriptions: Annotated[
@@ -54,9 +59,7 @@ def build_cli(
             "stands in their place) or none (entities get no vector of their text)",
         ),
     ] = "full",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the KnowledgeBase at OUT")
-    ] = False,
+    overwrite: OverwriteOption = False,
     *,
     encoders: dict[str, Any],
     device: str,
@@ -100,10 +103,11 @@ def info_cli(
     from ..kb.knowledge_base import DweKnowledgeBase
 
     kb = DweKnowledgeBase(path)
+    size = sum(file.stat().st_size for file in kb.path.rglob("*") if file.is_file())
+    info = {"path": str(kb.path), "bytes": size, **kb.meta}
     if as_json:
-        typer.echo(json.dumps(_info(kb), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(info, indent=2, ensure_ascii=False))
         return
-    info = _info(kb)
     shown = {key: _cell(info[key]) for key in _SHOWN}
     shown[META_KEY.replace("_", " ")] = kept_by(kb.meta)
     if removed := kb.n_rows - len(kb):
@@ -141,7 +145,7 @@ def search_cli(
 @clear_errors
 def export_cli(
     path: KBArgument,
-    out: Annotated[Path, typer.Argument(help="entities.jsonl, or entities.jsonl.gz")],
+    out: EntitiesOut,
 ) -> None:
     """Write the entities of a KnowledgeBase back to a file, without loss."""
     from tqdm import tqdm
@@ -190,15 +194,10 @@ def _ranked(kb: "DweKnowledgeBase", name: str, n: int) -> list[tuple[str, ...]]:
             f"{match[i]:.2f}",
             ", ".join(found_by_names(int(candidates.found_by[i]))),
             "" if priors[i] != priors[i] else f"{priors[i]:.3g}",
-            _shortened(titles[i][2]),
+            shorten(titles[i][2], _DESCRIPTION_WIDTH, placeholder=" …"),
         )
         for i in range(len(titles))
     ]
-
-
-def _info(kb: "DweKnowledgeBase") -> dict[str, Any]:
-    size = sum(file.stat().st_size for file in kb.path.rglob("*") if file.is_file())
-    return {"path": str(kb.path), "bytes": size, **kb.meta}
 
 
 def _cell(value: Any) -> str:
@@ -211,13 +210,6 @@ def _encoder(spec: dict[str, Any]) -> str:
     name = str(spec.get("model") or spec.get("name") or spec.get("@misc"))
     weights = spec.get("pretrained")
     return f"{name} ({weights})" if weights else name
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    if len(line) <= _DESCRIPTION_WIDTH:
-        return line
-    return line[: _DESCRIPTION_WIDTH - 1] + "…"
 
 
 for name, command in (

@@ -1,7 +1,7 @@
 """`python -m spacy dwe link`: documents in, documents with links out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,9 @@ from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from .errors import warning_lines
 from .options import (
     ChannelsOption,
+    ImageRootOption,
     KBOption,
+    PipelineArgument,
     load_linking_pipeline,
     parse_channels,
     parse_overrides,
@@ -32,20 +34,12 @@ UNREADABLE_IMAGE = Warnings.W001.split(maxsplit=1)[0]
 @takes_code
 def link_cli(
     ctx: typer.Context,
-    pipeline: Annotated[
-        str, typer.Argument(help="Folder or name of a pipeline, or blank:xx with --kb")
-    ],
+    pipeline: PipelineArgument,
     data: Annotated[Path, typer.Argument(help="Documents (.jsonl, .jsonl.gz)")],
     output: Annotated[Path, typer.Argument(help="Where to write the links (.jsonl)")],
     kb: KBOption = None,
     channels: ChannelsOption = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-root",
-            help="Where relative pictures start; else beside the documents",
-        ),
-    ] = None,
+    image_root: ImageRootOption = None,
     top_k: Annotated[
         int | None,
         typer.Option("--top-k", min=1, help="Candidates to write for each mention"),
@@ -100,6 +94,7 @@ def link(
     RETURNS (Counter[str]): how many documents, mentions, linked, nil, images and
         unreadable (of the images) there were.
     """
+    from spacy.util import minibatch
     from tqdm import tqdm
     from wasabi import Printer
 
@@ -124,7 +119,7 @@ def link(
         tqdm(desc="Linking", unit=" docs", delay=BAR_DELAY, disable=silent) as bar,
         warning_lines(note, silent),
     ):
-        for some in _batches(documents, batch_size):
+        for some in minibatch(documents, batch_size):
             for record in linked_records(nlp, some, batch_size, str(pipeline)):
                 write(record)
                 _count(record, counts)
@@ -226,13 +221,10 @@ def _link(ent: "Span") -> dict[str, Any]:
 
     kb_id = ent.kb_id_ if ent.kb_id_ not in ("", NIL) else None
     candidates = ent._.kb_candidates
-    chosen = (c.probability for c in candidates if c.id == kb_id)
-    probability = next(chosen, None)
+    chosen = (round(c.probability, SCORE_DIGITS) for c in candidates if c.id == kb_id)
     return {
         "kb_id": kb_id,
-        "probability": None
-        if probability is None
-        else round(probability, SCORE_DIGITS),
+        "probability": next(chosen, None),
         "candidates": [
             {
                 "id": candidate.id,
@@ -247,12 +239,6 @@ def _link(ent: "Span") -> dict[str, Any]:
             for candidate in candidates
         ],
     }
-
-
-def _batches(documents: "Iterable[Document]", size: int) -> "Iterator[list[Document]]":
-    iterator = iter(documents)
-    while some := list(islice(iterator, size)):
-        yield some
 
 
 def _count(record: dict[str, Any], counts: Counter[str]) -> None:
