@@ -1,5 +1,7 @@
 """How each modality enhances the mention (Song et al., AAAI-24, arXiv 2312.11816)."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -17,18 +19,14 @@ class Projectors(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        width, dropout = spec.width, spec.dropout
-        self.text = Projector(input_width=spec.text_width, width=width, dropout=dropout)
+        projector = partial(Projector, width=spec.width, dropout=spec.dropout)
+        self.text = projector(input_width=spec.text_width)
         self.image: Projector | None = None
         self.own_phrase: Projector | None = None
         if spec.image_dim:
-            self.image = Projector(
-                input_width=spec.image_dim, width=width, dropout=dropout
-            )
+            self.image = projector(input_width=spec.image_dim)
             if not spec.shared_text:
-                self.own_phrase = Projector(
-                    input_width=spec.image_dim, width=width, dropout=dropout
-                )
+                self.own_phrase = projector(input_width=spec.image_dim)
 
     def phrase(self, vectors: Tensor) -> Tensor:
         """P_txt of phrases that CLIP encoded.
@@ -48,13 +46,7 @@ class ModalityEnhancer(nn.Module):
 
     def __init__(self, shape: EnhancerShape) -> None:
         super().__init__()
-        self.unit = CrossModalEnhancer(
-            width=shape.width,
-            n_heads=shape.n_heads,
-            ffn_width=shape.ffn_width,
-            dropout=shape.dropout,
-            decoder=shape.decoder,
-        )
+        self.unit = CrossModalEnhancer(shape)
 
     def forward(
         self, mention: Tensor, mention_mask: Tensor, slots: Slots, project: Projectors

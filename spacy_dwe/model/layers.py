@@ -14,7 +14,8 @@ class EnhancerShape:
     n_heads (int): attention heads, h.
     ffn_width (int): inner width of the feed-forward networks, f.
     dropout (float): dropout probability.
-    decoder (bool): read out by a Transformer decoder layer; otherwise by the mean.
+    decoder (bool): read out by a Transformer decoder layer; otherwise by the mean over
+        the valid tokens of the mention.
     """
 
     width: int
@@ -53,39 +54,28 @@ class CrossModalEnhancer(nn.Module):
     figure. With pooled inputs (one X and one Y) attention is the identity on Y, and
     the unit is a multi-layer perceptron.
 
-    width (int): width of the network.
-    n_heads (int): attention heads.
-    ffn_width (int): inner width of the feed-forward networks.
-    dropout (float): dropout probability.
-    decoder (bool): read out by the decoder; otherwise by the mean over valid X.
+    shape (EnhancerShape): sizes.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        n_heads: int,
-        ffn_width: int,
-        dropout: float,
-        decoder: bool,
-    ) -> None:
+    def __init__(self, shape: EnhancerShape) -> None:
         super().__init__()
+        width, dropout = shape.width, shape.dropout
         self.attention = nn.MultiheadAttention(
-            width, n_heads, dropout=dropout, batch_first=True
+            width, shape.n_heads, dropout=dropout, batch_first=True
         )
         self.attention_norm = nn.LayerNorm(width)
         self.ffn = nn.Sequential(
-            nn.Linear(width, ffn_width),
+            nn.Linear(width, shape.ffn_width),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(ffn_width, width),
+            nn.Linear(shape.ffn_width, width),
         )
         self.ffn_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.decoder: nn.TransformerDecoderLayer | None = None
-        if decoder:
+        if shape.decoder:
             self.decoder = nn.TransformerDecoderLayer(
-                width, n_heads, ffn_width, dropout, batch_first=True
+                width, shape.n_heads, shape.ffn_width, dropout, batch_first=True
             )
             self.query = nn.Parameter(torch.randn(width) * 0.02)
         self.absent = nn.Parameter(torch.randn(width) * 0.02)

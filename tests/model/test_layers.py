@@ -8,6 +8,7 @@ from slow_network import array, enhance, fuse, project
 
 from spacy_dwe.model.layers import (
     CrossModalEnhancer,
+    EnhancerShape,
     GatedFusion,
     Projector,
     masked_mean,
@@ -20,24 +21,14 @@ WIDTH, N_HEADS = 12, 3
 @pytest.fixture(params=[True, False], ids=["decoder", "mean"])
 def enhancer(request, randomise):
     return randomise(
-        CrossModalEnhancer(
-            width=WIDTH,
-            n_heads=N_HEADS,
-            ffn_width=20,
-            dropout=0.0,
-            decoder=request.param,
-        )
+        CrossModalEnhancer(EnhancerShape(WIDTH, N_HEADS, 20, 0.0, request.param))
     )
 
 
 @pytest.fixture(params=[True, False], ids=["decoder", "mean"])
 def small_enhancer(request, randomise):
     """One of four, for what is slow."""
-    return randomise(
-        CrossModalEnhancer(
-            width=4, n_heads=2, ffn_width=5, dropout=0.0, decoder=request.param
-        )
-    )
+    return randomise(CrossModalEnhancer(EnhancerShape(4, 2, 5, 0.0, request.param)))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize, softplus
 from spacy_dwe.model import dwe
 from spacy_dwe.model.dwe import MentionEncoder
 from spacy_dwe.model.inputs import Slots
-from spacy_dwe.model.layers import CrossModalEnhancer
+from spacy_dwe.model.layers import CrossModalEnhancer, EnhancerShape
 from spacy_dwe.model.spec import NetworkSpec, QueryHead
 
 SENTENCES, DESCRIPTIONS, PICTURES = "description@text", "description@clip", "image@clip"
@@ -325,9 +325,7 @@ def count(module):
 
 def test_enhancer_has_the_parameters_of_the_paper():
     """4 d² + 2 d f twice, and 4 d² for the decoder's own attention."""
-    unit = CrossModalEnhancer(
-        width=512, n_heads=8, ffn_width=2048, dropout=0.4, decoder=True
-    )
+    unit = CrossModalEnhancer(EnhancerShape(512, 8, 2048, 0.4, True))
     assert count(unit) == 7.36
 
 
