@@ -157,7 +157,6 @@ class NetworkShim(Shim):
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step the torch optimizer by the numbers of spaCy's."""
-
         if self._optimizer is None:
             self._optimizer = TorchOptimizer(
                 self.network, combiner_rate=self.settings.combiner_rate
@@ -191,8 +190,9 @@ class NetworkShim(Shim):
         """The component moves the network by its own `device` setting."""
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): safetensors with the spec as metadata; empty if unbuilt."""
-        if self._model is None:
+        """RETURNS (bytes): safetensors with the spec as metadata; empty if nothing was
+        trained: what links zero-shot is made again of the channels there are."""
+        if self._model is None or not self._model.spec.width:
             return b""
         state = {k: v.contiguous().cpu() for k, v in self._model.state_dict().items()}
         spec = _spec_to_json(self._model.spec, dwe_trained=self._model.dwe_trained)
@@ -206,12 +206,12 @@ class NetworkShim(Shim):
         if not data:
             return self
         try:
-            state = load(data)
-            header = int.from_bytes(data[:8], "little")
-            metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
+            state, metadata = load(data), _metadata(data)
             spec = _spec_from_json(metadata["spec"])
         except _damages() as error:
             raise DweError(Errors.E503.format(reason=str(error))) from error
+        if not spec.width:
+            return self
         self._check_modalities(spec)
         try:
             self.build(spec, device).load_state_dict(state)
@@ -224,6 +224,12 @@ class NetworkShim(Shim):
         lacking = spec.modality_widths.keys() - self.settings.modalities.keys()
         if lacking:
             raise DweError(Errors.E516.format(names=", ".join(sorted(lacking))))
+
+
+def _metadata(data: bytes) -> Any:
+    """What is written beside tensors, of which `safetensors` tells for files only."""
+    header = int.from_bytes(data[:8], "little")
+    return srsly.json_loads(data[8 : 8 + header])["__metadata__"]
 
 
 def _damages() -> tuple[type[Exception], ...]:
@@ -324,9 +330,7 @@ class TorchOptimizer:
         """
         try:
             tensors = load(data)
-            header = int.from_bytes(data[:8], "little")
-            metadata = srsly.json_loads(data[8 : 8 + header])["__metadata__"]
-            shapes = srsly.json_loads(metadata["shapes"])
+            shapes = srsly.json_loads(_metadata(data)["shapes"])
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(f"it is damaged: {error}") from error
         self._check_shapes(shapes)
