@@ -7,7 +7,7 @@ one in memory, and one on disk needs no more than `get` and `put`.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,7 +32,8 @@ Sight = tuple[str, tuple[GivenBox, ...]]
 """What is looked at: content hash of a picture, and boxes that came with it."""
 
 Content = TypeVar("Content", bound=Hashable)
-AnyFeature = TypeVar("AnyFeature", np.ndarray, MentionFeatures, VisualEvidence)
+Encoded = tuple[Sequence[Any], Sequence[Any]]
+"""Contents and their features."""
 
 ENTRY_BYTES = 500
 """What an entry costs besides its arrays and its text: keys, objects, headers."""
@@ -119,25 +120,25 @@ class FeatureCache:
 
     def texts(self, encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
         """RETURNS (np.ndarray): unit vectors. Shape: (len(texts), dim), float32"""
-        found = self._known("text", encoder.fingerprint, texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            vectors = encoder.encode_texts(missing)
-            self._add("text", encoder.fingerprint, missing, _rows(vectors), found)
         if not texts:
             return np.zeros((0, encoder.dim), dtype=np.float32)
-        return np.stack([_vector(found[text]) for text in texts])
+
+        def encode(missing: list[str]) -> Iterator[Encoded]:
+            yield missing, _rows(encoder.encode_texts(missing))
+
+        found = self._all("text", encoder.fingerprint, texts, encode)
+        return np.stack([found[text] for text in texts])
 
     def mentions(
         self, encoder: TextEncoder, mentions: Sequence[MentionText]
     ) -> list[MentionFeatures]:
         """RETURNS (list[MentionFeatures]): one a mention; equal ones share it."""
-        found = self._known(MENTION, encoder.fingerprint, mentions)
-        missing = [m for m in dict.fromkeys(mentions) if m not in found]
-        if missing:
-            features = encoder.encode_mentions(missing)
-            self._add(MENTION, encoder.fingerprint, missing, features, found)
-        return [_mention(found[mention]) for mention in mentions]
+
+        def encode(missing: list[MentionText]) -> Iterator[Encoded]:
+            yield missing, encoder.encode_mentions(missing)
+
+        found = self._all(MENTION, encoder.fingerprint, mentions, encode)
+        return [found[mention] for mention in mentions]
 
     def pictures(
         self,
@@ -153,12 +154,12 @@ class FeatureCache:
         RETURNS (dict[str, np.ndarray]): unit vectors by hash, without the pictures
             that cannot be decoded. Shape of each: (dim,), float32
         """
-        found = self._known("picture", encoder.fingerprint, hashes)
-        missing = [key for key in dict.fromkeys(hashes) if key not in found]
-        for keys, pictures in _opened(missing, open_picture):
-            vectors = encoder.encode_images(pictures)
-            self._add("picture", encoder.fingerprint, keys, _rows(vectors), found)
-        return {key: _vector(feature) for key, feature in found.items()}
+
+        def encode(missing: list[str]) -> Iterator[Encoded]:
+            for some, pictures in _opened(missing, open_picture):
+                yield some, _rows(encoder.encode_images(pictures))
+
+        return self._all("picture", encoder.fingerprint, hashes, encode)
 
     def sights(
         self,
@@ -176,35 +177,36 @@ class FeatureCache:
         RETURNS (dict[Sight, VisualEvidence]): without the pictures that cannot be
             decoded.
         """
+
+        def look(missing: list[Sight]) -> Iterator[Encoded]:
+            opened = _opened(missing, lambda sight: open_picture(sight[0]))
+            for some, pictures in opened:
+                yield some, extractor(encoder, pictures, [boxes for _, boxes in some])
+
         prints = f"{encoder.fingerprint} {extractor.fingerprint}"
-        found = self._known("sight", prints, sights)
-        missing = [sight for sight in dict.fromkeys(sights) if sight not in found]
-        for some, pictures in _opened(missing, lambda sight: open_picture(sight[0])):
-            seen = extractor(encoder, pictures, [boxes for _, boxes in some])
-            self._add("sight", prints, some, seen, found)
-        return {sight: _evidence(feature) for sight, feature in found.items()}
+        return self._all("sight", prints, sights, look)
 
-    def _known(
-        self, kind: str, fingerprint: str, contents: Sequence[Content]
-    ) -> dict[Content, Feature]:
-        found = {}
-        for content in dict.fromkeys(contents):
-            feature = self.store.get((kind, fingerprint, content))
-            if feature is not None:
-                found[content] = feature
-        return found
-
-    def _add(
+    def _all(
         self,
         kind: str,
         fingerprint: str,
         contents: Sequence[Content],
-        features: Sequence[AnyFeature],
-        found: dict[Content, Feature],
-    ) -> None:
-        for content, feature in zip(contents, features, strict=True):
-            found[content] = feature
-            self.store.put((kind, fingerprint, content), feature)
+        encode: Callable[[list[Content]], Iterable[Encoded]],
+    ) -> dict[Content, Any]:
+        """RETURNS (dict[Content, Any]): features, of this kind, of the contents that
+        are known, or that `encode` gives some at a time."""
+        found, missing = {}, []
+        for content in dict.fromkeys(contents):
+            feature = self.store.get((kind, fingerprint, content))
+            if feature is None:
+                missing.append(content)
+            else:
+                found[content] = feature
+        for some, features in encode(missing) if missing else ():
+            for content, feature in zip(some, features, strict=True):
+                found[content] = feature
+                self.store.put((kind, fingerprint, content), feature)
+        return found
 
 
 def _opened(
@@ -227,21 +229,6 @@ def _rows(vectors: np.ndarray) -> list[np.ndarray]:
     for row in rows:
         row.flags.writeable = False
     return rows
-
-
-def _vector(feature: Feature) -> np.ndarray:
-    assert isinstance(feature, np.ndarray)
-    return feature
-
-
-def _mention(feature: Feature) -> MentionFeatures:
-    assert isinstance(feature, MentionFeatures)
-    return feature
-
-
-def _evidence(feature: Feature) -> VisualEvidence:
-    assert isinstance(feature, VisualEvidence)
-    return feature
 
 
 def _size(key: FeatureKey, feature: Feature) -> int:
