@@ -6,6 +6,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -172,7 +173,7 @@ class LazyTextEncoder:
         return f"<{type(self).__name__} {self._name} ({state})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.spec, self._load, self._options)
+        return partial(type(self), **self._options), (self.spec, self._load)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LazyTextEncoder":
         return self
@@ -204,15 +205,6 @@ class LazyClipEncoder(LazyTextEncoder):
     @property
     def _clip(self) -> "ClipEncoder":
         return cast("ClipEncoder", self._encoder())
-
-
-def _rebuild(
-    kind: type[LazyTextEncoder],
-    spec: dict[str, Any],
-    load: Callable[..., Loaded],
-    options: dict[str, Any],
-) -> LazyTextEncoder:
-    return kind(spec, load, **options)
 
 
 _fork_hook = threading.Lock()
