@@ -64,14 +64,17 @@ def fit_to_examples(
     attributes (Sequence[str]): custom attributes that channels read.
     """
     mentions, gold_ids = some_labelled_mentions(get_examples, attributes=attributes)
-    blocks = feature_blocks(
-        mentions,
-        kb.rows_of(gold_ids),
-        prepare,
-        nil_share,
-        edges=bool(network.spec.edge_width),
-    )
-    fit_features(network, blocks)
+    gold_rows, edges = kb.rows_of(gold_ids), bool(network.spec.edge_width)
+
+    def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":
+        own = prepare(mentions[first : first + BLOCK])
+        batch = collate(
+            own, heads={}, image_dim=0, pooled=True, device="cpu", edges=edges
+        )
+        return batch, gold_rows[first : first + BLOCK]
+
+    firsts = range(0, len(mentions), BLOCK)
+    fit_features(network, fitting_blocks(map(features, firsts), nil_share, seed=0))
 
 
 def fitting_blocks(
@@ -87,36 +90,6 @@ def fitting_blocks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return [with_targets(batch, rows, nil_share) for batch, rows in batches]
-
-
-def feature_blocks(
-    mentions: "Sequence[Mention]",
-    gold_rows: np.ndarray,
-    prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
-    nil_share: float,
-    seed: int = 0,
-    *,
-    edges: bool = False,
-) -> list[Block]:
-    """Blocks of mentions that are prepared as they are needed.
-
-    mentions (Sequence[Mention]): mentions.
-    gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (len(mentions),)
-    prepare (Callable): finds and describes candidates.
-    nil_share, seed: as in `fitting_blocks`.
-    edges (bool): NIL reads the edges of mentions.
-    RETURNS (list[Block]): on the CPU, features without those of dwe.
-    """
-
-    def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":
-        own = prepare(mentions[first : first + BLOCK])
-        batch = collate(
-            own, heads={}, image_dim=0, pooled=True, device="cpu", edges=edges
-        )
-        return batch, gold_rows[first : first + BLOCK]
-
-    firsts = range(0, len(mentions), BLOCK)
-    return fitting_blocks(map(features, firsts), nil_share, seed)
 
 
 def fit(combiner: Combiner, blocks: Sequence[Block], strength: float) -> None:
