@@ -1,5 +1,4 @@
-"""How much to encode at a time: as much as takes some seconds. Batches of a long chunk
-are the more even in length; a short chunk is the sooner safe from a kill."""
+"""Making the vectors of a KB's entities, of those alone that have none yet."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from ..encoders.registry import spec_inside
 from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import Entity
-from ..kb.vectors.fields import Field, Encoded, field_of, require_unit, unit_length
+from ..kb.vectors.fields import Encoded, Field, field_of, require_unit, unit_length
 from ..kb.vectors.files import (
     DistinctKeys,
     Header,
@@ -39,10 +38,16 @@ from .plans import SetPlan
 _SECONDS = 15.0
 """What a kill may lose: the time that a chunk is aimed at."""
 _GROWTH = 4
+_KEYS_BAR_DELAY = 3.0
+_COPIED = 4096
+
+EntitiesFrom = Callable[[int], Iterable[tuple[int, Entity]]]
+"""The live rows from a row on, in order, with their entities."""
 
 
 def chunks(entities: Iterable[Entity], field: Field) -> Iterator[list[Entity]]:
-    """Split entities by the time that the caller takes between chunks.
+    """Split entities by the time that the caller takes between chunks. Batches of a
+    long one are the more even in length; a short one is the sooner safe from a kill.
 
     entities (Iterable[Entity]): read chunk by chunk.
     field (Field): what of them is encoded.
@@ -64,13 +69,6 @@ def chunks(entities: Iterable[Entity], field: Field) -> Iterator[list[Entity]]:
         weight += own
     if chunk:
         yield chunk
-
-
-_KEYS_BAR_DELAY = 3.0
-_COPIED = 4096
-
-EntitiesFrom = Callable[[int], Iterable[tuple[int, Entity]]]
-"""The live rows from a row on, in order, with their entities."""
 
 
 def build_vectors(

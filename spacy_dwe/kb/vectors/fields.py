@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,68 +44,36 @@ class Encoded:
     present: np.ndarray
 
 
-class Field(Protocol):
-    """One field of entities.
+@dataclass(frozen=True, slots=True)
+class DescriptionField:
+    """An entity's description with its title; none without a description.
 
     field (str): its name, the first half of a vector set's.
     first_chunk, most (int): weight of what is encoded at a time, at first and at most.
     """
-
-    @property
-    def field(self) -> str: ...
-
-    @property
-    def first_chunk(self) -> int: ...
-
-    @property
-    def most(self) -> int: ...
-
-    def has(self, entity: Entity) -> bool:
-        """RETURNS (bool): whether the entity has this field; reads no file."""
-        ...
-
-    def key(self, entity: Entity) -> bytes | None:
-        """RETURNS (bytes | None): 16 bytes that stand for the content; None where there
-        is nothing to encode."""
-        ...
-
-    def weight(self, entity: Entity) -> int:
-        """RETURNS (int): how many texts or pictures the entity counts for."""
-        ...
-
-    def encode(self, entities: Sequence[Entity], encode: Encode) -> Encoded:
-        """RETURNS (Encoded): vectors of entities that have a key."""
-        ...
-
-
-def field_of(field: str, image_root: Path) -> Field:
-    """RETURNS (Field): the field of that name."""
-    return (
-        PictureField(image_root) if field == PictureField.field else DescriptionField()
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DescriptionField:
-    """An entity's description with its title; none without a description."""
 
     field: ClassVar[str] = "description"
     first_chunk: ClassVar[int] = 128
     most: ClassVar[int] = 16_384
 
     def has(self, entity: Entity) -> bool:
+        """RETURNS (bool): whether the entity has this field; reads no file."""
         return bool(entity.description.strip())
 
     def key(self, entity: Entity) -> bytes | None:
+        """RETURNS (bytes | None): 16 bytes that stand for the content; None where there
+        is nothing to encode."""
         if not self.has(entity):
             return None
         text = entity_text(entity).encode("utf-8")
         return blake2b(text, digest_size=KEY_BYTES).digest()
 
     def weight(self, entity: Entity) -> int:
+        """RETURNS (int): how many texts or pictures the entity counts for."""
         return 1 + len(entity.description) // _CHARACTERS
 
     def encode(self, entities: Sequence[Entity], encode: Encode) -> Encoded:
+        """RETURNS (Encoded): vectors of entities that have a key."""
         vectors = encode([entity_text(entity) for entity in entities])
         keys = [key for entity in entities if (key := self.key(entity)) is not None]
         return Encoded(vectors, keys, np.ones(len(entities), dtype=bool))
@@ -114,7 +82,7 @@ class DescriptionField:
 @dataclass(frozen=True, slots=True)
 class PictureField:
     """An entity's pictures, whose vectors are averaged. One that cannot be read is left
-    out with a warning.
+    out with a warning. The rest is as of `DescriptionField`.
 
     root (Path): folder that relative paths start at.
     """
@@ -183,6 +151,16 @@ class PictureField:
     def _reference(self, image: str) -> ImageRef:
         reference = ImageRef(path=image)
         return reference if reference.is_url else ImageRef(path=str(self.root / image))
+
+
+Field = DescriptionField | PictureField
+"""What of entities a vector set is made from."""
+
+
+def field_of(field: str, image_root: Path) -> Field:
+    """RETURNS (Field): the field of that name."""
+    is_image = field == PictureField.field
+    return PictureField(image_root) if is_image else DescriptionField()
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:

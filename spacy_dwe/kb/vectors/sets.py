@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from ...errors import DweError, Errors
 from ..arrays import map_array
 from ..entity import Entity
-from .fields import Field, DescriptionField, unit_length
+from .fields import DescriptionField, Field, unit_length
 
 FOLDER = "vectors"
 _BLOCK = 4096
