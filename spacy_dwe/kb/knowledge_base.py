@@ -41,7 +41,11 @@ _NAMES_EACH = 2
 class DweKnowledgeBase(KnowledgeBase):
     """Entities with names, descriptions and vectors, in a folder. Opening reads no
     entity; what is read stays at one version until the KB is opened again. Entities are
-    known by their row, a number that never changes its meaning."""
+    known by their row, a number that never changes its meaning.
+
+    store (EntityStore): entities and versions, as they are on disk.
+    lexicon (Lexicon): what names and facts are compared by.
+    """
 
     def __init__(self, path: str | Path, vocab: Vocab | None = None) -> None:
         """path (str | Path): the KB's folder.
@@ -53,7 +57,7 @@ class DweKnowledgeBase(KnowledgeBase):
     def _open(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         check_format(self.path)
-        self._store = EntityStore(self.path)
+        self.store = EntityStore(self.path)
         while True:
             try:
                 self._map_files()
@@ -61,16 +65,16 @@ class DweKnowledgeBase(KnowledgeBase):
             except DweError:
                 # A writer may have removed files since the version was read.
                 newer = EntityStore(self.path)
-                if newer.version == self._store.version:
+                if newer.version == self.store.version:
                     raise
-                self._store = newer
+                self.store = newer
 
     def _map_files(self) -> None:
         from .index.names import TantivyNames
 
-        self.meta: dict[str, Any] = self._store.version.meta
-        folder = f"{NAMES_FOLDER}/{self._store.version.snapshot}"
-        self._lexicon = Lexicon.open(self.path, folder, self.n_rows)
+        self.meta: dict[str, Any] = self.store.version.meta
+        folder = f"{NAMES_FOLDER}/{self.store.version.snapshot}"
+        self.lexicon = Lexicon.open(self.path, folder, self.n_rows)
         # Opened now, not at the first search: by then a writer may have removed it.
         self._names = TantivyNames(self.path, f"{folder}/{INDEX_FOLDER}")
         self.vector_sets: dict[SetName, VectorSet] = {
@@ -85,16 +89,6 @@ class DweKnowledgeBase(KnowledgeBase):
 
     def __repr__(self) -> str:
         return f"DweKnowledgeBase({str(self.path)!r}, entities={len(self)})"
-
-    @property
-    def store(self) -> EntityStore:
-        """RETURNS (EntityStore): entities and versions, as they are on disk."""
-        return self._store
-
-    @property
-    def lexicon(self) -> Lexicon:
-        """RETURNS (Lexicon): what names and facts are compared by."""
-        return self._lexicon
 
     @property
     def n_indexed(self) -> int:
@@ -145,7 +139,7 @@ class DweKnowledgeBase(KnowledgeBase):
         keys = [normalise(mention) for mention in mentions]
         per_entity = min(max(self.meta["names"] / self.n_rows, 1), _NAMES_EACH)
         return search_names(
-            self._lexicon,
+            self.lexicon,
             self._names,
             keys,
             self._exact(keys),
@@ -187,30 +181,30 @@ class DweKnowledgeBase(KnowledgeBase):
         prior of the alias, else of the entity, else NaN. Shape: (total,), float32"""
         if not self.meta["priors"]:
             return np.full(len(candidates.rows), np.nan, dtype=np.float32)
-        return priors(self._lexicon, mentions, candidates)
+        return priors(self.lexicon, mentions, candidates)
 
     def sort_keys(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """RETURNS (np.ndarray): place of each row's id among all ids in order; breaks
         ties without reading ids. Shape: (len(rows),), int32"""
-        return self._lexicon.sort_key[np.asarray(rows, dtype=np.int64)]
+        return self.lexicon.sort_key[np.asarray(rows, dtype=np.int64)]
 
     def described(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """RETURNS (np.ndarray): rows with a description. Shape: (len(rows),), bool"""
-        return self._lexicon.description_length[np.asarray(rows, dtype=np.int64)] > 0
+        return self.lexicon.description_length[np.asarray(rows, dtype=np.int64)] > 0
 
     # Entities
 
     def entities(self, rows: Sequence[int] | np.ndarray) -> list[Entity]:
         """RETURNS (list[Entity]): the entities of the given rows."""
-        return self._store.entities(_ints(rows))
+        return self.store.entities(_ints(rows))
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """RETURNS (list[str]): the ids of the given rows."""
-        return self._store.ids(_ints(rows))
+        return self.store.ids(_ints(rows))
 
     def titles(self, rows: Sequence[int] | np.ndarray) -> list[tuple[str, str, str]]:
         """RETURNS (list[tuple[str, str, str]]): id, title and description a row."""
-        return self._store.titles(_ints(rows))
+        return self.store.titles(_ints(rows))
 
     def values(self, key: str, rows: Sequence[int] | np.ndarray) -> list[Any]:
         """What entities.jsonl says of entities under one key: what a channel or a
@@ -228,7 +222,7 @@ class DweKnowledgeBase(KnowledgeBase):
         kept = self._values.setdefault(key, {})
         found = {row: kept[row] for row in numbers if row in kept}
         missing = [row for row in dict.fromkeys(numbers) if row not in found]
-        found.update(zip(missing, self._store.values(key, missing)))
+        found.update(zip(missing, self.store.values(key, missing)))
         if len(kept) + len(missing) > _KEPT_VALUES:
             self._values[key] = found
         else:
@@ -238,11 +232,11 @@ class DweKnowledgeBase(KnowledgeBase):
     def rows_of(self, ids: Sequence[str]) -> np.ndarray:
         """RETURNS (np.ndarray): row of each id, -1 where the KB has none.
         Shape: (len(ids),), int32"""
-        return self._store.rows_of(ids)
+        return self.store.rows_of(ids)
 
     def __iter__(self) -> Iterator[Entity]:
         """YIELDS (Entity): all entities, in the order of their rows."""
-        return (entity for _, entity in self._store)
+        return (entity for _, entity in self.store)
 
     def __contains__(self, name: str) -> bool:
         return bool(self.rows_of([name])[0] >= 0)
@@ -300,7 +294,7 @@ class DweKnowledgeBase(KnowledgeBase):
 
     def get_entity_strings(self) -> list[str]:
         """RETURNS (list[str]): the ids of all entities; reads the whole KB."""
-        return list(self._store.live_ids())
+        return list(self.store.live_ids())
 
     def to_disk(self, path: str | Path, exclude: Iterable[str] = ()) -> None:
         """Write a small file that refers to this KB; the KB itself is not copied.
@@ -341,7 +335,7 @@ class DweKnowledgeBase(KnowledgeBase):
     # Details
 
     def _exact(self, keys: Sequence[str]) -> Candidates:
-        lexicon = self._lexicon
+        lexicon = self.lexicon
         hashes = text_hashes(keys)
         first = np.searchsorted(lexicon.sorted_hash, hashes, side="left")
         last = np.searchsorted(lexicon.sorted_hash, hashes, side="right")
@@ -356,22 +350,22 @@ class DweKnowledgeBase(KnowledgeBase):
 
         if (name, device) not in self._dense:
             live = None
-            if len(self._store.removed):
+            if len(self.store.removed):
                 live = np.ones(self.n_rows, dtype=bool)
-                live[self._store.removed] = False
+                live[self.store.removed] = False
             self._dense[name, device] = NearestEntities(
                 self.vector_sets[name],
                 live=live,
-                sort_key=self._lexicon.sort_key,
+                sort_key=self.lexicon.sort_key,
                 device=device,
             )
         return self._dense[name, device]
 
     def _live(self, rows: np.ndarray) -> np.ndarray:
-        return rows[self._is_live(rows)] if len(self._store.removed) else rows
+        return rows[self._is_live(rows)] if len(self.store.removed) else rows
 
     def _is_live(self, rows: np.ndarray) -> np.ndarray:
-        removed = self._store.removed
+        removed = self.store.removed
         if not len(removed):
             return np.ones(len(rows), dtype=bool)
         places = np.minimum(np.searchsorted(removed, rows), len(removed) - 1)
@@ -434,7 +428,6 @@ def kb_from_path(path: str | None) -> Callable[..., "DweKnowledgeBase"]:
     """
 
     def load_kb(vocab: Vocab, entity_vector_length: int = 0) -> "DweKnowledgeBase":
-
         place = kb_path(path or "")
         if not place:
             raise DweError(Errors.E521)

@@ -69,7 +69,7 @@ def test_a_reader_keeps_its_version_or_is_told_to_open_again(tmp_path):
     build_kb(NEW, tmp_path / "kb", overwrite=True)
     assert reader.titles([0]) == [("Q1", "Old name", "Old description.")]
     assert reader.ids(reader.search(["old"]).rows) == ["Q1"]
-    late._store.close()
+    late.store.close()
     with pytest.raises(DweError, match="has been built anew: open it again"):
         late.ids([0])
 
