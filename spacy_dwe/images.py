@@ -102,8 +102,8 @@ def given_boxes(value: Any, name: str) -> tuple[GivenBox, ...]:
     """
     if value is None:
         return ()
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise _refused(value, name)
+    if not _is_row(value):
+        raise DweError(Errors.E209.format(name=name, box=value))
     return tuple(_given_box(box, name) for box in value)
 
 
@@ -228,25 +228,21 @@ def _image_ref(value: Any, owner: str) -> ImageRef:
 
 
 def _given_box(box: Any, name: str) -> GivenBox:
-    if not isinstance(box, Sequence) or isinstance(box, (str, bytes)):
-        raise _refused(box, name)
-    if len(box) not in (4, 5):
-        raise _refused(box, name)
     try:
-        left, top, right, bottom = (float(x) for x in box[:4])
+        if not _is_row(box):
+            raise TypeError
+        *sides, label = box if len(box) == 5 else (*box, "")
+        left, top, right, bottom = map(float, sides)
+        finite = all(map(math.isfinite, (left, top, right, bottom)))
+        if not (finite and left < right and top < bottom):
+            raise ValueError
+        return GivenBox(left, top, right, bottom, " ".join(str.split(label)))
     except (TypeError, ValueError):
-        raise _refused(box, name) from None
-    label = box[4] if len(box) == 5 else ""
-    sides = left, top, right, bottom
-    if not (all(map(math.isfinite, sides)) and left < right and top < bottom):
-        raise _refused(box, name)
-    if not isinstance(label, str):
-        raise _refused(box, name)
-    return GivenBox(*sides, " ".join(label.split()))
+        raise DweError(Errors.E209.format(name=name, box=box)) from None
 
 
-def _refused(box: Any, name: str) -> DweError:
-    return DweError(Errors.E209.format(name=name, box=box))
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def _is_pil(value: Any) -> bool:

@@ -54,9 +54,8 @@ def build_cli(
     descriptions: Annotated[
         str,
         typer.Option(
-            "--descriptions",
             help="How much of them to keep: full, first-sentence, title (the title "
-            "stands in their place) or none (entities get no vector of their text)",
+            "stands in their place) or none (entities get no vector of their text)"
         ),
     ] = "full",
     overwrite: OverwriteOption = False,

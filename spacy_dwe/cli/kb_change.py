@@ -7,17 +7,10 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
-from .options import ImageRootOption, KBArgument, takes_encoders
+from .options import EntitiesArgument, ImageRootOption, KBArgument, takes_encoders
 
 if TYPE_CHECKING:
     from ..building.update import Changes, Conflict
-
-EntitiesArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="ENTITIES", help="One JSON object a line (.jsonl, .jsonl.gz)"
-    ),
-]
 
 
 @clear_errors
@@ -73,10 +66,11 @@ def remove_cli(
 ) -> None:
     """Remove entities from a KnowledgeBase by id."""
     from ..building.update import remove_entities
+    from ..files import read_lines
 
     names = list(ids or [])
     if from_file is not None:
-        names += _lines(from_file)
+        names += [name for _, name in read_lines(from_file)]
     if not names:
         raise DweError(Errors.E180)
     _tell(path, remove_entities(path, names))
@@ -91,10 +85,7 @@ def merge_cli(
     ],
     on_conflict: Annotated[
         str,
-        typer.Option(
-            "--on-conflict",
-            help="Where both have an id: error, keep (KB's own) or replace",
-        ),
+        typer.Option(help="Where both have an id: error, keep (KB's own) or replace"),
     ] = "error",
     image_root: ImageRootOption = None,
     *,
@@ -221,10 +212,3 @@ def _tell(path: Path, changes: "Changes") -> None:
 
     done = [f"{n:,} {what}" for what, n in asdict(changes).items() if n]
     Printer().good(f"{path}: {', '.join(done) or 'nothing to do'}")
-
-
-def _lines(path: Path) -> list[str]:
-    from ..files import require_file
-
-    text = require_file(path).read_text(encoding="utf-8-sig")
-    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BAR_DELAY, DweError, Errors
+from ..files import require_writable
 from .errors import clear_errors, warning_lines
-from .options import takes_code
+from .options import EntitiesOut, takes_code
 
 if TYPE_CHECKING:
     from ..kb.entity import Entity
 
-Out = Annotated[Path, typer.Argument(help="Entities to write (.jsonl, .jsonl.gz)")]
 Delimiter = Annotated[
     str | None,
     typer.Option(
@@ -35,37 +35,32 @@ def csv_cli(
             metavar="TABLE", help="CSV, TSV … with a row of column names; .gz as well"
         ),
     ],
-    out: Out,
+    out: EntitiesOut,
     id_column: Annotated[
         str | None, typer.Option("--id", help="Column of ids; else the one named id")
     ] = None,
     title: Annotated[
-        str | None, typer.Option("--title", help="Column of titles, likewise")
+        str | None, typer.Option(help="Column of titles, likewise")
     ] = None,
     description: Annotated[
-        str | None, typer.Option("--description", help="Column of descriptions")
+        str | None, typer.Option(help="Column of descriptions")
     ] = None,
-    aliases: Annotated[
-        str | None, typer.Option("--aliases", help="Column of other names")
-    ] = None,
+    aliases: Annotated[str | None, typer.Option(help="Column of other names")] = None,
     prior: Annotated[
-        str | None,
-        typer.Option("--prior", help="Column of the entity's probability, 0 to 1"),
+        str | None, typer.Option(help="Column of the entity's probability, 0 to 1")
     ] = None,
     images: Annotated[
-        str | None, typer.Option("--images", help="Column of pictures' paths")
+        str | None, typer.Option(help="Column of pictures' paths")
     ] = None,
-    url: Annotated[str | None, typer.Option("--url", help="Column of links")] = None,
+    url: Annotated[str | None, typer.Option(help="Column of links")] = None,
     separator: Annotated[
-        str,
-        typer.Option("--separator", help="Between aliases, or images, of a cell"),
+        str, typer.Option(help="Between aliases, or images, of a cell")
     ] = "|",
     alias_table: Annotated[
         Path | None,
         typer.Option(
-            "--alias-table",
             help="A row an alias, with columns id, alias, and prior or count: counts "
-            "become the probability of the entity given the alias",
+            "become the probability of the entity given the alias"
         ),
     ] = None,
     delimiter: Delimiter = None,
@@ -83,7 +78,7 @@ def csv_cli(
     from ..kb.entity import count_lines
     from ..sources.tables import entities_from_table
 
-    _require_other(out, table, alias_table)
+    require_writable(out, table, alias_table)
     if not separator:
         raise DweError(Errors.E145.format(option="--separator", value=separator))
     columns = {
@@ -118,21 +113,19 @@ def import_spacy_cli(
             "folder or installed package",
         ),
     ],
-    out: Out,
+    out: EntitiesOut,
     titles: Annotated[
         Path | None,
         typer.Option(
-            "--titles",
             help="Table with columns id, title and, if you like, description; else the "
-            "title is the entity's most probable alias",
+            "title is the entity's most probable alias"
         ),
     ] = None,
     vocab: Annotated[
         Path | None,
         typer.Option(
-            "--vocab",
             help="Where the strings are, if they are not beside the KnowledgeBase: "
-            "pipeline, its vocab folder, or strings.json",
+            "pipeline, its vocab folder, or strings.json"
         ),
     ] = None,
     delimiter: Delimiter = None,
@@ -149,7 +142,7 @@ def import_spacy_cli(
     from ..sources.table_file import TableLayout
     from ..sources.tables import titles_from_table
 
-    _require_other(out, path, titles, vocab)
+    require_writable(out, path, titles, vocab)
     with warning_lines():
         texts = {}
         if titles is not None:
@@ -172,7 +165,7 @@ def import_cli(
             metavar="SOURCE", help="Registered name, such as spacy-dwe.TableSource.v1"
         ),
     ],
-    out: Out,
+    out: EntitiesOut,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -223,12 +216,6 @@ def _write(out: Path, entities: "Iterable[Entity]", total: int) -> None:
 
     write_entities(out, counted())
     Printer().good(f"{out}: {count:,} entities, {aliases:,} aliases")
-
-
-def _require_other(out: Path, *sources: Path | None) -> None:
-    for source in filter(None, sources):
-        if source.exists() and out.exists() and out.samefile(source):
-            raise DweError(Errors.E235.format(path=out))
 
 
 def _character(delimiter: str | None) -> str | None:

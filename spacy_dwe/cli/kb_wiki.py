@@ -8,6 +8,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
+from .options import EntitiesOut
 
 if TYPE_CHECKING:
     from ..sources.wikipedia import TitleCounts
@@ -22,43 +23,33 @@ def wikidata_cli(
             help="Wikidata's JSON dump, such as latest-all.json.gz; .bz2 takes longer",
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="Entities to write (.jsonl, .jsonl.gz)"),
-    ],
+    out: EntitiesOut,
     wikipedia: Annotated[
         list[Path] | None,
         typer.Option(
-            "--wikipedia",
             help="Dump of a Wikipedia, for descriptions, redirects and priors: "
             "…-pages-articles.xml.bz2 or …-cirrussearch-content.json.gz. May be given "
-            "several times; descriptions are the first one's that has them",
+            "several times; descriptions are the first one's that has them"
         ),
     ] = None,
     languages: Annotated[
         str,
         typer.Option(
-            "--languages",
             help="Languages of names, with commas between; titles are the first one's "
-            "that has them",
+            "that has them"
         ),
     ] = "en",
     instance_of: Annotated[
         str,
         typer.Option(
-            "--instance-of",
-            help="Only items of these types, such as Q5,Q515; not of their subclasses",
+            help="Only items of these types, such as Q5,Q515; not of their subclasses"
         ),
     ] = "",
     sitelink: Annotated[
-        str | None,
-        typer.Option("--sitelink", help="Only items with a page there, such as enwiki"),
+        str | None, typer.Option(help="Only items with a page there, such as enwiki")
     ] = None,
     min_sitelinks: Annotated[
-        int,
-        typer.Option(
-            "--min-sitelinks", min=0, help="Only items on so many Wikipedias; 0 for all"
-        ),
+        int, typer.Option(min=0, help="Only items on so many Wikipedias; 0 for all")
     ] = 1,
     with_internal: Annotated[
         bool,
@@ -68,23 +59,14 @@ def wikidata_cli(
         ),
     ] = False,
     description_chars: Annotated[
-        int,
-        typer.Option(
-            "--description-chars", min=1, help="Length of descriptions, at most"
-        ),
+        int, typer.Option(min=1, help="Length of descriptions, at most")
     ] = 1000,
     min_anchor_count: Annotated[
-        int,
-        typer.Option(
-            "--min-anchor-count",
-            min=1,
-            help="Links with a text before it becomes an alias",
-        ),
+        int, typer.Option(min=1, help="Links with a text before it becomes an alias")
     ] = 2,
     min_prior: Annotated[
         float,
         typer.Option(
-            "--min-prior",
             min=0.0,
             max=1.0,
             help="Share of a text's links that lead to an entity before it becomes an "
@@ -140,29 +122,23 @@ def wikipedia_cli(
             help="Text file with a title or a page's address a line (.txt, .gz)"
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Entities to be: .jsonl, .jsonl.gz")],
+    out: EntitiesOut,
     contact: Annotated[
         str | None,
         typer.Option(
-            "--contact",
             envvar="DWE_CONTACT",
             help="Your e-mail address or URL; Wikimedia's policy demands one",
         ),
     ] = None,
     language: Annotated[
-        str,
-        typer.Option("--language", help="Wikipedia of titles that do not name theirs"),
+        str, typer.Option(help="Wikipedia of titles that do not name theirs")
     ] = "en",
     download_images: Annotated[
-        Path | None,
-        typer.Option(
-            "--download-images", help="Folder for the pictures; else URLs are written"
-        ),
+        Path | None, typer.Option(help="Folder for the pictures; else URLs are written")
     ] = None,
     image_width: Annotated[
         int,
         typer.Option(
-            "--image-width",
             min=0,
             help="Of the pictures, in pixels: 250, 330, 500 and 960 are at hand at "
             "Wikimedia; 0 = the originals",
@@ -175,30 +151,27 @@ def wikipedia_cli(
         ),
     ] = False,
     cache: Annotated[
-        Path | None,
-        typer.Option("--cache", help="Where answers are kept [default: OUT.cache]"),
+        Path | None, typer.Option(help="Where answers are kept [default: OUT.cache]")
     ] = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Ask again for what the cache has")
     ] = False,
     rate: Annotated[
-        float, typer.Option("--rate", min=0.01, help="Requests a second, at most")
+        float, typer.Option(min=0.01, help="Requests a second, at most")
     ] = 1.0,
     retries: Annotated[
         int,
         typer.Option(
-            "--retries",
             min=0,
             help="How often a request that fails is tried again; 2 at most for a host "
             "that never answered",
         ),
     ] = 8,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for an answer")
+        float, typer.Option(min=0.1, help="Seconds to wait for an answer")
     ] = 30.0,
     api_url: Annotated[
-        str,
-        typer.Option("--api-url", help="API of the wiki; {lang} is the language"),
+        str, typer.Option(help="API of the wiki; {lang} is the language")
     ] = "https://{lang}.wikipedia.org/w/api.php",
 ) -> None:
     """Make entities of Wikipedia's pages, for `kb build`.

@@ -24,7 +24,10 @@ KBArgument = Annotated[
     Path, typer.Argument(metavar="KB", help="Folder of the KnowledgeBase")
 ]
 EntitiesArgument = Annotated[
-    Path, typer.Argument(help="Entities, one JSON object a line (.jsonl, .jsonl.gz)")
+    Path,
+    typer.Argument(
+        metavar="ENTITIES", help="One JSON object a line (.jsonl, .jsonl.gz)"
+    ),
 ]
 EntitiesOut = Annotated[
     Path, typer.Argument(metavar="OUT", help="Entities to write (.jsonl, .jsonl.gz)")

@@ -139,14 +139,11 @@ def _wikipedias(paths: Sequence[Path], description_chars: int) -> list[PageReade
 
 
 def _check_output(out: Path, inputs: Sequence[Path]) -> None:
+    require_writable(out, *inputs)
+    resolved = [path.resolve() for path in inputs]
     for path in inputs:
-        if out.exists() and out.samefile(path):
-            raise DweError(Errors.E235.format(path=out))
-    states = [path.resolve() for path in inputs]
-    for path in inputs:
-        if states.count(path.resolve()) > 1:
+        if resolved.count(path.resolve()) > 1:
             raise DweError(Errors.E138.format(path=path))
-    require_writable(out)
 
 
 def _check_items(work: Work, stage: Stage, out: Path) -> None:

@@ -14,6 +14,7 @@ from spacy.util import get_package_path, is_package
 from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors, Warnings
+from ..files import require_file
 from ..kb.entity import Alias, Entity
 from .tables import titles_from_table
 
@@ -174,7 +175,7 @@ def _place_of(path: str | Path) -> Path:
         root = get_package_path(str(path))
     if not root.exists():
         raise DweError(Errors.E001.format(path=path))
-    if root.is_file() or (root / _CONTENTS).is_file():
+    if _is_kb(root):
         return root
     # A component, a pipeline, a package: the KB lies deeper by a folder each.
     for pattern in ("kb", "*/kb", "*/*/kb"):
@@ -195,18 +196,14 @@ def _string_files(place: Path, vocab: str | Path | None) -> list[Path]:
     """RETURNS (list[Path]): all that may hold strings of the KB: its own, those of its
     pipeline, and those named."""
     folders = [place, place.parent, place.parent.parent / "vocab"]
+    files = [folder / _STRINGS for folder in folders]
+    found = [file for file in files if file.is_file()]
     if vocab is not None:
         given = Path(vocab)
         named = [given, given / _STRINGS, given / "vocab" / _STRINGS]
-        file = next((p for p in named if p.is_file()), None)
-        if file is None:
-            raise DweError(Errors.E001.format(path=given / _STRINGS))
-        return [*_existing(folders), file]
-    return _existing(folders)
-
-
-def _existing(folders: list[Path]) -> list[Path]:
-    return [folder / _STRINGS for folder in folders if (folder / _STRINGS).is_file()]
+        found.append(next((file for file in named if file.is_file()), named[1]))
+        require_file(found[-1])
+    return found
 
 
 def _check(contents: Path) -> None:

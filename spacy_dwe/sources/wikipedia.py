@@ -85,9 +85,7 @@ def fetch_wikipedia(
     """
     out = Path(out)
     asked = read_titles(titles, language)
-    if out.exists() and out.samefile(titles):
-        raise DweError(Errors.E235.format(path=out))
-    require_writable(out)
+    require_writable(out, titles)
     source = f"{wiki.api_url} width={image_width}"
     with PageCache(cache or cache_path(out), source) as answers:
         if refresh:

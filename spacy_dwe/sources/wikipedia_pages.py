@@ -3,7 +3,7 @@ them, an entity is made of what its page says."""
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from ..errors import DweError, Errors
-from ..files import open_bytes, require_file
+from ..files import read_lines
 from ..kb.entity import Alias, Entity
 from .mediawiki import MediaWiki
 
@@ -78,8 +78,8 @@ def read_titles(path: str | Path, language: str) -> list[AskedTitle]:
     _check_language(language)
     titles = [
         _asked_title(number, text, language)
-        for number, text in _title_lines(require_file(path))
-        if text and not text.startswith("#")
+        for number, text in read_lines(path)
+        if not text.startswith("#")
     ]
     if not titles:
         raise DweError(Errors.E004.format(path=path, what="titles"))
@@ -336,15 +336,3 @@ def _problem(title: str) -> str:
     if len(title.encode()) > _MAX_TITLE_BYTES:
         return f"it is longer than the {_MAX_TITLE_BYTES} bytes of a title"
     return ""
-
-
-def _title_lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with open_bytes(path) as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line.decode("utf-8").lstrip("\ufeff").strip()
-    except UnicodeDecodeError as error:
-        reason = f"not UTF-8 at byte {error.start + 1}"
-        raise DweError(
-            Errors.E003.format(path=path, line=number, reason=reason)
-        ) from None

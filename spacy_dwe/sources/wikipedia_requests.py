@@ -4,7 +4,7 @@ A run that was stopped asks nothing twice."""
 import json
 import sqlite3
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -52,22 +52,15 @@ class TitleRequests:
     def ask_for(self, asked: list[AskedTitle], image_width: int) -> None:
         """RAISES (DweError): the wiki does not answer any more."""
         titles = dict.fromkeys((a.language, a.title) for a in asked if not a.problem)
-        n_known = sum(not self._queue(*title) for title in titles)
-        with tqdm(
-            total=len(titles),
-            initial=n_known,
-            unit=" titles",
-            delay=BAR_DELAY,
-            disable=not self.show_progress,
-        ) as bar:
-            self.wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
-                f"waiting {seconds:.0f} s: {reason}"
-            )
-            try:
-                self._ask_queues(image_width, bar)
-            except NoAnswer as error:
-                done = f"{bar.n:,} of {len(titles):,} titles"
-                raise stopped(error, done, self.cache) from None
+        for title in titles:
+            self._queue(*title)
+
+        def done() -> int:
+            return len(titles) - sum(map(len, self._queues.values()))
+
+        show = self.show_progress
+        with _asking(self.wiki, self.cache, "titles", len(titles), done, show) as bar:
+            self._ask_queues(image_width, bar)
 
     def _ask_queues(self, image_width: int, bar: Any) -> None:
         while self._queues:
@@ -157,18 +150,40 @@ def _rest(title: str) -> str:
     return title.partition(":")[2].strip()
 
 
-def stopped(error: NoAnswer, done: str, cache: "PageCache") -> DweError:
-    """RETURNS (DweError): says what is kept of a run, and how to go on."""
-    message = Errors.E126 if isinstance(error, Refused) else Errors.E122
-    return DweError(
-        message.format(
-            url=error.url,
-            reason=error.reason,
-            attempts=error.attempts,
-            done=done,
-            cache=cache.path,
+@contextmanager
+def _asking(
+    wiki: MediaWiki,
+    cache: "PageCache",
+    what: str,
+    total: int,
+    done: Callable[[], int],
+    show_progress: bool,
+) -> Iterator[tqdm]:
+    """A bar that says what is waited for; if there is no answer any more, the error
+    says what is kept, and how to go on."""
+    with tqdm(
+        total=total,
+        initial=done(),
+        unit=f" {what}",
+        delay=BAR_DELAY,
+        disable=not show_progress,
+    ) as bar:
+        wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
+            f"waiting {seconds:.0f} s: {reason}"
         )
-    )
+        try:
+            yield bar
+        except NoAnswer as error:
+            message = Errors.E126 if isinstance(error, Refused) else Errors.E122
+            raise DweError(
+                message.format(
+                    url=error.url,
+                    reason=error.reason,
+                    attempts=error.attempts,
+                    done=f"{done():,} of {total:,} {what}",
+                    cache=cache.path,
+                )
+            ) from None
 
 
 def download_pictures(
@@ -186,22 +201,15 @@ def download_pictures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, Path] = {}
-    with tqdm(
-        wanted.items(), unit=" pictures", delay=BAR_DELAY, disable=not show_progress
-    ) as bar:
-        wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
-            f"waiting {seconds:.0f} s: {reason}"
-        )
-        for url, id_ in bar:
+    n, done = len(wanted), files.__len__
+    with _asking(wiki, cache, "pictures", n, done, show_progress) as bar:
+        for url, id_ in wanted.items():
             known = cache.picture(url)
             if known is None or not _is_there(known, folder):
-                try:
-                    known = _download(url, wiki, folder)
-                except NoAnswer as error:
-                    done = f"{len(files):,} of {len(wanted):,} pictures"
-                    raise stopped(error, done, cache) from None
+                known = _download(url, wiki, folder)
                 cache.put_picture(url, known)
                 bar.set_postfix_str("")
+            bar.update()
             if "file" in known:
                 files[url] = folder / known["file"]
             else:
