@@ -140,14 +140,13 @@ def convert(
     """
     from wasabi import Printer
 
-    from ..files import require_file
+    from ..files import require_file, require_writable
 
     if format not in FORMATS:
         choices = ", ".join((*FORMATS, *DATASETS))
         raise DweError(Errors.E413.format(what="format", value=format, choices=choices))
     require_file(src)
-    if out.exists() and out.samefile(src):
-        raise DweError(Errors.E235.format(path=out))
+    require_writable(out, src)
     n_documents = FORMATS[format](src, out, lang, image_root, silent)
     msg = Printer(no_print=silent, pretty=not silent)
     msg.good(f"Wrote {n_documents:,} documents to {out}")

@@ -99,11 +99,10 @@ def link(
     from wasabi import Printer
 
     from ..documents import read_documents
-    from ..files import require_file, writing_jsonl
+    from ..files import require_file, require_writable, writing_jsonl
 
     require_file(data)
-    if output.exists() and output.samefile(data):
-        raise DweError(Errors.E235.format(path=output))
+    require_writable(output, data)
     nlp, linker = load_linking_pipeline(pipeline, kb, channels, overrides)
     if top_k is not None:
         linker.top_k = top_k
