@@ -64,7 +64,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 def require_writable(path: str | Path, *inputs: str | Path | None) -> None:
     """RAISES (DweError): no file can be written there, or it is one of the inputs.
     Asked before long work."""
-    for source in map(Path, filter(None, inputs)):
+    for source in [Path(given) for given in inputs if given is not None]:
         if source.exists() and Path(path).exists() and source.samefile(path):
             raise DweError(Errors.E235.format(path=path))
     _temporary(Path(path))[1].unlink()

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from ..errors import BAR_DELAY, DweError, Errors, Warnings
-from ..files import require_file, require_writable, writing_jsonl
-from ..kb.entity import Alias, Entity
+from ..files import require_file, require_writable
+from ..kb.entity import Alias, Entity, write_entities
 from ..names.normalisation import normalise
 from .anchors import LinkJoiner, bare_title
 from .dump_files import Stage, Work, head
@@ -166,19 +166,15 @@ def _write(
     n_items = work.db.execute("SELECT count(*) FROM items").fetchone()[0]
     _remove_abandoned(out)
     counts: Counter[str] = Counter()
-    with (
-        writing_jsonl(out) as write,
-        tqdm(
-            desc="Writing",
-            total=n_items,
-            unit=" entities",
-            delay=BAR_DELAY,
-            disable=not show_progress,
-        ) as bar,
-    ):
-        for entity in _joined_entities(work, names, counts):
-            write(entity.to_json())
-            bar.update()
+    entities = tqdm(
+        _joined_entities(work, names, counts),
+        desc="Writing",
+        total=n_items,
+        unit=" entities",
+        delay=BAR_DELAY,
+        disable=not show_progress,
+    )
+    write_entities(out, entities)
     return dict(counts)
 
 

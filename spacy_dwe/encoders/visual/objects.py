@@ -2,9 +2,9 @@
 or as the caller says."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -63,7 +63,12 @@ class _Finder:
 
     kind: ClassVar[str]
     bank: str | Path | None
-    limits: Limits
+
+    @property
+    def limits(self) -> Limits:
+        """RETURNS (Limits): those that the finder has as attributes, and defaults."""
+        own = [name for name in Limits.__slots__ if hasattr(self, name)]
+        return Limits(**{name: getattr(self, name) for name in own})
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -116,15 +121,6 @@ class PatchRegions(_Finder):
     max_overlap: float = 0.5
     min_score: float = 0.2
 
-    @cached_property
-    def limits(self) -> Limits:
-        return Limits(
-            max_regions=self.max_regions,
-            min_area=self.min_area,
-            max_area=self.max_area,
-            max_overlap=self.max_overlap,
-        )
-
     @property
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "min_score": self.min_score}
@@ -165,10 +161,7 @@ class GivenRegions(_Finder):
     kind = "given"
     bank: str | Path | None = None
     max_regions: int = 8
-
-    @cached_property
-    def limits(self) -> Limits:
-        return Limits(max_regions=self.max_regions, max_overlap=0.9)
+    max_overlap = 0.9
 
 
 class DetectorRegions(_Finder):
@@ -194,7 +187,7 @@ class DetectorRegions(_Finder):
     ) -> None:
         self._arguments = model, weights, bank, max_regions, max_overlap, min_score
         self.model, self.weights, self.bank = model, weights, bank
-        self.limits = Limits(max_regions=max_regions, max_overlap=max_overlap)
+        self.max_regions, self.max_overlap = max_regions, max_overlap
         self.min_score = min_score
         self._detector: Any = None
         self._lock = threading.Lock()
@@ -227,7 +220,7 @@ class DetectorRegions(_Finder):
         return _cropped(encoder, images, found, "detector")
 
 
-def _pixels(view: Box, corner: np.ndarray, cell: tuple[float, float]) -> Box:
+def _pixels(view: Box, corner: Iterable[float], cell: tuple[float, float]) -> Box:
     left, top, right, bottom = (float(x) for x in corner)
     return Box(
         view.left + left * cell[0],
@@ -242,13 +235,11 @@ def _crop_grid(encoder: "PictureReader", images: "Sequence[Image]") -> Any:
     Shape: (n, CROP_GRID, CROP_GRID, dim), float32"""
     crops = []
     for image in images:
-        width, height = image.size[0] / CROP_GRID, image.size[1] / CROP_GRID
-        for row in range(CROP_GRID):
-            for col in range(CROP_GRID):
-                cell = Box(
-                    col * width, row * height, (col + 1) * width, (row + 1) * height
-                )
-                crops.append(crop(image, cell.grown(CROP_REACH)))
+        whole = Box(0, 0, *image.size)
+        side = whole.width / CROP_GRID, whole.height / CROP_GRID
+        for row, col in product(range(CROP_GRID), repeat=2):
+            cell = _pixels(whole, (col, row, col + 1, row + 1), side)
+            crops.append(crop(image, cell.grown(CROP_REACH)))
     vectors = encoder.encode_images(crops)
     shape = len(images), CROP_GRID, CROP_GRID, -1
     return torch.from_numpy(vectors).reshape(shape).to(encoder.device)
