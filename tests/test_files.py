@@ -6,6 +6,7 @@ import pytest
 from spacy_dwe.errors import DweError
 from spacy_dwe.files import (
     read_json_lines,
+    read_lines,
     replacing,
     require_file,
     require_writable,
@@ -102,3 +103,20 @@ def test_damaged_gzip_files(tmp_path):
         path.write_bytes(data)
         with pytest.raises(DweError, match=r"in\.jsonl\.gz|not UTF-8"):
             list(read_json_lines(path))
+
+
+def test_lines_of_text(tmp_path):
+    path = tmp_path / "ids.txt"
+    path.write_bytes("\ufeffQ1 \r\n\n Q2".encode())
+    assert list(read_lines(path)) == [(1, "Q1"), (3, "Q2")]
+    path.write_bytes("Q1\nQ\xfc\n".encode("latin-1"))
+    with pytest.raises(DweError, match=r"E003.*ids\.txt.*2.*not UTF-8 at byte 2"):
+        list(read_lines(path))
+
+
+def test_an_output_is_none_of_the_inputs(tmp_path):
+    path = tmp_path / "entities.jsonl"
+    path.write_text("{}")
+    with pytest.raises(DweError, match="E235"):
+        require_writable(path, None, tmp_path / "nowhere", path)
+    assert path.read_text() == "{}"
