@@ -25,7 +25,7 @@ from .kb.reference import KBReference
 from .linking.annotate import ScoredMention, annotate, rank_candidates
 from .linking.collate import linking_batch
 from .linking.mentions import Mention, mentions_of
-from .linking.prepare import EvidenceSource
+from .linking.prepare import EvidenceSource, Spaces
 from .model.architectures import NetworkShim, shim_of
 from .model.inputs import MentionPlace
 from .model.spec import DWE, Columns, untrained_spec
@@ -123,6 +123,7 @@ class DweLinker(TrainablePipe):
         self._evidence_source = EvidenceSource()
         self._kb = KBReference(settings.kb)
         self._trained_sets: dict[str, str] = {}
+        self._trained_spaces: Spaces | None = None
         self._training = TrainingState()
         self.settings = settings
 
@@ -147,9 +148,12 @@ class DweLinker(TrainablePipe):
 
     @settings.setter
     def settings(self, settings: LinkerSettings) -> None:
-        before = self.__dict__.get("_settings", replace(settings, more_channels={}))
-        more, more_before = settings.more_channels, before.more_channels
-        gone = more_before.keys() - more.keys() - CHANNELS.keys()
+        before = self.__dict__.get("_settings")
+        more = settings.more_channels
+        more_before = {} if before is None else before.more_channels
+        if taken := sorted(more.keys() & CHANNELS.keys()):
+            raise DweError(Errors.E529.format(names=", ".join(taken)))
+        gone = more_before.keys() - more.keys()
         names = [name for name in settings.channels if name not in gone]
         names += [name for name in more if name not in more_before]
         known = {**CHANNELS, **more}
@@ -158,9 +162,7 @@ class DweLinker(TrainablePipe):
         self._attributes = attributes_read([known[name] for name in in_order])
         if more != more_before:
             self.network_shim.clear_untrained()
-        if settings.encoders != before.encoders:
-            self._evidence_source.forget_kb()
-        if settings.feature_cache != before.feature_cache:
+        if before is not None and settings.feature_cache != before.feature_cache:
             self.cache = None
 
     @property
@@ -239,7 +241,12 @@ class DweLinker(TrainablePipe):
             self._evidence_source.keep(evidence, settings)
         return evidence
 
-    def _make_evidence(self, channels: Sequence[str], columns: Columns) -> "Evidence":
+    def _make_evidence(
+        self,
+        channels: Sequence[str],
+        columns: Columns,
+        spaces: Spaces | None = None,
+    ) -> "Evidence":
         from .encoders.store import feature_cache
 
         kb = self._require_kb()
@@ -251,8 +258,15 @@ class DweLinker(TrainablePipe):
             channels={name: self.all_channels[name] for name in channels},
             columns=columns,
             cache=self.cache,
+            spaces=spaces or self._spaces(),
             device=self._device(),
         )
+
+    def _spaces(self) -> Spaces:
+        """Those that were trained in, or else those that the KB suggests."""
+        kb = self._require_kb()
+        trained = self._trained_spaces
+        return Spaces.of(kb) if trained is None else trained.within(kb)
 
     # Linking
 
@@ -294,7 +308,7 @@ class DweLinker(TrainablePipe):
         """
         from .kb.candidates import Candidates
 
-        mentions = mentions_of(docs)
+        mentions = mentions_of(docs, self._attributes)
         return Candidates.concatenated(
             [
                 self.evidence.candidates(
@@ -361,6 +375,7 @@ class DweLinker(TrainablePipe):
             shim=self.network_shim,
             kb=self._require_kb(),
             trained_sets=self._trained_sets,
+            text_set=self._spaces().text_set,
             channels=self.channels,
             device=self._device(),
         )
@@ -427,7 +442,9 @@ class DweLinker(TrainablePipe):
             raise DweError(Errors.E505)
         self._training.set_labels(golds, shim.settings)
         used = {name: self.all_channels[name] for name in self.channels}
-        evidence = self._make_evidence(self.channels, Columns(columns_of(used)))
+        spaces = Spaces.of(self._require_kb())
+        columns = Columns(columns_of(used))
+        evidence = self._make_evidence(self.channels, columns, spaces)
         spec = network_spec(
             evidence, shim.settings, nil_is_labelled=self._training.nil_is_labelled
         )
@@ -439,6 +456,7 @@ class DweLinker(TrainablePipe):
             for name, vectors in sets.items()
             if str(name) in read
         }
+        self._trained_spaces = spaces
         self._evidence_source.forget_evidence()
         self._training.setup_check = SetupCheck(golds)
         warn_of_golds(golds, self._require_kb())
@@ -621,11 +639,13 @@ class DweLinker(TrainablePipe):
         return {
             **self._kb.state(pipeline),
             "trained_sets": self._trained_sets,
+            "trained_spaces": self._trained_spaces and self._trained_spaces.to_json(),
             **self._training.state(),
         }
 
     def _set_state(self, state: dict[str, Any], pipeline: Path | None) -> None:
         self._trained_sets = state["trained_sets"]
+        self._trained_spaces = Spaces.from_json(state.get("trained_spaces"))
         self._training.set_state(state)
         if self._kb.set_state(state, pipeline):
             self._evidence_source.forget_kb()

@@ -112,11 +112,6 @@ class LinkerSettings(Settings):
             raise DweError(Errors.E500.format(channels="(none)", known=known))
         object.__setattr__(self, "channels", tuple(self.channels))
 
-    @property
-    def encoders(self) -> tuple[Any, ...]:
-        """RETURNS (tuple): what the encoders in use follow from."""
-        return self.text_encoder, self.clip, self.device
-
     @cached_property
     def of_evidence(self) -> "LinkerSettings":
         """RETURNS (LinkerSettings): equal for settings by which the same evidence is
@@ -278,6 +273,8 @@ def has_attributes(
 def _attribute(name: str) -> property:
     def read(holder: Any) -> Any:
         value = getattr(holder.settings, name)
+        if isinstance(value, Mapping):
+            return dict(value)
         return list(value) if isinstance(value, tuple) else value
 
     def change(holder: Any, value: Any) -> None:

@@ -64,25 +64,29 @@ def attribute_at(name: str, start: int, end: int, *docs: Doc | None) -> Any:
     or what documents.jsonl has under that key.
 
     start, end (int): character offsets of the Span.
-    docs (Doc | None): where to look, in this order.
+    docs (Doc | None): where to look for what was set, in this order; getters and
+        defaults are those of the first.
     RETURNS (Any): lists as tuples, so that it can be compared; None for nothing.
     RAISES (DweError): it is neither text, number nor a list of these.
     """
     for doc in docs:
         if doc is None:
             continue
-        found = doc.user_data.get(_key(name, start, end))
-        if found is None and Doc.has_extension(name):
-            found = getattr(doc._, name)
-        if found is None:
-            found = doc.user_data.get(EXTRA, {}).get(name)
-        if found is not None:
-            try:
-                hash(found := _tuples(found))
-            except TypeError:
-                message = Errors.E526.format(name=name, doc=document_name(doc))
-                raise DweError(message) from None
-            return found
+        said = doc.user_data.get(_key(name, start, end))
+        if said is None:
+            said = doc.user_data.get(_key(name))
+        if said is None:
+            said = doc.user_data.get(EXTRA, {}).get(name)
+        if said is not None:
+            return _comparable(said, name, doc)
+    own = docs[0]
+    assert own is not None
+    span = own.char_span(start, end, alignment_mode="expand")
+    holders: list[Any] = [own] if span is None else [span, own]
+    for holder in holders:
+        if holder.has_extension(name):
+            default, _, getter, _ = holder.get_extension(name)
+            return _comparable(getter(holder) if getter else default, name, own)
     return None
 
 
@@ -96,6 +100,16 @@ def register_extensions() -> None:
         "kb_candidates", getter=_candidates, setter=_set_candidates, force=True
     )
     Span.set_extension("link_groups", getter=_groups, setter=_set_groups, force=True)
+
+
+def _comparable(value: Any, name: str, doc: Doc) -> Any:
+    value = _tuples(value)
+    try:
+        hash(value)
+    except TypeError:
+        message = Errors.E526.format(name=name, doc=document_name(doc))
+        raise DweError(message) from None
+    return value
 
 
 def _tuples(value: Any) -> Any:

@@ -124,7 +124,9 @@ def columns_of(channels: Mapping[str, Channel]) -> tuple[Column, ...]:
 def attributes_read(channels: Iterable[Channel]) -> tuple[str, ...]:
     """RETURNS (tuple[str, ...]): names of the custom attributes that channels read."""
     read = (name for channel in channels for name in channel.reads)
-    names = (name.removeprefix(ATTRIBUTE) for name in read if ATTRIBUTE in name)
+    names = [
+        name.removeprefix(ATTRIBUTE) for name in read if name.startswith(ATTRIBUTE)
+    ]
     return tuple(dict.fromkeys(names))
 
 

@@ -1,4 +1,4 @@
-"""Candidate lists, and the registered functions that make them."""
+"""Registered functions that find candidates, and what they may ask of mentions."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class MentionBatch(Protocol):
     texts (Sequence[str]): the mentions.
     contexts (Sequence[str]): the sentence or window that each stands in.
     device (str): torch device for work on vectors.
+    text_set (SetName | None): vectors of the KB that texts are compared with.
     """
 
     @property
@@ -35,6 +36,9 @@ class MentionBatch(Protocol):
 
     @property
     def device(self) -> str: ...
+
+    @property
+    def text_set(self) -> SetName | None: ...
 
     def vectors(self, name: SetName) -> np.ndarray | None:
         """Vectors of mentions and contexts to look for entities with, encoded when
@@ -50,7 +54,7 @@ class MentionBatch(Protocol):
 class NamedMentions:
     """A `MentionBatch` of names alone, where nothing is encoded."""
 
-    device = "cpu"
+    device, text_set = "cpu", None
 
     def __init__(
         self, texts: Sequence[str], contexts: Sequence[str] | None = None
@@ -106,7 +110,7 @@ def dense_candidates(vectors: str | None = None) -> CandidateGenerator:
     their names: exact search through all vectors, so its cost grows with the KB.
 
     vectors (str | None): vector set of the KB, such as description@text; None means
-        the one that texts are compared with, see `DweKnowledgeBase.text_set`.
+        the one that texts are compared with.
     RETURNS (CandidateGenerator): registered as spacy-dwe.DenseCandidates.v1.
     """
     return DenseCandidates(None if vectors is None else SetName.read(vectors))
@@ -162,7 +166,7 @@ class DenseCandidates:
         self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
     ) -> Candidates | None:
         """RETURNS (Candidates | None): None where there is nothing to compare."""
-        name = kb.text_set if self.vectors is None else self.vectors
+        name = mentions.text_set if self.vectors is None else self.vectors
         queries = None if name is None else mentions.vectors(name)
         if name is None or queries is None:
             return None

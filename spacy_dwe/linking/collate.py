@@ -17,13 +17,13 @@ from ..model.inputs import (
     mean_state,
 )
 from ..model.modalities import PAPER, Modality, all_modalities, checked_slots
-from ..model.spec import TEXT
+from ..model.spec import DWE, TEXT
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..kb.vectors.sets import VectorSet
+    from ..kb.vectors.sets import SetName, VectorSet
     from ..model.architectures import NetworkShim
-    from ..model.inputs import LinkingBatch, MentionPlace, PreparedMention
+    from ..model.inputs import PreparedMention
 
 
 def collate(
@@ -206,6 +206,7 @@ def linking_batch(
     shim: "NetworkShim",
     kb: "DweKnowledgeBase",
     trained_sets: Mapping[str, str],
+    text_set: "SetName | None",
     channels: Sequence[str],
     device: str,
 ) -> "LinkingBatch":
@@ -217,6 +218,7 @@ def linking_batch(
     kb (DweKnowledgeBase): has the vectors of the candidates.
     trained_sets (Mapping[str, str]): fingerprint of each vector set that the network
         was trained on.
+    text_set (SetName | None): vectors that texts are compared with.
     channels (Sequence[str]): channels in use.
     device (str): torch device of the batch.
     RETURNS (LinkingBatch): the batch.
@@ -225,9 +227,9 @@ def linking_batch(
 
     spec = shim.network.spec
     sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
-    heads = spec.heads if "dwe" in channels else ()
+    heads = spec.heads if DWE in channels else ()
     reads_edges = bool(spec.edge_width) and "text" in channels
-    edges = str(kb.text_set) if reads_edges and kb.text_set else None
+    edges = str(text_set) if reads_edges and text_set else None
     missing = [
         name
         for name in {*heads, *filter(None, [edges])}

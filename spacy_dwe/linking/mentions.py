@@ -28,7 +28,8 @@ class Mention:
     context (str): the sentence it stands in, or a window of tokens without one.
     context_start (int): character offset of the mention in its context.
     images (tuple[ImageRef, ...]): its own pictures, else its document's.
-    attributes (tuple): name and value of the custom attributes that channels read.
+    attributes (tuple): name, value and its `repr` of the custom attributes that
+        channels read: 1 and True are equal, but not the same.
     """
 
     doc: int = field(compare=False)
@@ -39,7 +40,7 @@ class Mention:
     context: str
     context_start: int
     images: "tuple[ImageRef, ...]"
-    attributes: tuple[tuple[str, Any], ...] = ()
+    attributes: tuple[tuple[str, Any, str], ...] = ()
 
     @property
     def in_context(self) -> "MentionText":
@@ -101,8 +102,9 @@ def mentions_in(
                 context_start=start - context_start,
                 images=images_at(pictured, start, end),
                 attributes=tuple(
-                    (each, attribute_at(each, start, end, doc, labelled))
+                    (each, value, repr(value))
                     for each in attributes
+                    for value in [attribute_at(each, start, end, doc, labelled)]
                 ),
             )
         )

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -36,9 +36,50 @@ ranked."""
 TINY = 1e-6
 
 
+class Spaces(NamedTuple):
+    """Where mentions are compared with entities.
+
+    text_set (SetName | None): the vectors that texts are compared with.
+    pictures (str | None): the space that pictures are encoded in.
+    """
+
+    text_set: SetName | None
+    pictures: str | None
+
+    @classmethod
+    def of(cls, kb: "DweKnowledgeBase") -> "Spaces":
+        """RETURNS (Spaces): those that a KB suggests."""
+        return cls(kb.text_set, kb.picture_space)
+
+    @property
+    def texts(self) -> str | None:
+        """RETURNS (str | None): the space that texts are encoded in."""
+        return self.pictures if self.text_set is None else self.text_set.space
+
+    def to_json(self) -> list[str | None]:
+        """RETURNS (list[str | None]): what `from_json` takes back."""
+        return [self.text_set and str(self.text_set), self.pictures]
+
+    @classmethod
+    def from_json(cls, value: Sequence[str | None] | None) -> "Spaces | None":
+        """value (Sequence[str | None] | None): what `to_json` gave; None = nothing was
+        trained, or it was not said where."""
+        if value is None:
+            return None
+        text_set, pictures = value
+        return cls(SetName.read(text_set) if text_set else None, pictures)
+
+    def within(self, kb: "DweKnowledgeBase") -> "Spaces":
+        """RETURNS (Spaces): without what the KB lacks."""
+        known = {name.space for name in kb.vector_sets}
+        text_set = self.text_set if self.text_set in kb.vector_sets else None
+        return Spaces(text_set, self.pictures if self.pictures in known else None)
+
+
 def encoders_for(
     kb: "DweKnowledgeBase",
     *,
+    spaces: "Spaces",
     text_encoder: "LazyTextEncoder | None",
     clip: "LazyClipEncoder | None",
     device: str,
@@ -46,6 +87,7 @@ def encoders_for(
     """The encoders given, or else those the KB was built with. Loads no weights.
 
     kb (DweKnowledgeBase): the KB.
+    spaces (Spaces): the spaces in use.
     text_encoder (TextEncoder | None): the pipeline's own sentence encoder.
     clip (ClipEncoder | None): the pipeline's own CLIP.
     device (str): torch device of encoders that are made here.
@@ -56,7 +98,7 @@ def encoders_for(
     """
     from ..encoders.registry import encoder_from_spec
 
-    texts, pictures = _spaces(kb)
+    texts, pictures = spaces.texts, spaces.pictures
     specs = {name.space: vectors.spec for name, vectors in kb.vector_sets.items()}
     if clip is not None and pictures is None:
         raise DweError(Errors.E510.format(kb=kb.path, option="--clip"))
@@ -72,13 +114,6 @@ def encoders_for(
     return text_encoder, clip
 
 
-def _spaces(kb: "DweKnowledgeBase") -> tuple[str | None, str | None]:
-    """RETURNS (tuple[str | None, str | None]): the spaces that mentions' texts, and
-    their pictures, are encoded in."""
-    pictures = kb.picture_space
-    return (pictures if kb.text_set is None else kb.text_set.space), pictures
-
-
 class Evidence:
     """Gathers what the channels say of a batch of mentions.
 
@@ -90,6 +125,7 @@ class Evidence:
     channels (Mapping[str, Channel]): channels in use; columns of others stay absent.
     columns (Columns): what the combiner reads; those of dwe are left to the network.
     settings (LinkerSettings): how candidates are found and pictures are read.
+    spaces (Spaces): the spaces in use.
     device (str): torch device for what generators of candidates compute.
     RAISES (DweError): there is something to look for, and no CLIP to do it with; or
         the combiner reads a column that its channel does not have.
@@ -105,6 +141,7 @@ class Evidence:
         channels: Mapping[str, Channel],
         columns: Columns,
         settings: "LinkerSettings",
+        spaces: "Spaces",
         device: str = "cpu",
     ) -> None:
         if settings.visual is not None and settings.use_images and clip is None:
@@ -117,8 +154,8 @@ class Evidence:
         self.columns = columns.without_dwe()
         self.settings = settings
         self.device = device
-        self.text_set = kb.text_set
-        self.text_space, self.picture_space = _spaces(kb)
+        self.spaces, self.text_set = spaces, spaces.text_set
+        self.text_space, self.picture_space = spaces.texts, spaces.pictures
         self.use_images = settings.use_images and clip is not None
         read = {name for channel in channels.values() for name in channel.reads}
         self.reads_text = text_encoder is not None and READ_TEXT in read
@@ -296,7 +333,8 @@ class MentionsRead:
         return [pictures.vectors for pictures in self.pictures_read]
 
     def attribute(self, name: str) -> Sequence[Any]:
-        return [dict(mention.attributes).get(name) for mention in self._mentions]
+        said = ({n: v for n, v, _ in m.attributes} for m in self._mentions)
+        return [values.get(name) for values in said]
 
     @cached_property
     def texts_encoded(self) -> "list[MentionFeatures] | None":
@@ -390,19 +428,25 @@ class EvidenceSource:
         channels: Mapping[str, Channel],
         columns: Columns,
         cache: "FeatureCache",
+        spaces: "Spaces",
         device: str,
     ) -> Evidence:
         """Make evidence, without keeping it.
 
-        kb, settings, channels, columns, cache, device: see `Evidence`.
+        kb, settings, channels, columns, cache, spaces, device: see `Evidence`.
         RETURNS (Evidence): gathers features. No weights are loaded yet.
         RAISES (DweError): the pipeline has an encoder that the KB has no vectors of.
         """
         text_encoder, clip = settings.text_encoder, settings.clip
-        if self._encoders is None or self._given != (text_encoder, clip, device):
-            self._given = text_encoder, clip, device
+        given = text_encoder, clip, spaces, device
+        if self._encoders is None or self._given != given:
+            self._given = given
             self._encoders = encoders_for(
-                kb, text_encoder=text_encoder, clip=clip, device=device
+                kb,
+                spaces=spaces,
+                text_encoder=text_encoder,
+                clip=clip,
+                device=device,
             )
         text_encoder, clip = self._encoders
         return Evidence(
@@ -413,6 +457,7 @@ class EvidenceSource:
             channels=channels,
             columns=columns,
             settings=settings,
+            spaces=spaces,
             device=device,
         )
 

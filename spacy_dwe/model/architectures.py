@@ -190,9 +190,9 @@ class NetworkShim(Shim):
         """The component moves the network by its own `device` setting."""
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): safetensors with the spec as metadata; empty if nothing was
-        trained: what links zero-shot is made again of the channels there are."""
-        if self._model is None or not self._model.spec.width:
+        """RETURNS (bytes): safetensors with the spec as metadata; empty for what links
+        zero-shot, which is made again of the channels there are."""
+        if self._model is None or self._model.is_untrained:
             return b""
         state = {k: v.contiguous().cpu() for k, v in self._model.state_dict().items()}
         spec = _spec_to_json(self._model.spec, dwe_trained=self._model.dwe_trained)
@@ -210,8 +210,6 @@ class NetworkShim(Shim):
             spec = _spec_from_json(metadata["spec"])
         except _damages() as error:
             raise DweError(Errors.E503.format(reason=str(error))) from error
-        if not spec.width:
-            return self
         self._check_modalities(spec)
         try:
             self.build(spec, device).load_state_dict(state)

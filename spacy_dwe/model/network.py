@@ -40,6 +40,15 @@ class LinkerNetwork(nn.Module):
             self.mention_encoder = MentionEncoder(spec, modalities, precision=precision)
             self.objective = Objective()
 
+    @property
+    def is_untrained(self) -> bool:
+        """RETURNS (bool): whether it links zero-shot, by the weights it began with."""
+        if self.spec.width:
+            return False
+        begun = Combiner(self.columns, self.spec.edge_width).state_dict()
+        own = self.combiner.state_dict()
+        return all(torch.equal(own[name].cpu(), begun[name]) for name in begun)
+
     def forward(
         self,
         batch: LinkingBatch,
