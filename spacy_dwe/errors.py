@@ -490,12 +490,23 @@ class Errors:
         "text, a number, true or false, or a list of these"
     )
     E528 = (
-        "[DWE-E528] The channel {channel} computed values of shape {found} instead of "
-        "{expected}: a row for each candidate, and its columns"
+        "[DWE-E528] The channel {channel} computed {found}: `compute` gives values and "
+        "which there are, finite numbers, each of shape {expected}: a row for each "
+        "candidate, and its columns"
     )
     E529 = (
-        "[DWE-E529] more_channels: {names} is the name of a channel of this package: "
-        "give yours another"
+        "[DWE-E529] more_channels: {name} is no channel, or has a name of ours ({taken}"
+        "): it has `columns`, a mapping of names to weights, `reads`, a list of "
+        "'text', 'pictures' or '_.NAME', and `compute`, see docs/extending.md"
+    )
+    E530 = (
+        "[DWE-E530] The generator of candidates gave no `Candidates` of {n} mentions "
+        "whose rows are all rows of the KB; of an id that the KB lacks `kb.rows_of` "
+        "gives -1"
+    )
+    E531 = (
+        "[DWE-E531] A channel asks for the attribute {name}, which is not among what "
+        "it `reads`: add '_.{name}' there"
     )
     E540 = (
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "

@@ -19,7 +19,13 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from .channels import CHANNELS
-from .channels.base import Channel, attributes_read, check_channels, columns_of
+from .channels.base import (
+    Channel,
+    attributes_read,
+    check_channels,
+    check_own_channels,
+    columns_of,
+)
 from .errors import DweError, Errors, Warnings
 from .kb.reference import KBReference
 from .linking.annotate import ScoredMention, annotate, rank_candidates
@@ -151,19 +157,21 @@ class DweLinker(TrainablePipe):
         before = self.__dict__.get("_settings")
         more = settings.more_channels
         more_before = {} if before is None else before.more_channels
-        if taken := sorted(more.keys() & CHANNELS.keys()):
-            raise DweError(Errors.E529.format(names=", ".join(taken)))
+        check_own_channels(more, taken=CHANNELS)
         gone = more_before.keys() - more.keys()
         names = [name for name in settings.channels if name not in gone]
         names += [name for name in more if name not in more_before]
         known = {**CHANNELS, **more}
         in_order = check_channels(names, known)
-        self._settings = replace(settings, channels=in_order)
         self._attributes = attributes_read([known[name] for name in in_order])
+        self._settings = replace(settings, channels=in_order)
         if more != more_before:
             self.network_shim.clear_untrained()
         if before is not None and settings.feature_cache != before.feature_cache:
             self.cache = None
+        if before is not None and settings.kb != before.kb:
+            self._kb = KBReference(settings.kb)
+            self._evidence_source.forget_kb()
 
     @property
     def all_channels(self) -> dict[str, Channel]:

@@ -7,7 +7,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cached_property
 from inspect import Parameter, signature
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 from .errors import DweError, Errors
 
@@ -15,6 +16,12 @@ C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 CHANNELS = ("name", "prior", "facts", "text", "image", "dwe")
+PLAIN: dict[Any, str] = {
+    bool: "true or false",
+    str: "text",
+    Callable: "a registered function",
+    Mapping: "a block of names",
+}
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
@@ -291,10 +298,12 @@ def _mistake(
     **other_rules: Any,
 ) -> str:
     """RETURNS (str): what the value of a plain type should be; empty = it is."""
-    if kind is bool:
-        return "" if isinstance(value, bool) else "true or false"
-    if kind is str:
-        return "" if isinstance(value, str) else "text"
+    kind, *others = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value is None and NoneType in others:
+        return ""
+    kind = get_origin(kind) or kind
+    if kind in PLAIN:
+        return "" if isinstance(value, kind) else PLAIN[kind]
     if kind not in (int, float):
         return ""
     is_number = isinstance(value, Integral if kind is int else Real)

@@ -3,7 +3,9 @@ checking alone count as any other."""
 
 import ast
 import re
+from configparser import ConfigParser
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,12 @@ def _there(name: str) -> bool:
     """A path within the package, or within one of its rooms, or of the checkout."""
     bases = (ROOT, ROOT.parent, ROOT / "kb", ROOT / "encoders")
     return any((base / name).exists() for base in bases)
+
+
+def test_what_setup_cfg_registers_is_there():
+    config = ConfigParser()
+    config.read(ROOT.parent / "setup.cfg")
+    for lines in config["options.entry_points"].values():
+        for line in filter(None, lines.splitlines()):
+            module, _, name = line.partition("=")[2].strip().partition(":")
+            assert hasattr(import_module(module), name), line

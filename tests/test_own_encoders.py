@@ -8,10 +8,12 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_dwe.building.build import build_kb
+from spacy_dwe.building.update import encode_kb
 from spacy_dwe.encoders.protocol import mentions_as_texts
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.generators import dense_candidates
+from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 
 WORDS = ("red", "blue", "georgia", "land", "won")
 COLOURS = {"red": (250, 0, 0), "blue": (0, 0, 250)}
@@ -142,3 +144,58 @@ def test_descriptions_in_a_space_can_be_searched(make):
     linker.generate_candidates = dense_candidates("description@other")
     with pytest.raises(DweError, match=r"E160.*description@other"):
         linker.find_candidates([doc], 1)
+
+
+def test_a_trained_linker_stays_in_its_space(make, tmp_path):
+    """Another encoder's vectors join the KB; the text channel goes on as it was."""
+    nlp = make(["name", "text"], words=Words())
+    linker = nlp.get_pipe("dwe_linker")
+    nlp.initialize(lambda: [gold(nlp, name) for name in COLOURS])
+    nlp.to_disk(tmp_path / "saved")
+    before = linker(mentioning(nlp, "Georgia red won")).ents[0]._.kb_candidates
+    encode_kb(linker.kb.path, encoders={"more": Words()}, text_encoder=OtherWords())
+    again = spacy.load(tmp_path / "saved")
+    doc = again.get_pipe("dwe_linker")(mentioning(again, "Georgia red won"))
+    assert str(again.get_pipe("dwe_linker").kb.text_set) == "description@text"
+    assert doc.ents[0]._.kb_candidates == before
+
+
+@spacy.registry.misc("tests.OtherWords.v1")
+class OtherWords(Words):
+    fingerprint = "other words"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.OtherWords.v1"}
+
+    def encode_texts(self, texts, progress=None):
+        return super().encode_texts(texts)[:, ::-1].copy()
+
+
+def test_the_space_that_a_kb_had_first_serves_texts(make):
+    kb = make(["name"], first=Words()).get_pipe("dwe_linker").kb
+    encode_kb(kb.path, encoders={"a-later-one": OtherWords()})
+    assert str(DweKnowledgeBase(kb.path).text_set) == "description@first"
+
+
+def test_nil_is_learnt_from_edges_of_few_kinds(make):
+    """All the states of an encoder that tells nothing of tokens lie along few lines."""
+    nlp = make(["name", "text"], words=Wide())
+    labels = [gold(nlp, name) for name in (*COLOURS, "NIL")] * 20
+    nlp.initialize(lambda: labels)
+    network = nlp.get_pipe("dwe_linker").network_shim.network
+    assert network.spec.edge_width == 4 * Wide.width
+    assert all(weights.isfinite().all() for weights in network.state_dict().values())
+
+
+@spacy.registry.misc("tests.Wide.v1")
+class Wide(Words):
+    dim = width = 512
+    fingerprint = "wide words"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.Wide.v1"}
+
+    def encode_texts(self, texts, progress=None):
+        spread = np.random.default_rng(0).standard_normal((len(WORDS), self.dim))
+        vectors = (super().encode_texts(texts) @ spread).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -126,6 +126,10 @@ def build_vectors(
             entries[plan.name] = entry
     for name in kept.keys() - {plan.name for plan in plans}:
         entries[name] = build.carry_over(name, kept[name])
+    # Where a KB is asked for vectors of any space, those that came first serve.
+    older = map(SetName.read, committed)
+    first = {name: entries[name] for name in older if name in entries}
+    entries = {**first, **entries}
     measure(folder, entries)
     return {str(name): entry for name, entry in entries.items()}
 

@@ -143,3 +143,22 @@ def check_channels(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...
             )
         )
     return tuple(name for name in known if name in wanted)
+
+
+def check_own_channels(channels: Mapping[str, Any], taken: Iterable[str]) -> None:
+    """Refuse what is no channel.
+
+    channels (Mapping[str, Any]): somebody's, by name.
+    taken (Iterable[str]): names that others have.
+    RAISES (DweError): one is no `Channel`, or has another's name.
+    """
+    for name, channel in channels.items():
+        columns = getattr(channel, "columns", None)
+        reads = getattr(channel, "reads", None)
+        is_channel = isinstance(columns, Mapping) and isinstance(reads, (list, tuple))
+        known = is_channel and all(
+            each in (READ_TEXT, READ_PICTURES) or str(each).startswith(ATTRIBUTE)
+            for each in reads or ()
+        )
+        if name in taken or not (known and hasattr(channel, "compute")):
+            raise DweError(Errors.E529.format(name=name, taken=", ".join(taken)))

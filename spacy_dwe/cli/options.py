@@ -383,4 +383,8 @@ def _line(error: BaseException) -> str:
     if isinstance(errors, list) and errors:
         places = (".".join(map(str, e.get("loc", ()))) for e in errors)
         return "; ".join(f"{p}: {e.get('msg', '')}" for p, e in zip(places, errors))
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    unknown, _, _ = text.partition(" Available names")
+    if unknown != text:
+        return f"{unknown} Pass the file that registers it with --code FILE"
+    return text

@@ -9,6 +9,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
+from ..channels.base import READ_PICTURES
 from ..errors import DweError, Errors
 from ..kb.candidates import Candidates, FoundBy
 from ..kb.generators import (
@@ -46,7 +47,6 @@ GENERATORS = {
 PROTOCOLS = ("candidates", "full", "paper")
 PAPER_CANDIDATES = 100
 """Candidates a mention by the protocol "paper"."""
-IMAGE_CHANNELS = frozenset({"image", "dwe"})
 FACTORY = "dwe_linker"
 BATCH_DOCUMENTS = 256
 
@@ -144,7 +144,8 @@ def evaluate_docs(
                 progress(len(batch))
         if not outcomes:
             raise DweError(Errors.E411.format(source=source))
-        with_images = saw_images and not IMAGE_CHANNELS.isdisjoint(linker.channels)
+        read = {kind for c in linker.channels for kind in linker.all_channels[c].reads}
+        with_images = saw_images and READ_PICTURES in read
         measured = metrics(
             outcomes,
             protocol=protocol or _protocol(candidates, outcomes, len(kb)),

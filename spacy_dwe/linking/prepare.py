@@ -187,7 +187,12 @@ class Evidence:
         """
         n = self.settings.n_candidates if n is None else n
         batch = MentionsRead(self, mentions)
-        return self.settings.generate_candidates(self.kb, batch, n)
+        found: Candidates = self.settings.generate_candidates(self.kb, batch, n)
+        rows = getattr(found, "rows", np.array([-1]))
+        outside = len(rows) and (rows.min() < 0 or rows.max() >= self.kb.n_rows)
+        if outside or len(found) != len(mentions):
+            raise DweError(Errors.E530.format(n=len(mentions)))
+        return found
 
     def vectors(self, mentions: Sequence[Mention], name: SetName) -> np.ndarray | None:
         """Vectors to look for entities with: half the mention in its context, half its
@@ -226,18 +231,11 @@ class Evidence:
             computed, columns = self._places[name]
             if not columns:
                 continue
-            values, there = channel.compute(batch, candidates, self.kb)
-            expected = len(candidates.rows), len(channel.columns)
-            if np.shape(values) != expected:
-                raise DweError(
-                    Errors.E528.format(
-                        channel=name, found=np.shape(values), expected=expected
-                    )
-                )
+            said = channel.compute(batch, candidates, self.kb)
+            size = len(candidates.rows), len(channel.columns)
+            values, there = _checked(name, said, size)
             features[:, columns] = values[:, computed]
-            present[:, columns] = (
-                there if isinstance(there, bool) else there[:, computed]
-            )
+            present[:, columns] = there[:, computed]
         features[~present] = 0.0
         described = self.kb.described(candidates.rows)
         texts = batch.texts_encoded
@@ -333,8 +331,10 @@ class MentionsRead:
         return [pictures.vectors for pictures in self.pictures_read]
 
     def attribute(self, name: str) -> Sequence[Any]:
+        if name not in self._evidence.attributes:
+            raise DweError(Errors.E531.format(name=name))
         said = ({n: v for n, v, _ in m.attributes} for m in self._mentions)
-        return [values.get(name) for values in said]
+        return [values[name] for values in said]
 
     @cached_property
     def texts_encoded(self) -> "list[MentionFeatures] | None":
@@ -343,6 +343,32 @@ class MentionsRead:
     @cached_property
     def pictures_read(self) -> list[MentionPictures]:
         return self._evidence.pictures_of(self._mentions)
+
+
+def _checked(
+    name: str, said: Any, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): the values of a channel, and which there
+    are. Shape of each: as `size`
+    RAISES (DweError): it computed something else, or NaN or inf.
+    """
+    try:
+        values, there = said
+        values, there = np.asarray(values, dtype=np.float32), np.asarray(there)
+    except (TypeError, ValueError) as error:
+        raise DweError(
+            Errors.E528.format(channel=name, found=error, expected=size)
+        ) from None
+    there = np.broadcast_to(there, size) if there.ndim == 0 else there
+    for array in (values, there):
+        if array.shape != size:
+            found = f"an array of shape {array.shape}"
+            raise DweError(Errors.E528.format(channel=name, found=found, expected=size))
+    if not np.isfinite(values).all() and not np.isfinite(values[there]).all():
+        raise DweError(
+            Errors.E528.format(channel=name, found="NaN or inf", expected=size)
+        )
+    return values, there
 
 
 def _places(

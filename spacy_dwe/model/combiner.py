@@ -62,11 +62,7 @@ class EdgeReader(nn.Module):
         states = self._centred(edges)
         moments = torch.einsum("bew,bev->ewv", states, states) / len(edges)
         n_axes = self.axes.shape[2]
-        vectors = torch.linalg.eigh(moments).eigenvectors
-        if not vectors.isfinite().all():
-            # In float32, LAPACK fails for some moments that lie along one line.
-            vectors = torch.linalg.eigh(moments.double()).eigenvectors
-        self.axes.copy_(vectors[..., -n_axes:])
+        self.axes.copy_(_eigenvectors(moments)[..., -n_axes:])
 
     def _centred(self, edges: Tensor) -> Tensor:
         states = self._by_edge(edges) - self.mean
@@ -75,6 +71,18 @@ class EdgeReader(nn.Module):
 
     def _by_edge(self, edges: Tensor) -> Tensor:
         return edges.unflatten(1, (EDGES, -1))
+
+
+def _eigenvectors(moments: Tensor) -> Tensor:
+    """In float32, LAPACK fails for some moments that lie along few lines."""
+    try:
+        vectors: Tensor = torch.linalg.eigh(moments).eigenvectors
+        if vectors.isfinite().all():
+            return vectors
+    except torch.linalg.LinAlgError:
+        pass
+    vectors = torch.linalg.eigh(moments.double()).eigenvectors
+    return vectors
 
 
 UNTRAINED_NIL = {

@@ -8,6 +8,7 @@ from columns import columns
 from spacy_dwe.channels import CHANNELS
 from spacy_dwe.channels.base import check_channels
 from spacy_dwe.errors import DweError
+from spacy_dwe.kb.candidates import Candidates
 from spacy_dwe.model.spec import NetworkSpec, QueryHead, untrained_spec
 
 
@@ -61,22 +62,80 @@ def test_unknown_or_no_channels_are_refused(names):
         check_channels(names, CHANNELS)
 
 
-class Wrong:
-    """Says of each mention what it should say of each candidate."""
+class Own:
+    """Says what it was given to say."""
 
     columns = types.MappingProxyType({"one": 1.0})
-    reads = ()
+
+    def __init__(self, said=None, reads=()):
+        self.said, self.reads = said, reads
 
     def compute(self, mentions, candidates, kb):
-        return np.zeros((len(mentions.texts), 1), dtype=np.float32), True
+        if self.said is None:
+            return mentions.attribute("place"), True
+        return self.said
 
 
-def test_values_of_another_shape_are_refused(names_kb):
-    nlp = spacy.blank("xx")
-    linker = nlp.add_pipe("dwe_linker", config={"device": "cpu"})
-    linker.more_channels = {"wrong": Wrong()}
-    linker.load_kb(names_kb)
-    doc = nlp.make_doc("Georgia won.")
+@pytest.fixture
+def linker(names_kb):
+    made = spacy.blank("xx").add_pipe("dwe_linker", config={"device": "cpu"})
+    made.load_kb(names_kb)
+    return made
+
+
+def link(linker):
+    doc = spacy.blank("xx").make_doc("Georgia won.")
     doc.ents = [doc.char_span(0, 7, label="PLACE")]
-    with pytest.raises(DweError, match=r"channel wrong .*\(1, 1\) instead of \(2, 1\)"):
-        linker(doc)
+    return linker(doc).ents[0]
+
+
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        ((np.zeros((1, 1)), True), r"an array of shape \(1, 1\).*shape \(2, 1\)"),
+        ((np.zeros((2, 1)), np.ones(2, dtype=bool)), r"an array of shape \(2,\)"),
+        ((np.array([[1.0], [np.nan]]), True), "NaN or inf"),
+        (np.zeros((2, 1)), "channel own computed"),
+        (([["a"], ["b"]], True), "channel own computed"),
+    ],
+)
+def test_what_a_channel_must_not_say_is_refused(linker, said, told):
+    linker.more_channels = {"own": Own(said)}
+    with pytest.raises(DweError, match=told):
+        link(linker)
+
+
+def test_nan_may_stand_where_there_is_nothing(linker):
+    values = np.array([[0.5], [np.nan]])
+    linker.more_channels = {"own": Own((values, ~np.isnan(values)))}
+    scores = [each.scores["own"] for each in link(linker)._.kb_candidates]
+    assert sorted(scores) == [0.0, 0.5]
+
+
+def test_an_attribute_that_is_not_declared_is_told(linker):
+    linker.more_channels = {"own": Own()}
+    with pytest.raises(DweError, match=r"add '_\.place' there"):
+        link(linker)
+
+
+@pytest.mark.parametrize(
+    "name, channel",
+    [
+        ("name", Own()),
+        ("own", object()),
+        ("own", Own(reads="text")),
+        ("own", Own(reads=["place"])),
+    ],
+)
+def test_what_is_no_channel_is_refused_and_changes_nothing(linker, name, channel):
+    with pytest.raises(DweError, match=f"more_channels: {name} is no channel"):
+        linker.more_channels = {name: channel}
+    linker.threshold = 0.1
+    assert link(linker)._.kb_candidates
+
+
+@pytest.mark.parametrize("found", [None, [], Candidates.from_lists([[-1]])])
+def test_what_a_generator_must_not_find_is_refused(linker, found):
+    linker.generate_candidates = lambda kb, mentions, n: found
+    with pytest.raises(DweError, match="E530"):
+        link(linker)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ...channels import CHANNELS
 from ...channels.base import columns_of
 from ...kb.vectors.sets import DESCRIPTIONS_IN_CLIP
 from ...model.combiner import Combiner
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from ...linking.prepare import Evidence
     from ...pipeline import DweLinker
 
-FEATURES = tuple(channel for channel in CHANNELS if channel != DWE)
 MOST_TRAIN = 20_000
 """Training mentions that rows are fitted to, at most, drawn at random."""
 HELD_OUT = 10
@@ -109,9 +107,14 @@ class _Table:
     seed: int
     by_channel: dict[str, list[Outcome]] = field(default_factory=dict, init=False)
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): all channels but the network's."""
+        return tuple(name for name in self.linker.all_channels if name != DWE)
+
     @cached_property
     def evidence(self) -> "Evidence":
-        return _evidence_of(self.linker, FEATURES, self.use_images)
+        return _evidence_of(self.linker, self.features, self.use_images)
 
     @cached_property
     def test(self) -> LabelledMentions:
@@ -215,7 +218,7 @@ class _Table:
     def _best(self) -> Baseline:
         _, dev = self.fitting
         reached = {}
-        for channel in FEATURES:
+        for channel in self.features:
             if dev.has(channel) and self.test.has(channel):
                 score = by_channels(dev, [channel], Combiner(dev.columns))
                 outcomes = outcomes_of(dev.kb, dev.scored(score), dev.golds)
@@ -230,7 +233,7 @@ class _Table:
 
     def _fitted(self) -> Baseline:
         score = by_channels(self.test, self.test.columns.channels, self.combiner)
-        return self._result(self._outcomes(self.test.scored(score)), FEATURES)
+        return self._result(self._outcomes(self.test.scored(score)), self.features)
 
     def _head(self) -> Baseline:
         train, dev = self.fitting
@@ -240,7 +243,7 @@ class _Table:
         vectors = kb.vector_sets[kb.text_set]
         head, epoch = fit_linear_head(train, dev, self.combiner, vectors, self.seed)
         outcomes = self._outcomes(self.test.scored(by_linear_head(self.test, head)))
-        return self._result(outcomes, FEATURES, f" (epoch {epoch})")
+        return self._result(outcomes, self.features, f" (epoch {epoch})")
 
     def _shuffled(self) -> Baseline:
         if not self.pictured:
@@ -257,7 +260,7 @@ class _Table:
         return Baseline("", metrics=evaluation.metrics, outcomes=evaluation.outcomes)
 
     def _oracle(self) -> Baseline:
-        channels = [channel for channel in FEATURES if self.test.has(channel)]
+        channels = [channel for channel in self.features if self.test.has(channel)]
         runs = [self._outcomes_of(channel) for channel in channels]
         best = [_best_of(own) for own in zip(*runs)]
         result = self._result(best, channels, ": an upper bound")
