@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import spacy
@@ -42,7 +43,7 @@ from wasabi import table
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.documents import read_documents
 from spacy_dwe.kb.entity import Entity, read_entities
-from spacy_dwe.kb.generators import NameCandidates, NamedMentions, hybrid_candidates
+from spacy_dwe.kb.generators import NameCandidates, hybrid_candidates
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.vectors.entity_index import EntityIndex
 from spacy_dwe.linking.mentions import mentions_of
@@ -163,7 +164,10 @@ def by_generator(kb: DweKnowledgeBase, generate: NameCandidates) -> Find:
     ids = _Ids(kb)
 
     def find(mentions: Sequence[Mention]) -> list[list[str]]:
-        batch = NamedMentions([m.text for m in mentions], [m.context for m in mentions])
+        batch = SimpleNamespace(
+            texts=[mention.text for mention in mentions],
+            contexts=[mention.context for mention in mentions],
+        )
         return ids.of(generate(kb, batch, N))
 
     return find
@@ -175,6 +179,7 @@ def by_pipeline(kb: DweKnowledgeBase) -> Find:
     linker = nlp.add_pipe("dwe_linker")
     linker.load_kb(kb.path)
     linker.generate_candidates = hybrid_candidates()
+    linker.n_candidates = N
     ids = _Ids(kb)
 
     def find(mentions: Sequence[Mention]) -> list[list[str]]:
@@ -187,9 +192,7 @@ def by_pipeline(kb: DweKnowledgeBase) -> Find:
             )
             doc.set_ents([span])
             docs.append(doc)
-        evidence = linker.evidence
-        generate = linker.generate_candidates
-        return ids.of(evidence.candidates(mentions_of(docs), generate, N))
+        return ids.of(linker.evidence.candidates(mentions_of(docs)))
 
     return find
 

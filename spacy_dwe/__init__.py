@@ -11,6 +11,7 @@ from .about import __version__
 if TYPE_CHECKING:
     from .building.build import build_kb as build_kb
     from .building.update import add_entities as add_entities
+    from .building.update import encode_kb as encode_kb
     from .building.update import merge_kbs as merge_kbs
     from .building.update import rebuild_kb as rebuild_kb
     from .building.update import remove_entities as remove_entities
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "building.build": ("build_kb",),
-    "building.update": ("add_entities", "merge_kbs", "rebuild_kb", "remove_entities"),
+    "building.update": (
+        *("add_entities", "encode_kb", "merge_kbs", "rebuild_kb", "remove_entities"),
+    ),
     "bundle": ("bundle",),
     "channels.base": ("Channel",),
     "documents": ("Document", "make_docs", "read_documents"),

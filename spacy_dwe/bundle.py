@@ -26,9 +26,9 @@ from .errors import BAR_DELAY, DweError, Errors, Warnings
 from .files import replacing_folder, write_json
 from .kb.knowledge_base import DweKnowledgeBase
 from .kb.storage.folder import kb_path
+from .settings import FACTORY
 from .training.state import OPTIMIZER_FILE
 
-FACTORY = "dwe_linker"
 KB_FOLDER = "kb"
 """The KB's folder, below that of the first linker that uses it."""
 

@@ -10,7 +10,6 @@ from typing import Any
 from .images import GivenBox, ImageRef
 from .links import KBCandidate
 
-CODEC = "spacy-dwe"
 IMAGE_KEY = "__dwe_image__"
 CANDIDATE_KEY = "__dwe_candidate__"
 

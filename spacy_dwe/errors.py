@@ -1,5 +1,9 @@
 """Every message a user can meet, in one place: what is wrong and what to do next."""
 
+import re
+
+LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
+"""User and password in a URL, which no message shows."""
 BAR_DELAY = 0.5
 """Seconds before a progress bar shows: a mistake in the first lines of a file is told
 on a line of its own."""

@@ -13,14 +13,14 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
 
 from .about import __title__, __version__
-from .errors import DweError, Errors
+from .errors import LOGIN, DweError, Errors
 
 MAX_BYTES = 64 * 2**20
 MAX_SECONDS = 60.0
@@ -29,7 +29,10 @@ ALLOW_PRIVATE = "DWE_ALLOW_PRIVATE_URLS"
 """The variable that, set to 1, allows private addresses."""
 USER_AGENT = f"{__title__}/{__version__}"
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+_NAT64 = ip_network("64:ff9b::/96")
+_ALSO_PRIVATE = [*map(ip_network, ("192.0.0.0/24", "192.88.99.0/24"))]
+"""Networks that `ipaddress` calls global, by the version of Python."""
+_BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -48,9 +51,9 @@ class FetchError(DweError):
         may_pass: bool = False,
         retry_after: str | None = None,
     ) -> None:
-        super().__init__(Errors.E202.format(name=url, reason=reason))
-        self.reason, self.may_pass = str(reason), may_pass
-        self.retry_after = retry_after
+        url, self.reason = (LOGIN.sub("", str(text)) for text in (url, reason))
+        super().__init__(Errors.E202.format(name=url, reason=self.reason))
+        self.may_pass, self.retry_after = may_pass, retry_after
 
 
 def fetch(
@@ -70,7 +73,7 @@ def fetch(
     RAISES (FetchError): it cannot be fetched.
     """
     if allow_private is None:
-        allow_private = os.environ.get(ALLOW_PRIVATE, "") not in ("", "0")
+        allow_private = os.environ.get(ALLOW_PRIVATE) == "1"
     end = time.monotonic() + max_seconds
 
     def left() -> float:
@@ -91,13 +94,15 @@ def fetch(
         raise FetchError(url, reason, may_pass=True) from None
     except (httpx.InvalidURL, UnicodeError) as error:
         raise FetchError(url, error) from None
-    except (
-        *(httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError),
-        OSError,
-    ) as error:
+    except (*_BROKEN, OSError) as error:
         reason = f"no connection ({str(error) or type(error).__name__})"
         raise FetchError(url, reason, may_pass=True) from None
     raise FetchError(url, f"more than {MAX_REDIRECTS} redirects")
+
+
+def is_private(url: str) -> bool:
+    """RETURNS (bool): an address of a URL's host is not public."""
+    return not all(map(_is_public, _addresses(httpx.URL(url).host)))
 
 
 def status_error(url: str, status: int, retry_after: str | None) -> FetchError:
@@ -114,19 +119,13 @@ def _pool(
         raise FetchError(url, f"{target} is no address of http or https")
     host = target.raw_host.decode("ascii")
     proxy = _proxy(target.scheme, host)
-    try:
-        addresses = sorted(
-            {str(found[4][0]) for found in socket.getaddrinfo(host, None)},
-            # What has IPv6 addresses does not always reach them.
-            key=lambda address: (":" in address, address),
-        )
-    except OSError:
-        if proxy is None:
-            raise
-        addresses = []
+    addresses = _addresses(host)
+    if not (addresses or proxy):
+        raise FetchError(url, "no connection (its host is unknown)", may_pass=True)
     private = [] if allow_private else [a for a in addresses if not _is_public(a)]
     if private:
-        where = f"{target.host} ({private[0]})"
+        url, where = LOGIN.sub("", url), f"{target.host} ({private[0]})"
+        where = private[0] if target.host == private[0] else where
         raise DweError(Errors.E216.format(url=url, where=where, variable=ALLOW_PRIVATE))
     network = _Network([] if proxy else addresses, left)
     return httpcore.ConnectionPool(_tls(), proxy=proxy, network_backend=network)
@@ -167,6 +166,16 @@ def _get(
         return bytes(data)
 
 
+def _addresses(host: str) -> list[str]:
+    """RETURNS (list[str]): none of a host that is not known here."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return []
+    # What has IPv6 addresses does not always reach them.
+    return sorted(found, key=lambda address: (":" in address, address))
+
+
 def _is_public(address: str) -> bool:
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
@@ -177,16 +186,20 @@ def _is_public(address: str) -> bool:
         if inner is None and ip.is_site_local:
             return False
         ip = inner or ip
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+    listed = any(ip in network for network in _ALSO_PRIVATE)
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or listed)
 
 
 def _proxy(scheme: str, host: str) -> httpcore.Proxy | None:
     """RETURNS (Proxy | None): that of the environment for a host."""
     proxies = getproxies()
-    found = proxies.get(scheme) or proxies.get("all")
+    kind = scheme if proxies.get(scheme) else "all"
+    found = proxies.get(kind)
     if not found or proxy_bypass(host):
         return None
     url = httpx.URL(found if "://" in found else f"http://{found}")
+    if url.scheme not in ("http", "https"):
+        raise httpx.InvalidURL(f"{kind.upper()}_PROXY is no proxy of http or https")
     auth = (url.username, url.password) if url.username else None
     return httpcore.Proxy(str(url.copy_with(username=None, password=None)), auth)
 

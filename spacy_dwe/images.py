@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import DweError, Errors
+from .errors import LOGIN, DweError, Errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,7 +68,7 @@ class ImageRef:
     @property
     def name(self) -> str:
         """What messages call it: the path, or the first digits of the hash."""
-        return self.path or f"picture {(self.sha256 or '')[:12]}"
+        return LOGIN.sub("", self.path or f"picture {(self.sha256 or '')[:12]}")
 
     @property
     def is_url(self) -> bool:
@@ -127,7 +127,7 @@ def read_bytes(ref: ImageRef, *, fetch_urls: bool = False) -> bytes:
     assert ref.path is not None
     if ref.is_url:
         if not fetch_urls:
-            raise DweError(Errors.E203.format(url=ref.path))
+            raise DweError(Errors.E203.format(url=ref.name))
         from .fetching import fetch
 
         return fetch(ref.path)

@@ -31,7 +31,7 @@ from .kb.reference import KBReference
 from .linking.annotate import ScoredMention, annotate, rank_candidates
 from .linking.collate import linking_batch
 from .linking.mentions import Mention, mentions_of
-from .linking.prepare import EvidenceSource, Spaces
+from .linking.prepare import Evidence, EvidenceSource, Spaces
 from .model.architectures import NetworkShim, shim_of
 from .model.inputs import MentionPlace
 from .model.spec import DWE, Columns, untrained_spec
@@ -51,9 +51,7 @@ if TYPE_CHECKING:
     from .encoders.cache import FeatureCache
     from .encoders.visual.findings import VisualEvidence
     from .images import ImageRef
-    from .kb.candidates import Candidates
     from .kb.knowledge_base import DweKnowledgeBase
-    from .linking.prepare import Evidence
     from .model.inputs import LinkingBatch, PreparedMention
 
 STATE = "cfg"
@@ -238,7 +236,7 @@ class DweLinker(TrainablePipe):
         return columns
 
     @property
-    def evidence(self) -> "Evidence":
+    def evidence(self) -> Evidence:
         """RETURNS (Evidence): what gathers features for the network in use."""
         settings = self.settings.of_evidence
         evidence = self._evidence_source.kept(settings)
@@ -254,20 +252,24 @@ class DweLinker(TrainablePipe):
         channels: Sequence[str],
         columns: Columns,
         spaces: Spaces | None = None,
-    ) -> "Evidence":
+    ) -> Evidence:
         from .encoders.store import feature_cache
 
-        kb = self._require_kb()
+        kb, settings, device = self._require_kb(), self.settings, self._device()
+        spaces = spaces or self._spaces()
+        text, clip = self._evidence_source.encoders(kb, settings, spaces, device)
         if self.cache is None:
-            self.cache = feature_cache(self.settings.feature_cache)
-        return self._evidence_source.make(
+            self.cache = feature_cache(settings.feature_cache)
+        return Evidence(
             kb,
-            self.settings.of_evidence,
+            text_encoder=text,
+            clip=clip,
+            cache=self.cache,
             channels={name: self.all_channels[name] for name in channels},
             columns=columns,
-            cache=self.cache,
-            spaces=spaces or self._spaces(),
-            device=self._device(),
+            settings=settings.of_evidence,
+            spaces=spaces,
+            device=device,
         )
 
     def _spaces(self) -> Spaces:
@@ -304,27 +306,6 @@ class DweLinker(TrainablePipe):
                 scored.extend(self._score(own, prepared, places))
                 done += len(prepared)
         return scored
-
-    def find_candidates(
-        self, docs: Sequence[Doc], n: int | None = None
-    ) -> "Candidates":
-        """Candidates of every entity of the documents, not yet scored.
-
-        docs (Sequence[Doc]): documents with entities.
-        n (int | None): how many to look for; None = as many as are scored.
-        RETURNS (Candidates): of each entity, in order.
-        """
-        from .kb.candidates import Candidates
-
-        mentions = mentions_of(docs, self._attributes)
-        return Candidates.concatenated(
-            [
-                self.evidence.candidates(
-                    mentions[first : first + MENTIONS_AT_A_TIME], n
-                )
-                for first in range(0, len(mentions), MENTIONS_AT_A_TIME)
-            ]
-        )
 
     @property
     def looks(self) -> bool:

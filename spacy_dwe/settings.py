@@ -15,6 +15,8 @@ from .errors import DweError, Errors
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
+FACTORY = "dwe_linker"
+"""What configs call the component."""
 CHANNELS = ("name", "prior", "facts", "text", "image", "dwe")
 PLAIN: dict[Any, str] = {
     bool: "true or false",

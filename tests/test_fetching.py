@@ -9,7 +9,8 @@ import pytest
 
 from spacy_dwe.about import __version__
 from spacy_dwe.errors import DweError
-from spacy_dwe.fetching import FetchError, fetch
+from spacy_dwe.fetching import FetchError, fetch, is_private
+from spacy_dwe.images import ImageRef, read_bytes
 
 
 class Site(ThreadingHTTPServer):
@@ -107,11 +108,47 @@ def test_this_machine_is_not_asked_unless_it_is_allowed(site, host, monkeypatch)
         *("224.0.0.1", "239.1.1.1", "255.255.255.255", "240.0.0.1", "[::1]", "[::]"),
         *("[fe80::1]", "[fc00::1]", "[fec0::1]", "[ff02::1]", "[::ffff:10.0.0.1]"),
         *("[64:ff9b::10.0.0.1]", "[2002:a00:1::]", "[2001:db8::1]"),
+        *("192.0.0.100", "192.88.99.1"),
     ],
 )
 def test_nor_is_what_lies_in_its_network(host):
     with pytest.raises(DweError, match="E216"):
         fetch(f"http://{host}/", max_seconds=0.5)
+
+
+@pytest.mark.parametrize("value", ["", "0", "no", "false", "False", "off"])
+def test_only_1_allows_private_addresses(site, value, monkeypatch):
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", value)
+    with pytest.raises(DweError, match=r"E216.*: 127\.0\.0\.1 is a private address"):
+        fetch(site.url("file"))
+    assert site.asked == []
+
+
+def test_a_hosts_own_addresses_say_whether_it_is_private():
+    assert is_private("http://localhost/w/api.php")
+    assert is_private("http://[::1]:8080/")
+    assert not is_private("https://192.0.32.8/")
+    assert not is_private("http://no-such-host.invalid/")
+
+
+def test_no_message_shows_a_password(site, monkeypatch):
+    at = f"user:p@ss@127.0.0.1:{site.server_port}"
+    with pytest.raises(DweError, match="E216") as private:
+        fetch(f"http://{at}/file")
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
+    with pytest.raises(FetchError, match="E202") as missing:
+        fetch(f"http://{at}/nowhere")
+    with pytest.raises(FetchError, match=r"E202.*is no address of http") as moved:
+        fetch(f"http://{at}/moved?ftp://{at}/")
+    with pytest.raises(DweError, match="E203") as closed:
+        read_bytes(ImageRef(path=f"http://{at}/file"))
+    for error in (private, missing, moved, closed):
+        assert "ss@" not in str(error.value) and "user" not in str(error.value)
+        assert f"http://127.0.0.1:{site.server_port}/" in str(error.value)
+    assert ImageRef(path=f"https://{at}/a@b.png").name == (
+        f"https://127.0.0.1:{site.server_port}/a@b.png"
+    )
+    assert ImageRef(path="photos/a@b.png").name == "photos/a@b.png"
 
 
 def test_a_name_that_means_another_address_later_gains_nothing(site, monkeypatch):
@@ -214,3 +251,14 @@ def test_a_proxy_of_the_environment_is_used(site, monkeypatch):
     assert site.asked[0][0] == "http://no-such-host.invalid/file"
     with pytest.raises(DweError, match="E216"):
         fetch("http://10.0.0.1/file")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks4://[::1]", "ftp://a"])
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTP_PROXY"])
+def test_a_proxy_of_another_kind_is_one_line(variable, proxy, monkeypatch):
+    for name in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(FetchError, match=f"E202.*: {variable} is no proxy of http"):
+        fetch("http://192.0.32.8/file")

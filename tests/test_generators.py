@@ -1,6 +1,7 @@
 """Generators of candidates within a pipeline."""
 
 from spacy_dwe.encoders.cache import FeatureCache, MemoryStore
+from spacy_dwe.linking.mentions import mentions_of
 
 HYBRID = {"@misc": "spacy-dwe.HybridCandidates.v1", "dense_share": 0.5}
 
@@ -46,8 +47,10 @@ def test_candidates_of_documents_are_those_that_are_scored(kb, pipeline, documen
     nlp = pipeline(kb)
     linker = nlp.get_pipe("dwe_linker")
     docs = [document("Georgia beat Korea."), document("Nobody."), document("Samoa")]
-    candidates = linker.find_candidates(docs)
+    candidates = linker.evidence.candidates(mentions_of(docs))
     scored = linker.predict(docs)
     assert [sorted(rows) for rows in candidates] == [sorted(m.rows) for m in scored]
-    assert [len(rows) for rows in linker.find_candidates(docs, 1)] == [1, 1, 1]
-    assert len(linker.find_candidates([])) == 0
+    assert len(linker.evidence.candidates([])) == 0
+    linker.n_candidates = 1
+    few = linker.evidence.candidates(mentions_of(docs))
+    assert [len(rows) for rows in few] == [1, 1, 1]

@@ -14,6 +14,7 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.generators import dense_candidates
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.linking.mentions import mentions_of
 
 WORDS = ("red", "blue", "georgia", "land", "won")
 COLOURS = {"red": (250, 0, 0), "blue": (0, 0, 250)}
@@ -139,11 +140,12 @@ def test_descriptions_in_a_space_can_be_searched(make):
     doc = mentioning(nlp, "Tiflis, blue land")
     for vectors in (None, "description@words"):
         linker.generate_candidates = dense_candidates(vectors)
-        rows = linker.find_candidates([doc], 1).rows
+        linker.n_candidates = 1
+        rows = linker.evidence.candidates(mentions_of([doc])).rows
         assert linker.kb.ids(rows) == ["blue"]
     linker.generate_candidates = dense_candidates("description@other")
     with pytest.raises(DweError, match=r"E160.*description@other"):
-        linker.find_candidates([doc], 1)
+        linker.evidence.candidates(mentions_of([doc]))
 
 
 def test_a_trained_linker_stays_in_its_space(make, tmp_path):

@@ -16,11 +16,11 @@ from spacy_dwe.errors import DweError, Errors
 from spacy_dwe.evaluation.outcomes import Outcome
 from spacy_dwe.evaluation.predictions import read_predictions
 from spacy_dwe.kb.storage.folder import META_FILE
+from spacy_dwe.settings import FACTORY
 from study.study_file import Study, Variant
 
 RECORD, METRICS = "run.json", "metrics.json"
 PREDICTIONS, MODEL, LOG = "predictions.jsonl", "model", "train.log"
-FACTORY = "dwe_linker"
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,8 +169,8 @@ def encode_kb(path: str | Path, **encoding: Unpack[Encoding]) -> None:
     this was stopped is not encoded again.
 
     path (str | Path): the KB's folder.
-    **encoding: see `Encoding`; only the encoders that are given make vectors, and they
-        need not be the KB's.
+    **encoding: see `Encoding`, without `device`: only the encoders that are given make
+        vectors, and they need not be the KB's.
     """
     own = _Encoding(**encoding)
     with Revision(_folder(path)) as revision:

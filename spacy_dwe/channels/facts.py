@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kb.candidates import Candidates
 from ..kb.index.lexicon import YEARS, Lexicon, description_words, years_in
-from ..names.likeness import _look_up, ragged
+from ..names.likeness import look_up, ragged
 from ..names.normalisation import word_buckets
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _shared_words(
         table[mine] = weights[ends[mention] : ends[mention + 1]]
         theirs = lexicon.facts.take(candidates[mention], axis=0)
         shared = np.empty(theirs.shape, dtype=np.float32)
-        _look_up(table, theirs, shared).sum(
+        look_up(table, theirs, shared).sum(
             axis=1,
             out=out[candidates.offsets[mention] : candidates.offsets[mention + 1]],
         )

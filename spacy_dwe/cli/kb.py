@@ -61,7 +61,6 @@ def build_cli(
     overwrite: OverwriteOption = False,
     *,
     encoders: dict[str, Any],
-    device: str,
 ) -> None:
     """Build a KnowledgeBase from a file of entities.
 

@@ -120,7 +120,6 @@ def encode_cli(
     image_root: ImageRootOption = None,
     *,
     encoders: dict[str, Any],
-    device: str,
 ) -> None:
     """Give a KnowledgeBase vectors, or replace those of another encoder.
 
@@ -134,12 +133,7 @@ def encode_cli(
     if not encoders:
         raise DweError(Errors.E181)
     with warning_lines():
-        encode_kb(
-            path,
-            encoders=encoders,
-            image_root=image_root,
-            show_progress=True,
-        )
+        encode_kb(path, encoders=encoders, image_root=image_root, show_progress=True)
     for name, vectors in DweKnowledgeBase(path).vector_sets.items():
         Printer().good(f"{name}: {len(vectors.array):,} vectors of {vectors.dim}")
 

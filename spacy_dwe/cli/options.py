@@ -12,6 +12,7 @@ import typer
 
 from ..errors import DweError, Errors
 from ..files import require_file
+from ..settings import FACTORY
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -100,7 +101,7 @@ def takes_code(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command that needs encoders: it gets the options that name them, and
-    --code; its arguments are `encoders` by space and `device`."""
+    --code; its arguments are `encoders` by space, and `device` if it asks for it."""
 
     options = {
         "text_encoder": (TextEncoderOption, None),
@@ -113,8 +114,9 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         chosen = {name: kwargs.pop(name) for name in options}
-        device, encoders = chosen["device"], chosen_encoders(**chosen)
-        return command(*args, encoders=encoders, device=device, **kwargs)
+        if "device" in inspect.signature(command).parameters:
+            kwargs["device"] = chosen["device"]
+        return command(*args, encoders=chosen_encoders(**chosen), **kwargs)
 
     return takes_code(_with_options(run, command, {"encoders"}, **options))
 
@@ -216,7 +218,6 @@ def _absolute_model(name: str) -> str:
     return _LOCAL_DIR + _absolute(name.removeprefix(_LOCAL_DIR))
 
 
-FACTORY = "dwe_linker"
 BLANK = "blank:"
 COMPONENTS = "components."
 

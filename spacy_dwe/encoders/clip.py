@@ -24,6 +24,7 @@ from .inference import (
     mention_rows,
     resolve_device,
     unit,
+    unit_vectors,
     window,
 )
 from .protocol import MentionFeatures, MentionText, PictureBatch, Progress, edge_states
@@ -94,14 +95,8 @@ class ClipEncoder:
     ) -> np.ndarray:
         """Unit vectors of texts. Shape: (len(texts), dim), float32"""
         unique, index = distinct(texts)
-        vectors = np.zeros((len(unique), self.dim), dtype=np.float32)
         ids = self._tokens(unique) if unique else torch.zeros((0, 1), dtype=torch.long)
-        counts = np.bincount(index, minlength=len(unique))
-        for batch, pooled, _, _ in self._batches(ids):
-            vectors[batch] = _numpy(pooled)
-            if progress is not None:
-                progress(int(counts[batch].sum()))
-        return unit(vectors)[index]
+        return unit_vectors(self._batches(ids), index, self.dim, progress)
 
     def encode_mentions(self, mentions: Sequence[MentionText]) -> list[MentionFeatures]:
         """Mentions in context, each distinct one once; see `MentionFeatures`."""

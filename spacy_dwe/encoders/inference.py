@@ -4,7 +4,7 @@ in windows, unit vectors."""
 import hashlib
 import json
 import logging
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -147,3 +147,25 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: np.ndarray = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
     return scaled
+
+
+def unit_vectors(
+    batches: "Iterable[tuple[np.ndarray, torch.Tensor, Any, Any]]",
+    index: np.ndarray,
+    dim: int,
+    progress: Callable[[int], None] | None,
+) -> np.ndarray:
+    """Collect the pooled vectors of distinct texts, batch by batch.
+
+    batches (Iterable): positions of a batch, and its vectors, (n, dim).
+    index (np.ndarray): the distinct text of each text, see `distinct`.
+    progress (Callable | None): is told how many texts are done.
+    RETURNS (np.ndarray): of unit length. Shape: (len(index), dim), float32
+    """
+    counts = np.bincount(index)
+    vectors = np.zeros((len(counts), dim), dtype=np.float32)
+    for batch, pooled, _, _ in batches:
+        vectors[batch] = pooled.to(torch.float32).cpu().numpy()
+        if progress is not None:
+            progress(int(counts[batch].sum()))
+    return unit(vectors)[index]

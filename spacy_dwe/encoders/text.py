@@ -21,6 +21,7 @@ from .inference import (
     quiet_hub,
     resolve_device,
     unit,
+    unit_vectors,
     window,
 )
 from .protocol import MentionFeatures, MentionText, Progress, edge_states
@@ -83,13 +84,8 @@ class SentenceEncoder:
     ) -> np.ndarray:
         """Unit vectors of texts. Shape: (len(texts), dim), float32"""
         unique, index = distinct(texts)
-        vectors = np.zeros((len(unique), self.dim), dtype=np.float32)
-        counts = np.bincount(index, minlength=len(unique))
-        for batch, pooled, _, _ in self._batches(self._tokenize(unique)):
-            vectors[batch] = pooled.cpu().numpy()
-            if progress is not None:
-                progress(int(counts[batch].sum()))
-        return unit(vectors)[index]
+        batches = self._batches(self._tokenize(unique))
+        return unit_vectors(batches, index, self.dim, progress)
 
     def encode_mentions(self, mentions: Sequence[MentionText]) -> list[MentionFeatures]:
         """Mentions in context, each distinct one once; see `MentionFeatures`."""

@@ -23,6 +23,7 @@ from ..kb.generators import (
     name_candidates,
 )
 from ..linking.annotate import ScoredMention
+from ..settings import FACTORY
 from ..tokens import replace_images
 from .bootstrap import DRAWS
 from .outcomes import Gold, Outcome, gold_mentions, gold_rows, outcomes_of
@@ -47,7 +48,6 @@ GENERATORS = {
 PROTOCOLS = ("candidates", "full", "paper")
 PAPER_CANDIDATES = 100
 """Candidates a mention by the protocol "paper"."""
-FACTORY = "dwe_linker"
 BATCH_DOCUMENTS = 256
 
 

@@ -51,24 +51,6 @@ class MentionBatch(Protocol):
         ...
 
 
-class NamedMentions:
-    """A `MentionBatch` of names alone, where nothing is encoded."""
-
-    device, text_set = "cpu", None
-
-    def __init__(
-        self, texts: Sequence[str], contexts: Sequence[str] | None = None
-    ) -> None:
-        """texts (Sequence[str]): the mentions.
-        contexts (Sequence[str] | None): what each stands in, if that is known.
-        """
-        self.texts = texts
-        self.contexts = [""] * len(texts) if contexts is None else contexts
-
-    def vectors(self, name: SetName) -> np.ndarray | None:
-        return None
-
-
 CandidateGenerator: TypeAlias = (
     "Callable[[DweKnowledgeBase, MentionBatch, int], Candidates]"
 )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,8 +216,7 @@ class DweKnowledgeBase(KnowledgeBase):
         key (str): a key that the KB does not know, or id, title, description, prior or
             url.
         rows (Sequence[int] | np.ndarray): rows of entities.
-        RETURNS (list[Any]): the JSON value for each row, which is not to be changed;
-            None where there is none.
+        RETURNS (list[Any]): the JSON value for each row; None where there is none.
         """
         numbers = _ints(rows)
         kept = self._values.setdefault(key, {})
@@ -227,7 +227,7 @@ class DweKnowledgeBase(KnowledgeBase):
             self._values[key] = found
         else:
             kept.update(found)
-        return [found[row] for row in numbers]
+        return [deepcopy(found[row]) for row in numbers]
 
     def rows_of(self, ids: Sequence[str]) -> np.ndarray:
         """RETURNS (np.ndarray): row of each id, -1 where the KB has none.

@@ -177,16 +177,13 @@ class Evidence:
         for first, last in _chunks(candidates.lengths, MAX_PAIRS):
             yield self._describe(mentions[first:last], candidates.span(first, last))
 
-    def candidates(
-        self, mentions: Sequence[Mention], n: int | None = None
-    ) -> "Candidates":
+    def candidates(self, mentions: Sequence[Mention]) -> "Candidates":
         """Find candidates, as `prepare` does.
 
-        n (int | None): how many to look for; None = as many as are scored.
         RETURNS (Candidates): of each mention.
+        RAISES (DweError): the generator gave something else.
         """
-        n = self.settings.n_candidates if n is None else n
-        batch = MentionsRead(self, mentions)
+        n, batch = self.settings.n_candidates, MentionsRead(self, mentions)
         found: Candidates = self.settings.generate_candidates(self.kb, batch, n)
         rows = getattr(found, "rows", np.array([-1]))
         outside = len(rows) and (rows.min() < 0 or rows.max() >= self.kb.n_rows)
@@ -446,23 +443,14 @@ class EvidenceSource:
         self._encoders = None
         self._evidence = None
 
-    def make(
+    def encoders(
         self,
         kb: "DweKnowledgeBase",
         settings: "LinkerSettings",
-        *,
-        channels: Mapping[str, Channel],
-        columns: Columns,
-        cache: "FeatureCache",
-        spaces: "Spaces",
+        spaces: Spaces,
         device: str,
-    ) -> Evidence:
-        """Make evidence, without keeping it.
-
-        kb, settings, channels, columns, cache, spaces, device: see `Evidence`.
-        RETURNS (Evidence): gathers features. No weights are loaded yet.
-        RAISES (DweError): the pipeline has an encoder that the KB has no vectors of.
-        """
+    ) -> "Encoders":
+        """RETURNS (Encoders): see `encoders_for`; made once for the same arguments."""
         text_encoder, clip = settings.text_encoder, settings.clip
         given = text_encoder, clip, spaces, device
         if self._encoders is None or self._given != given:
@@ -474,18 +462,7 @@ class EvidenceSource:
                 clip=clip,
                 device=device,
             )
-        text_encoder, clip = self._encoders
-        return Evidence(
-            kb,
-            text_encoder=text_encoder,
-            clip=clip,
-            cache=cache,
-            channels=channels,
-            columns=columns,
-            settings=settings,
-            spaces=spaces,
-            device=device,
-        )
+        return self._encoders
 
     def prepare(
         self, mentions: Sequence[Mention], evidence: Evidence

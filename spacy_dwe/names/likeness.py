@@ -87,13 +87,13 @@ def values_of(
         pairs = slice(*own)
         known = buckets[slice(*mine)]
         table[known] = values[slice(*mine)]
-        _look_up(table, theirs[pairs], out[pairs])
+        look_up(table, theirs[pairs], out[pairs])
         table[known] = 0
     return out
 
 
-def _look_up(table: np.ndarray, buckets: np.ndarray, out: np.ndarray) -> np.ndarray:
-    # All buckets are in range: clipping them is quicker than checking.
+def look_up(table: np.ndarray, buckets: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): `out`. Clipping is quicker than checking the buckets."""
     return table.take(buckets, mode="clip", out=out)
 
 

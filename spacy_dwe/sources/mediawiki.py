@@ -24,7 +24,7 @@ from wikipediaapi import (  # type: ignore[import-untyped]
 
 from ..about import __title__, __version__
 from ..errors import DweError, Errors
-from ..fetching import MAX_BYTES, MAX_SECONDS, FetchError, fetch, status_error
+from ..fetching import MAX_BYTES, FetchError, fetch, is_private, status_error
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +32,7 @@ WIKIPEDIA_API = "https://{lang}.wikipedia.org/w/api.php"
 MAX_LAG = 5
 """Seconds by which Wikimedia's databases may lag before unattended programs wait."""
 
+_LONGEST_DOWNLOAD = 300.0
 _LONGEST_BACK_OFF = 120.0
 _LONGEST_WAIT = 900.0
 """Seconds; a server that asks for more is better asked another time."""
@@ -105,7 +106,7 @@ class MediaWiki(SyncHTTPClient):
         self._interval = 1.0 / rate
         self._next = 0.0
         self._retries = retries
-        self._max_seconds = max(timeout, MAX_SECONDS)
+        self._max_seconds = max(timeout, _LONGEST_DOWNLOAD)
         self._clock, self._jitter = clock, jitter
         self._answered: set[str] = set()
 
@@ -141,13 +142,14 @@ class MediaWiki(SyncHTTPClient):
     def download(self, url: str, max_bytes: int = MAX_BYTES) -> bytes:
         """RETURNS (bytes): a file, such as a picture.
         RAISES (NoAnswer): the retries are used up.
-        RAISES (DweError): it is on a private address; see `fetching`.
+        RAISES (DweError): it is on a private address, and the API is not.
         """
         attempt = partial(
             fetch,
             url,
             max_bytes=max_bytes,
             max_seconds=self._max_seconds,
+            allow_private=is_private(self._build_url("en")) or None,
             user_agent=self._client.headers["User-Agent"],
         )
         return self._patiently(url, attempt)

@@ -175,15 +175,9 @@ def _asking(
             yield bar
         except NoAnswer as error:
             message = Errors.E126 if isinstance(error, Refused) else Errors.E122
-            raise DweError(
-                message.format(
-                    url=error.url,
-                    reason=error.reason,
-                    attempts=error.attempts,
-                    done=f"{done():,} of {total:,} {what}",
-                    cache=cache.path,
-                )
-            ) from None
+            kept = f"{done():,} of {total:,} {what}"
+            text = message.format(**vars(error), done=kept, cache=cache.path)
+            raise DweError(text) from None
 
 
 def download_pictures(
@@ -219,7 +213,9 @@ def download_pictures(
 
 
 def _is_there(known: Mapping[str, Any], folder: Path) -> bool:
-    return "file" not in known or (folder / known["file"]).is_file()
+    if "file" not in known:
+        return "may_pass" not in known
+    return (folder / known["file"]).is_file()
 
 
 def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
@@ -227,6 +223,8 @@ def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
         data = wiki.download(url)
     except Refused as error:
         return {"reason": error.reason}
+    except DweError as error:
+        return {"reason": str(error), "may_pass": True}
     try:
         decode(data, url)
     except DweError as error:

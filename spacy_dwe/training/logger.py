@@ -11,6 +11,7 @@ import srsly
 from wasabi import Printer
 
 from ..errors import DweError, Errors
+from ..settings import FACTORY
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -21,7 +22,6 @@ Info = dict[str, Any]
 LogStep = Callable[[Info | None], None]
 Setup = Callable[..., tuple[LogStep, Callable[[], None]]]
 
-FACTORY = "dwe_linker"
 PROGRESS_BARS = ("train", "eval")
 SPACING = 2
 NIL_SCORE = "nel_nil_f"

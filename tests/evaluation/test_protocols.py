@@ -1,10 +1,11 @@
 """Which entities are ranked, and whether the right one is helped."""
 
 import pytest
+from named_mentions import NamedMentions
 
 from spacy_dwe.errors import DweError
 from spacy_dwe.evaluation.evaluate import WithGold, evaluate_docs
-from spacy_dwe.kb.generators import NamedMentions, fuzzy_candidates
+from spacy_dwe.kb.generators import fuzzy_candidates
 
 
 def test_fuzzy_candidates_are_in_the_order_of_wratio(linker):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from named_mentions import NamedMentions
 from small_encoders import WordEncoder
 
 from spacy_dwe.building.build import build_kb
@@ -11,7 +12,6 @@ from spacy_dwe.kb.candidates import Candidates, FoundBy, found_by_names
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.generators import (
     HybridCandidates,
-    NamedMentions,
     dense_candidates,
     hybrid_candidates,
     name_candidates,
@@ -33,6 +33,8 @@ PLACES = [
 
 class EncodedMentions(NamedMentions):
     """Mentions that are compared by their contexts alone."""
+
+    text_set = DESCRIPTIONS
 
     def vectors(self, name):
         return WordEncoder().encode_texts(self.contexts)

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from named_mentions import NamedMentions
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.errors import DweError
@@ -15,7 +16,6 @@ from spacy_dwe.kb import knowledge_base
 from spacy_dwe.kb.candidates import Candidates
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.generators import (
-    NamedMentions,
     all_entities,
     exact_candidates,
     name_candidates,
@@ -289,6 +289,13 @@ def test_keys_of_ones_own_are_read_by_row(tmp_path):
     assert kb.values("url", rows) == [None, None, "https://rome", None]
     assert kb.values("title", rows[:2]) == ["Paris", "Atlantis"]
     assert kb.values("at", []) == []
+
+
+def test_values_that_are_changed_are_not_those_that_are_kept(tmp_path):
+    there = {"at": {"point": [48.9, 2.4]}}
+    kb = build_kb([Entity("Q1", "A", extra=there)], tmp_path / "kb")
+    kb.values("at", [0])[0]["point"].append(0.0)
+    assert kb.values("at", [0]) == [there["at"]]
 
 
 def test_values_are_read_once_while_they_are_kept(tmp_path, monkeypatch):

@@ -495,17 +495,31 @@ def test_a_picture_that_cannot_be_had_is_told_and_left_out(server, fetch, tmp_pa
     assert len(server.pictures_asked) == 2
 
 
-def test_pictures_of_a_private_network_are_fetched_where_that_is_allowed(
+def test_pictures_of_a_private_network_are_left_out_unless_that_is_allowed(
+    server, fetch, tmp_path, monkeypatch
+):
+    """The wiki is a public one, for which this machine stands."""
+    server.pictures = {"500px-Flag_of_Georgia.svg.png": png("red")}
+    server.wikis["en"].pages["Tbilisi"] = replace(ENGLISH[2], picture="b.png")
+    titles, flags = ("Georgia (country)", "Tbilisi"), tmp_path / "flags"
+    monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
+    monkeypatch.setattr("spacy_dwe.sources.mediawiki.is_private", lambda url: False)
+    with pytest.warns(UserWarning, match=r"is left out.*ALLOW_PRIVATE") as told:
+        account, entities = fetch(*titles, download_images=flags)
+    assert (len(told), len(entities), account.pictured) == (2, 2, 0)
+    assert server.pictures_asked == []
+    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
+    with pytest.warns(UserWarning, match="Q994 is left out: HTTP 404"):
+        assert fetch(*titles, download_images=flags)[0].pictured == 1
+
+
+def test_a_wiki_in_ones_own_network_may_have_its_pictures_there(
     server, fetch, tmp_path, monkeypatch
 ):
     server.pictures = {"500px-Flag_of_Georgia.svg.png": png("red")}
-    flags = {"download_images": tmp_path / "flags"}
     monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
-    with pytest.raises(DweError, match=r"E216.*DWE_ALLOW_PRIVATE_URLS=1"):
-        fetch("Georgia (country)", **flags)
-    assert server.pictures_asked == []
-    monkeypatch.setenv("DWE_ALLOW_PRIVATE_URLS", "1")
-    assert fetch("Georgia (country)", **flags)[0].pictured == 1
+    account, _ = fetch("Georgia (country)", download_images=tmp_path / "flags")
+    assert account.pictured == 1
 
 
 def test_pictures_that_a_run_has_are_not_asked_again(server, fetch, tmp_path):
