@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .encoders.protocol import ImageEncoder as ImageEncoder
     from .encoders.protocol import MentionFeatures as MentionFeatures
     from .encoders.protocol import TextEncoder as TextEncoder
+    from .encoders.protocol import mentions_as_texts as mentions_as_texts
     from .encoders.registry import clip_encoder as clip_encoder
     from .encoders.registry import text_encoder as text_encoder
     from .errors import DweError as DweError
@@ -50,7 +51,9 @@ _ROOMS = {
     "bundle": ("bundle",),
     "channels.base": ("Channel",),
     "documents": ("Document", "make_docs", "read_documents"),
-    "encoders.protocol": ("ImageEncoder", "MentionFeatures", "TextEncoder"),
+    "encoders.protocol": (
+        *("ImageEncoder", "MentionFeatures", "TextEncoder", "mentions_as_texts"),
+    ),
     "encoders.registry": ("clip_encoder", "text_encoder"),
     "errors": ("DweError",),
     "evaluation.evaluate": ("evaluate_docs",),
