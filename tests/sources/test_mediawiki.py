@@ -237,6 +237,13 @@ def test_a_download_has_the_same_patience_and_a_limit(server, wiki, clock):
         client.download(f"{server.url}/pictures/b.png", 8)
 
 
+def test_a_download_has_more_time_than_an_answer(server, wiki, monkeypatch):
+    monkeypatch.setattr("spacy_dwe.sources.mediawiki._LONGEST_DOWNLOAD", 0.5)
+    server.mishaps.append(slow(1))
+    with pytest.raises(NoAnswer, match=r"no answer in time, 0\.5 s"):
+        wiki(timeout=0.1, retries=0).download(f"{server.url}/pictures/a.png", 8)
+
+
 def test_what_has_moved_is_followed(server, wiki):
     server.pictures["b.png"] = b"12345678"
     server.mishaps.append(moved(f"{server.url}/pictures/b.png"))
