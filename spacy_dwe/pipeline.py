@@ -188,6 +188,10 @@ class DweLinker(TrainablePipe):
         """
         return self._kb.opened(self.vocab)
 
+    @kb.setter
+    def kb(self, kb: "DweKnowledgeBase | str | Path | Callable") -> None:
+        self.set_kb(kb)
+
     def load_kb(self, path: str | Path) -> None:
         """Use the KnowledgeBase at a path.
 

@@ -236,3 +236,11 @@ def test_channels_from_outside_come_and_go(names_kb, pipeline, document):
     linker.more_channels = {}
     assert linker.channels == ["name"]
     assert set(scored()) == {"name"}
+
+
+def test_the_kb_is_set_by_path_or_as_it_is(names_kb):
+    linker = spacy.blank("xx").add_pipe("dwe_linker")
+    linker.kb = names_kb
+    first = linker.kb
+    linker.kb = first
+    assert linker.kb is first
