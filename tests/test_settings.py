@@ -92,7 +92,7 @@ def test_every_setting_is_read_and_changed_as_an_attribute(linker):
     assert linker.channels == ["name", "text"], "in the order of their columns"
     with pytest.raises(FrozenInstanceError):
         linker.settings.threshold = 0.5
-    with pytest.raises(AttributeError, match="kb"):
+    with pytest.raises(DweError, match=r"other\.kb"):
         linker.kb = "other.kb"
 
 
