@@ -3,7 +3,7 @@ candidates, and from these to annotations."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,8 +81,9 @@ def rank_candidates(
     RETURNS (list[ScoredMention]): one a mention.
     RAISES (DweError): a score is NaN or infinite.
     """
-    logits = scores.logits.float().cpu().numpy()
+    logits = np.round(scores.logits.float().cpu().numpy(), SCORE_DECIMALS)
     nil = scores.nil.float().cpu().numpy()
+    sort_keys = kb.sort_keys(np.concatenate([own.rows for own in prepared]))
     nil_features = scores.nil_features.float().cpu().numpy()
     by_column = np.moveaxis(scores.by_column.float().cpu().numpy(), 2, 0)
     by_channel = {
@@ -90,15 +91,16 @@ def rank_candidates(
         for channel, places in columns.by_channel.items()
         if channel in channels
     }
-    ranked = []
+    ranked, first = [], 0
     for index, (mention, own) in enumerate(zip(mentions, prepared)):
         n = len(own.rows)
-        rounded = np.round(logits[index, :n], SCORE_DECIMALS)
+        rounded = logits[index, :n]
         if not (np.isfinite(rounded).all() and np.isfinite(nil[index])):
             raise DweError(
                 Errors.E508.format(mention=mention.text, doc=mention.doc_name)
             )
-        order = rank_order(rounded, kb.sort_keys(own.rows))
+        order = rank_order(rounded, sort_keys[first : first + n])
+        first += n
         rounded = rounded[order]
         probabilities, nil_probability = softmax_with_nil(rounded, float(nil[index]))
         ranked.append(
@@ -151,30 +153,33 @@ def annotate(
         limit = max(threshold, mention.nil_probability)
         is_link = len(mention.rows) and mention.probabilities[0] >= limit
         kb_id = known[mention.rows[0]][0] if is_link else NIL
+        key = ent.vocab.strings.add(kb_id)
         for token in ent:
             if overwrite or not token.ent_kb_id:
-                token.ent_kb_id_ = kb_id
+                token.ent_kb_id = key
 
 
 def _kept(
     mention: ScoredMention, known: dict[int, tuple[str, str, str]], top_k: int
 ) -> tuple[KBCandidate, ...]:
     """RETURNS (tuple[KBCandidate, ...]): the best candidates of a mention."""
-    channels = list(mention.contributions)
-    scores = [values[:top_k].tolist() for values in mention.contributions.values()]
-    # With no channel in use there is nothing to say of any candidate.
-    by_candidate = zip(*scores) if scores else repeat(())
+    rows = mention.rows[:top_k].tolist()
+    if not rows:
+        return ()
+    said: list[dict[str, float]] = [{} for _ in rows]
+    for channel, values in mention.contributions.items():
+        for own, value in zip(said, values[:top_k].tolist()):
+            own[channel] = value
     return tuple(
-        KBCandidate(
-            *known[row], probability, dict(zip(channels, own)), found_by_names(found)
-        )
-        for row, probability, own, found in zip(
-            mention.rows[:top_k].tolist(),
+        map(
+            KBCandidate,
+            *zip(*map(known.__getitem__, rows)),
             mention.probabilities[:top_k].tolist(),
-            by_candidate,
-            mention.found_by[:top_k].tolist(),
+            said,
+            map(found_by_names, mention.found_by[:top_k].tolist()),
         )
     )
+
 
 
 def rank_order(scores: np.ndarray, sort_keys: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def mentions_in(
         from text alone in training.
     RETURNS (list[Mention]): one a span.
     """
-    name = document_name(doc)
+    name, text = document_name(doc), doc.text
     pictured = doc if pictured is None else pictured
     has_sentences = doc.has_annotation("SENT_START")
     mentions = []
@@ -90,7 +90,7 @@ def mentions_in(
         here = span
         if span.doc is not doc:
             here = doc.char_span(start, end, alignment_mode="expand") or span
-        context_start, context = _context(here, has_sentences)
+        context_start, context = _context(here, text, has_sentences)
         mentions.append(
             Mention(
                 doc=index,
@@ -111,13 +111,15 @@ def mentions_in(
     return mentions
 
 
-def _context(span: Span, has_sentences: bool) -> tuple[int, str]:
-    """RETURNS (tuple[int, str]): character offset of the context, and its text."""
+def _context(span: Span, text: str, has_sentences: bool) -> tuple[int, str]:
+    """text (str): of the document.
+    RETURNS (tuple[int, str]): character offset of the context, and its text.
+    """
     doc = span.doc
     if has_sentences:
         first, last = span[0].sent.start, span[-1].sent.end
     else:
         first = max(0, span.start - WINDOW)
         last = min(len(doc), span.end + WINDOW)
-    context = doc[first:last]
-    return context.start_char, context.text
+    start, end = doc[first].idx, doc[last - 1].idx + len(doc[last - 1])
+    return start, text[start:end]
