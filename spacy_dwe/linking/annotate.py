@@ -181,7 +181,6 @@ def _kept(
     )
 
 
-
 def rank_order(scores: np.ndarray, sort_keys: np.ndarray) -> np.ndarray:
     """Positions of candidates from best to worst: by rounded score, then by sort key.
 

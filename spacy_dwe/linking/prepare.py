@@ -231,6 +231,15 @@ class Evidence:
             said = channel.compute(batch, candidates, self.kb)
             size = len(candidates.rows), len(channel.columns)
             values, there = _checked(name, said, size)
+            unsound = ~np.isfinite(values) & there
+            # Of ours it is a fault of vectors or weights, which the scores tell.
+            if name in self.settings.more_channels and unsound.any():
+                place = candidates.mentions[unsound.any(axis=1).argmax()]
+                found = f"NaN or inf for {mentions[place].text!r} in "
+                found += mentions[place].doc_name
+                raise DweError(
+                    Errors.E528.format(channel=name, found=found, expected=size)
+                )
             features[:, columns] = values[:, computed]
             present[:, columns] = there[:, computed]
         features[~present] = 0.0
@@ -347,7 +356,7 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """RETURNS (tuple[np.ndarray, np.ndarray]): the values of a channel, and which there
     are. Shape of each: as `size`
-    RAISES (DweError): it computed something else, or NaN or inf.
+    RAISES (DweError): it computed something else.
     """
     try:
         values, there = said
@@ -361,10 +370,6 @@ def _checked(
         if array.shape != size:
             found = f"an array of shape {array.shape}"
             raise DweError(Errors.E528.format(channel=name, found=found, expected=size))
-    if not np.isfinite(values).all() and not np.isfinite(values[there]).all():
-        raise DweError(
-            Errors.E528.format(channel=name, found="NaN or inf", expected=size)
-        )
     return values, there
 
 

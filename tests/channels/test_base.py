@@ -94,7 +94,7 @@ def link(linker):
     [
         ((np.zeros((1, 1)), True), r"an array of shape \(1, 1\).*shape \(2, 1\)"),
         ((np.zeros((2, 1)), np.ones(2, dtype=bool)), r"an array of shape \(2,\)"),
-        ((np.array([[1.0], [np.nan]]), True), "NaN or inf"),
+        ((np.array([[1.0], [np.nan]]), True), "NaN or inf for 'Georgia' in document"),
         (np.zeros((2, 1)), "channel own computed"),
         (([["a"], ["b"]], True), "channel own computed"),
     ],
