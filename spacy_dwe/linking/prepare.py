@@ -70,10 +70,13 @@ class Spaces(NamedTuple):
         return cls(SetName.read(text_set) if text_set else None, pictures)
 
     def within(self, kb: "DweKnowledgeBase") -> "Spaces":
-        """RETURNS (Spaces): without what the KB lacks."""
+        """RETURNS (Spaces): what the KB suggests in the place of what it lacks."""
         known = {name.space for name in kb.vector_sets}
-        text_set = self.text_set if self.text_set in kb.vector_sets else None
-        return Spaces(text_set, self.pictures if self.pictures in known else None)
+        own, suggested = self.text_set in kb.vector_sets, Spaces.of(kb)
+        return Spaces(
+            self.text_set if own else suggested.text_set,
+            self.pictures if self.pictures in known else suggested.pictures,
+        )
 
 
 def encoders_for(
