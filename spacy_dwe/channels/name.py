@@ -3,7 +3,7 @@ once. Each column lies in [0, 1] and depends on one mention and one entity, and 
 rare words are in the KB.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,9 +58,11 @@ def name_columns(
         Shape: (total, len(NameChannel.columns)), float32
     """
     out = np.zeros((len(candidates.rows), len(NameChannel.columns)), dtype=np.float32)
-    for start, end in _chunks(candidates.offsets):
+    for start, end in candidates.runs(_PAIRS):
         own = slice(candidates.offsets[start], candidates.offsets[end])
-        out[own] = _columns(lexicon, mentions[start:end], candidates.span(start, end))
+        if own.start < own.stop:
+            some = candidates.span(start, end)
+            out[own] = _columns(lexicon, mentions[start:end], some)
     return out
 
 
@@ -144,17 +146,6 @@ class _WordMatches:
     def _equal_ends(self, end: int) -> np.ndarray:
         own = [words[end] if words else "" for words in self.split]
         return self.lexicon.name_ends[self.names, end] == word_buckets(own)[self.owner]
-
-
-def _chunks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
-    """YIELDS (tuple[int, int]): runs of mentions with about _PAIRS candidates."""
-    start = 0
-    while start < len(offsets) - 1:
-        limit = offsets[start] + _PAIRS
-        end = max(int(np.searchsorted(offsets, limit, side="right")) - 1, start + 1)
-        if offsets[start] < offsets[end]:
-            yield start, end
-        start = end
 
 
 def _first_maximum(

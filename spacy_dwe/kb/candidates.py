@@ -107,6 +107,17 @@ class Candidates:
             self.found_by[first:last],
         )
 
+    def runs(self, n: int) -> Iterator[tuple[int, int]]:
+        """YIELDS (tuple[int, int]): start and end of consecutive runs of mentions, as
+        many as have at most n candidates together; at least one."""
+        start = 0
+        while start < len(self):
+            limit = self.offsets[start] + n
+            end = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+            end = max(end, start + 1)
+            yield start, end
+            start = end
+
     def head(self, n: int) -> Candidates:
         """RETURNS (Candidates): the first n of each mention."""
         place = np.arange(len(self.rows)) - np.repeat(self.offsets[:-1], self.lengths)

@@ -177,7 +177,7 @@ class Evidence:
         YIELDS (list[PreparedMention]): mentions in order, some at a time.
         """
         candidates = self.candidates(mentions)
-        for first, last in _chunks(candidates.lengths, MAX_PAIRS):
+        for first, last in candidates.runs(MAX_PAIRS):
             yield self._describe(mentions[first:last], candidates.span(first, last))
 
     def candidates(self, mentions: Sequence[Mention]) -> "Candidates":
@@ -398,18 +398,6 @@ def _places(
     if wanted == own and where:
         return slice(None), slice(where[0], where[0] + len(where))
     return [own.index(column) for column in wanted], where
-
-
-def _chunks(lengths: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
-    """Runs of mentions with at most `limit` candidates together, at least one each."""
-    first, total = 0, 0
-    for index, length in enumerate(lengths.tolist()):
-        if index > first and total + length > limit:
-            yield first, index
-            first, total = index, 0
-        total += length
-    if first < len(lengths):
-        yield first, len(lengths)
 
 
 if TYPE_CHECKING:

@@ -64,6 +64,22 @@ def test_the_first_of_each_mention():
     assert [rows.tolist() for rows in candidates.head(0)] == [[], [], []]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "runs"),
+    [
+        ([], []),
+        ([0, 0], [(0, 2)]),
+        ([2, 1, 0, 1], [(0, 3), (3, 4)]),
+        ([5, 0, 1, 2, 1], [(0, 1), (1, 4), (4, 5)]),
+    ],
+)
+def test_runs_of_mentions_have_at_most_so_many_candidates_or_are_one_mention(
+    lengths, runs
+):
+    candidates = Candidates.from_lists([range(length) for length in lengths])
+    assert list(candidates.runs(3)) == runs
+
+
 def test_a_union_keeps_order_and_joins_the_ways():
     left = Candidates.from_lists([[3, 1], [], [2]], FoundBy.WORDS)
     right = Candidates.from_lists([[1, 9, 0], [4], []], FoundBy.DENSE)
