@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DweError, Errors
+from ..files import write_text
+from ..settings import FACTORY
 from .options import OverwriteOption
 
 if TYPE_CHECKING:
@@ -103,10 +105,7 @@ def init_config_cli(
 
     if out.exists() and not overwrite:
         raise DweError(Errors.E109.format(path=out))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(
-        HEAD + section_by_section(training_config(lang)) + "\n", encoding="utf-8"
-    )
+    write_text(out, HEAD + section_by_section(training_config(lang)) + "\n")
     Printer().good(f"{out}: now train with `python -m spacy train {out}`, see its head")
 
 
@@ -117,7 +116,7 @@ def training_config(lang: str = "en") -> "Config":
     from thinc.api import Config
 
     nlp = blank(lang)
-    nlp.add_pipe("dwe_linker")
+    nlp.add_pipe(FACTORY)
     given = Config().from_str(TRAINING, interpolate=False)
     config = nlp.config.merge(given)
     return load_model_from_config(config, auto_fill=True, validate=False).config

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
-from .options import EntitiesOut
+from .options import EntitiesOut, split_commas
 
 if TYPE_CHECKING:
     from ..sources.wikipedia import TitleCounts
@@ -93,8 +93,8 @@ def wikidata_cli(
             out,
             wikipedia=wikipedia or (),
             items=ItemChoice(
-                languages=_split(languages),
-                instance_of=_split(instance_of),
+                languages=tuple(split_commas(languages)),
+                instance_of=tuple(split_commas(instance_of)),
                 sitelink=sitelink,
                 min_sitelinks=min_sitelinks,
                 with_internal=with_internal,
@@ -108,10 +108,6 @@ def wikidata_cli(
         msg.divider(name)
         msg.table({what: f"{count:,}" for what, count in counts.items()})
     msg.good(f"{out}: {stages[-1][1]['entities']:,} entities")
-
-
-def _split(values: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in values.split(",") if part.strip())
 
 
 @clear_errors

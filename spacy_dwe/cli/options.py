@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..pipeline import DweLinker
 
-_LOCAL_DIR = "local-dir:"
-
 KBArgument = Annotated[
     Path, typer.Argument(metavar="KB", help="Folder of the KnowledgeBase")
 ]
@@ -213,9 +211,11 @@ def _absolute(name: str) -> str:
 
 def _absolute_model(name: str) -> str:
     """As `_absolute`, for open_clip's names of models."""
-    if not name.startswith(_LOCAL_DIR):
+    from ..encoders.registry import LOCAL_DIR
+
+    if not name.startswith(LOCAL_DIR):
         return name
-    return _LOCAL_DIR + _absolute(name.removeprefix(_LOCAL_DIR))
+    return LOCAL_DIR + _absolute(name.removeprefix(LOCAL_DIR))
 
 
 BLANK = "blank:"
@@ -291,13 +291,18 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_channels(channels: str | None) -> list[str] | None:
-    """`"name, prior"` → `["name", "prior"]`; None stays None."""
+    """As `split_commas`; None stays None."""
     if channels is None:
         return None
-    names = [name.strip() for name in channels.split(",") if name.strip()]
+    names = split_commas(channels)
     if not names:
         raise DweError(Errors.E403.format(channels=channels))
     return names
+
+
+def split_commas(values: str) -> list[str]:
+    """`"name, prior"` → `["name", "prior"]`."""
+    return [part.strip() for part in values.split(",") if part.strip()]
 
 
 def _load(

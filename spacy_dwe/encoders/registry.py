@@ -30,7 +30,7 @@ CLIP = "spacy-dwe.ClipEncoder.v1"
 TEXT = "spacy-dwe.TextEncoder.v1"
 
 INSIDE = "kb:"
-_LOCAL_DIR = "local-dir:"
+LOCAL_DIR = "local-dir:"
 """open_clip's own scheme for a folder with a model."""
 
 
@@ -83,8 +83,8 @@ def _place(spec: Mapping[str, Any]) -> tuple[str, str, str]:
     if "model" not in spec:
         return "name", "", str(spec.get("name") or "")
     model = str(spec["model"])
-    if model.startswith(_LOCAL_DIR):
-        return "model", _LOCAL_DIR, model.removeprefix(_LOCAL_DIR)
+    if model.startswith(LOCAL_DIR):
+        return "model", LOCAL_DIR, model.removeprefix(LOCAL_DIR)
     return "pretrained", "", str(spec.get("pretrained") or "")
 
 

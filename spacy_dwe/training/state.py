@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
 from ..errors import DweError, Errors
+from ..kb.vectors.sets import IMAGE
 from ..model.modalities import EncoderWidths, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
@@ -234,6 +235,6 @@ def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
                 dim=vectors.dim,
                 text=reads_text,
                 picture=reads_picture,
-                of_pictures=vectors.field == "image",
+                of_pictures=vectors.field == IMAGE,
             )
     return heads
