@@ -16,8 +16,10 @@ from ..names.normalisation import (
     normalise,
     text_hash,
     text_hashes,
+    without_possessive,
     word_buckets,
 )
+from .matching import MentionWords, match_features, match_logits
 
 if TYPE_CHECKING:
     from .base import CandidateView, MentionView, Values
@@ -39,20 +41,29 @@ class NameChannel:
         "last_token": 3.0,
         "rarity": 2.5,
         "initials": 1.0,
+        "match": 1.0,
     }
     reads = ()
 
     def compute(
         self, mentions: "MentionView", candidates: Candidates, kb: "CandidateView"
     ) -> "Values":
-        return name_columns(kb.lexicon, mentions.texts, candidates), True
+        return name_columns(
+            kb.lexicon, mentions.texts, candidates, mentions.contexts
+        ), True
 
 
 def name_columns(
-    lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
+    lexicon: Lexicon,
+    mentions: Sequence[str],
+    candidates: Candidates,
+    contexts: Sequence[str] | None = None,
 ) -> np.ndarray:
     """How well mentions match the best name of each candidate, the one with the
-    highest n-gram cosine (an exact match first).
+    highest n-gram cosine (an equal one first, then one that is abbreviated).
+
+    contexts (Sequence[str] | None): what the mentions stand in; None = nothing is known
+        of it.
 
     RETURNS (np.ndarray): values in [0, 1].
         Shape: (total, len(NameChannel.columns)), float32
@@ -62,38 +73,79 @@ def name_columns(
         own = slice(candidates.offsets[start], candidates.offsets[end])
         if own.start < own.stop:
             some = candidates.span(start, end)
-            out[own] = _columns(lexicon, mentions[start:end], some)
+            around = [""] * (end - start) if contexts is None else contexts[start:end]
+            out[own] = _columns(lexicon, mentions[start:end], around, some)
     return out
 
 
 def _columns(
-    lexicon: Lexicon, mentions: Sequence[str], candidates: Candidates
+    lexicon: Lexicon,
+    mentions: Sequence[str],
+    contexts: Sequence[str],
+    candidates: Candidates,
 ) -> np.ndarray:
-    keys = [normalise(mention) for mention in mentions]
-    owner = candidates.mentions
-    names, pairs, starts = candidate_names(lexicon, candidates.rows)
-    cosine = gram_cosines(lexicon, keys, names, owner[pairs])
-    exact = lexicon.name_hash[names] == text_hashes(keys)[owner[pairs]]
-    best = _first_maximum(cosine + exact, pairs, starts)
-    chosen = names[best]
-    words = _WordMatches(lexicon, keys, chosen, owner)
+    compared = Compared(lexicon, mentions, contexts, candidates)
+    owner = compared.owner
+    matches = _WordMatches(lexicon, compared.keys, compared.names, owner)
     texts = text_hashes([mention.strip() for mention in mentions])
     return np.stack(
         [
-            cosine[best],
-            exact[best],
+            compared.cosine,
+            compared.equal,
             lexicon.title_hash[candidates.rows] == texts[owner],
-            words.mention_coverage(),
-            words.title_coverage(),
-            words.first_token(),
-            words.last_token(),
-            words.rarity(),
-            words.initials(),
+            matches.mention_coverage(),
+            matches.title_coverage(),
+            matches.first_token(),
+            matches.last_token(),
+            matches.rarity(),
+            matches.initials(),
+            match_logits(compared.features()),
         ],
         axis=1,
         dtype=np.float32,
         casting="unsafe",
     )
+
+
+class Compared:
+    """Mentions beside the best name of each candidate: an equal one first, then one
+    that is equal but for spaces or that it abbreviates, then by n-gram cosine.
+
+    keys (list[str]): the mentions, normalised.
+    owner (np.ndarray): mention of each pair. Shape: (n,)
+    names (np.ndarray): the name. Shape: (n,)
+    cosine, equal (np.ndarray): n-gram cosine, and whether it equals. Shape: (n,)
+    """
+
+    def __init__(
+        self,
+        lexicon: Lexicon,
+        mentions: Sequence[str],
+        contexts: Sequence[str],
+        candidates: Candidates,
+    ) -> None:
+        self.lexicon, self.rows = lexicon, candidates.rows
+        self.keys = [normalise(without_possessive(mention)) for mention in mentions]
+        self.owner = candidates.mentions
+        self.words = words = MentionWords(mentions, self.keys, contexts)
+        names, pairs, starts = candidate_names(lexicon, candidates.rows)
+        of = self.owner[pairs]
+        cosine = gram_cosines(lexicon, self.keys, names, of)
+        wholes = text_hashes([normalise(mention) for mention in mentions])
+        equal = lexicon.name_hash[names] == text_hashes(self.keys)[of]
+        equal |= lexicon.name_hash[names] == wholes[of]
+        close = lexicon.name_joined[names] == words.joined[of]
+        close |= (lexicon.name_initials[names] == words.abbreviation[of, None]).any(1)
+        best = _first_maximum(cosine + equal + (equal | close), pairs, starts)
+        self.names, self.cosine, self.equal = names[best], cosine[best], equal[best]
+
+    def features(self) -> np.ndarray:
+        """RETURNS (np.ndarray): see `match_features`."""
+        titles = self.lexicon.entity_names[self.rows]
+        return match_features(
+            *(self.lexicon, self.words, self.names, titles, self.owner),
+            *(self.cosine, self.equal),
+        )
 
 
 class _WordMatches:
@@ -141,7 +193,7 @@ class _WordMatches:
             [text_hash("".join(words)) if words else 1 for words in self.split],
             dtype=np.uint64,
         )
-        return self.lexicon.name_initials[self.names] == short[self.owner]
+        return self.lexicon.name_initials[self.names, 0] == short[self.owner]
 
     def _equal_ends(self, end: int) -> np.ndarray:
         own = [words[end] if words else "" for words in self.split]

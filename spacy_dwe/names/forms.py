@@ -5,9 +5,10 @@ Spelling is compared by what is left of a word when one letter is taken out, of 
 side, so that a look-up costs the same whatever the number of words in the KB.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from os.path import commonprefix
 
 from .normalisation import initials
 
@@ -22,6 +23,8 @@ LONGEST_SPELT = 24
 """Letters of the longest word that is."""
 INITIALS = range(2, 7)
 """Letters of an abbreviation such as JFK."""
+FIRST_LETTERS = 3
+"""Letters that first names are abbreviated to, at most, as in JRR Tolkien."""
 SMALL_WORDS = (0, 2, 3)
 """Words of at most these lengths may be left out of an abbreviation, as in USA."""
 
@@ -34,23 +37,31 @@ def forms(words: list[str]) -> Iterator[str]:
             yield start
     for left, right in pairwise(words):
         yield f"+{left}{right}"
-    for length in SMALL_WORDS:
-        short = initials([word for word in words if len(word) > length])
+    if len(words) > 2:
+        yield f"+{''.join(words)}"
+    for short in acronyms(words):
         if len(short) in INITIALS:
             yield f"={short}"
     if len(words) > 1:
         yield f"{words[0][0]}={words[-1]}"
 
 
+def acronyms(words: Sequence[str]) -> list[str]:
+    """RETURNS (list[str]): first letters of all words, and of those longer than each of
+    `SMALL_WORDS`; empty for a single one."""
+    return [initials([word for word in words if len(word) > n]) for n in SMALL_WORDS]
+
+
 def abbreviations(words: list[str]) -> list[str]:
-    """Forms of the names that a mention may abbreviate: JFK, J. F. K., J. Kennedy."""
-    short = "".join(words)
-    if len(short) in INITIALS and len(words) in (1, len(short)):
-        return [f"={short}"]
-    if len(words) < 2:
-        return []
+    """Forms of the names that a mention may abbreviate: JFK, J. Kennedy, JF Kennedy."""
+    if len(words) == 1:
+        return [f"={words[0]}"] if len(words[0]) in INITIALS else []
     ends = ((words[0], words[-1]), (words[-1], words[0]))
-    return [f"{letter}={word}" for letter, word in ends if len(letter) == 1 < len(word)]
+    return [
+        f"{letters[0]}={word}"
+        for letters, word in ends
+        if len(letters) <= FIRST_LETTERS < len(word)
+    ]
 
 
 @lru_cache(CACHED)
@@ -65,3 +76,20 @@ def spellings(word: str) -> tuple[str, ...]:
 
 def beginning(word: str) -> str:
     return f"{word[:PREFIX]}*" if len(word) >= PREFIX else ""
+
+
+@lru_cache(CACHED)
+def alike(word: str, other: str) -> float:
+    """How like words are that are not equal: spelt alike, which search knows, too, or
+    beginning alike, such as America and American.
+
+    RETURNS (float): from 0 to 1.
+    """
+    if set(spellings(word)).intersection(spellings(other)):
+        return 0.85 if min(len(word), len(other)) > SPELT_LETTERS else 0.7
+    shorter = min(len(word), len(other))
+    shared = len(commonprefix((word, other)))
+    if shared >= max(shorter - 1, PREFIX):
+        return 0.55
+    long_beginning = shared > PREFIX and shared >= 0.6 * max(len(word), len(other))
+    return 0.45 if long_beginning else 0.0

@@ -3,8 +3,10 @@
 Hashes go to disk, so they are stable between processes and machines.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from spacy.strings import hash_string  # type: ignore[attr-defined]
@@ -16,24 +18,75 @@ BUCKETS = 1 << 18
 """Of n-grams and of words: a table of weights this long stays in a core's cache."""
 
 _IDEOGRAPHS = ("CJK ", "HIRAGANA", "KATAKANA", "KANGXI", "BOPOMOFO")
-# Letters with a stroke or joined letters that Unicode does not decompose.
+# Letters with a stroke or joined letters that Unicode does not decompose, and those of
+# the Arabic script that are written one for another.
 _FOLDED = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i"}
     | {"æ": "ae", "œ": "oe", "þ": "th"}
+    | {"ة": "ه", "ى": "ي", "ی": "ي", "ک": "ك"}
 )
+APOSTROPHES = "'’‘‛`´′ʼʻʽʾʿˈˊˋꞌ＇՚׳"
+_FORMLESS = "\u0640\u034f\u115f\u1160\u3164\uffa0" + "".join(
+    map(chr, range(0xFE00, 0xFE10))
+)
+"""Characters beside those of format that are not seen, or only lengthen a word."""
+_TAG = re.compile(r"[#@](\w+)")
+_HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z\d])")
+_AMPERSAND = re.compile(r"(\w*)(\s*)&\s*(\w*)")
+_LETTER = "[a-z\u0370-\u058f\u05d0-\u05ea\u0620-\u064a\u10a0-\u10ff]"
+_LETTERS = re.compile(rf"(?<!\S){_LETTER}(?: {_LETTER})+(?!\S)")
+_BEFORE_NAMES = {"st": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
+_AFTER_NAMES = {"jr": "junior", "sr": "senior"} | {
+    numeral: str(number)
+    for number, numeral in enumerate(
+        "ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii".split(), 2
+    )
+    if len(numeral) > 1
+}
 
 
 def normalise(text: str) -> str:
-    """Fold case and diacritics, turn punctuation into single spaces. In scripts
-    without spaces between words each character becomes a word.
+    """One form for what is one name: docs/names.md has the table of rules.
 
     RETURNS (str): words separated by one space; empty only for blank text.
     """
+    if "#" in text or "@" in text:
+        text = _TAG.sub(_of_tag, text)
+    if "&" in text:
+        text = _AMPERSAND.sub(_of_ampersand, text)
     # Nothing joins over a space, and most words of a long text are ASCII.
     parts = [text] if text.isascii() else text.split(" ")
     bare = [part.lower() if part.isascii() else _bare(part) for part in parts]
-    folded = " ".join(bare).translate(_CLASSES)
-    return " ".join(folded.split()) or " ".join(text.casefold().split())
+    words = " ".join(bare).translate(_CLASSES).split()
+    if not words:
+        return " ".join(text.casefold().split())
+    return " ".join(_written_out(words))
+
+
+def _written_out(words: list[str]) -> list[str]:
+    """RETURNS (list[str]): single letters in a row joined, F B I as FBI, and what names
+    are often abbreviated by in one form."""
+    if any(len(left) == 1 == len(right) for left, right in pairwise(words)):
+        joined = _LETTERS.sub(lambda own: own[0].replace(" ", ""), " ".join(words))
+        words = joined.split()
+    for place, word in enumerate(words):
+        if place and word in _AFTER_NAMES:
+            words[place] = _AFTER_NAMES[word]
+        elif word in _BEFORE_NAMES and place + 1 < len(words):
+            words[place] = _BEFORE_NAMES[word]
+    return words
+
+
+def _of_tag(tag: re.Match[str]) -> str:
+    """RETURNS (str): the words of a tag, which capital letters tell."""
+    return " " + _HUMP.sub(" ", tag[1].replace("_", " "))
+
+
+def _of_ampersand(found: re.Match[str]) -> str:
+    left, space, right = found.groups()
+    lengths = sorted((len(left), len(right)))
+    is_letters = lengths == [1, 1] or (lengths[0] == 1 and not space)
+    return f"{left}{right}" if is_letters else f"{left} and {right}"
 
 
 def _bare(text: str) -> str:
@@ -54,11 +107,15 @@ class _Marks(dict[int, str | None]):
 
 
 class _Classes(dict[int, str]):
-    """Keeps letters, digits and marks, spaces out ideographs, blanks the rest."""
+    """Keeps letters, digits and marks, spaces out ideographs, deletes what is not seen
+    and apostrophes, which are left out as often as not, and blanks the rest."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
-        if unicodedata.category(char)[0] not in "LNM":
+        kind = unicodedata.category(char)
+        if char in APOSTROPHES or char in _FORMLESS or kind == "Cf":
+            value = ""
+        elif kind[0] not in "LNM":
             value = " "
         elif unicodedata.name(char, "").startswith(_IDEOGRAPHS):
             value = f" {char} "
@@ -70,6 +127,18 @@ class _Classes(dict[int, str]):
 
 _MARKS = _Marks()
 _CLASSES = _Classes()
+_POSSESSIVE = re.compile(rf"(?<=\w)\s?[{APOSTROPHES}]\s?s\W*$", re.IGNORECASE)
+_QUALIFIED = re.compile(r"(?<=\S)\s*[(\uff08][^()\uff08\uff09]*[)\uff09]\s*$")
+
+
+def without_possessive(mention: str) -> str:
+    """RETURNS (str): Hopper of Hopper's; equal to the mention where there is none."""
+    return _POSSESSIVE.sub("", mention)
+
+
+def without_qualifier(title: str) -> str:
+    """RETURNS (str): Fred of "Fred (footballer)"; equal to the title without one."""
+    return _QUALIFIED.sub("", title)
 
 
 def initials(words: Sequence[str]) -> str:

@@ -12,21 +12,18 @@ from typing import Self
 
 import numpy as np
 
+from ...names.forms import acronyms
 from ...names.likeness import ragged
-from ...names.normalisation import (
-    initials,
-    normalise,
-    text_hash,
-    text_hashes,
-)
+from ...names.normalisation import normalise, text_hash, text_hashes
+from ...names.rarity import rarity
 from ..arrays import map_array
 from ..candidates import Candidates
 
 YEARS = range(1000, 2100)
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|20\d{2})(?!\d)")
+WHOLE_WEIGHT, NUMBER_BIT = 127, 128
 FACT_WORDS = 48
 """Words kept of a description; bounds what a pair costs, whatever its length."""
-_NO_INITIALS = np.uint64(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +35,16 @@ class Lexicon:
         one may have none. (N + 1,)
     name_entity: the entity of each name. (M,) int32
     name_hash: hash of the normalised name. (M,) uint64
-    name_initials: hash of the initials, 0 for a single word. (M,) uint64
+    name_initials: hashes of its `acronyms`, 0 for a single word. (M, 3) uint64
+    name_joined: hash of the normalised name without spaces. (M,) uint64
+    name_text, text_offsets: the normalised name, UTF-8. uint8, (M + 1,) int64
     name_prior: NaN where there is none. (M,) float32
     sorted_hash, sorted_name: `name_hash` of the live names in order, and the name.
     grams, gram_offsets: character n-grams of each name. uint32, (M + 1,) int64
     gram_norm: length of the name's weighted n-gram vector. (M,) float32
     gram_weight: rarity of each n-gram. (BUCKETS,) float32
     words, word_offsets: distinct words of each name. uint32, (M + 1,) int64
+    word_weights: `names.rarity` of each, 127 for 1; numbers have 128 added. uint8
     name_ends: first and last word of each name. (M, 2) uint32
     word_rarity: 0 for a word that all names have, 1 for a new one. (BUCKETS,)
     title_hash: hash of the title as written. (N,) uint64
@@ -63,6 +63,9 @@ class Lexicon:
     name_entity: np.ndarray
     name_hash: np.ndarray
     name_initials: np.ndarray
+    name_joined: np.ndarray
+    name_text: np.ndarray
+    text_offsets: np.ndarray
     name_prior: np.ndarray
     sorted_hash: np.ndarray
     sorted_name: np.ndarray
@@ -72,6 +75,7 @@ class Lexicon:
     gram_weight: np.ndarray
     words: np.ndarray
     word_offsets: np.ndarray
+    word_weights: np.ndarray
     name_ends: np.ndarray
     word_rarity: np.ndarray
     title_hash: np.ndarray
@@ -102,6 +106,11 @@ class Lexicon:
                 arrays[name] = map_array(kb, f"{folder}/{name}.npy", length)
         return cls(**arrays)
 
+    def words_of(self, name: int) -> list[str]:
+        """RETURNS (list[str]): the words of a name, normalised."""
+        text = self.name_text[self.text_offsets[name] : self.text_offsets[name + 1]]
+        return text.tobytes().decode().split()
+
     @property
     def n_rows(self) -> int:
         return len(self.entity_prior)
@@ -117,13 +126,14 @@ AXES: dict[str, tuple[str, ...]] = {
         *("title_hash", "entity_prior", "facts", "description_length"),
         *("sitelinks", "sort_key"),
     ),
-    "name offsets": ("gram_offsets", "word_offsets"),
+    "name offsets": ("gram_offsets", "word_offsets", "text_offsets"),
     "names": (
-        *("name_entity", "name_hash", "name_initials", "name_prior"),
+        *("name_entity", "name_hash", "name_initials", "name_joined", "name_prior"),
         *("gram_norm", "name_ends"),
     ),
     "grams": ("grams",),
-    "words": ("words",),
+    "words": ("words", "word_weights"),
+    "texts": ("name_text",),
     "years": ("years",),
     "whole": (
         *("sorted_hash", "sorted_name"),
@@ -140,7 +150,7 @@ def _length(arrays: dict[str, np.ndarray], axis: str, n_rows: int) -> int | None
         return n_rows + 1
     if axis == "whole":
         return None
-    if axis in ("grams", "words", "years"):
+    if axis in ("grams", "words", "texts", "years"):
         return int(arrays[f"{axis[:-1]}_offsets"][-1])
     n_names = int(arrays["entity_names"][-1])
     return n_names + 1 if axis == "name offsets" else n_names
@@ -157,10 +167,14 @@ def description_words(text: str) -> list[str]:
     return [word for word in normalise(text).split() if not word.isdigit()]
 
 
-def initials_hash(words: Sequence[str]) -> int:
-    """RETURNS (int): hash of the initials of several words, 0 for a single one."""
-    letters = initials(words)
-    return text_hash(letters) if letters else int(_NO_INITIALS)
+def word_weight(word: str) -> int:
+    """RETURNS (int): what stands in `Lexicon.word_weights`."""
+    return round(rarity(word) * WHOLE_WEIGHT) | (NUMBER_BIT if word.isdigit() else 0)
+
+
+def acronym_hashes(words: Sequence[str]) -> list[int]:
+    """RETURNS (list[int]): of the `acronyms` of a name, 0 for an empty one."""
+    return [text_hash(letters) if letters else 0 for letters in acronyms(words)]
 
 
 def priors(

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ...names.forms import SMALL_WORDS
 from ...names.normalisation import (
     BUCKETS,
     gram_buckets,
     normalise,
     text_hashes,
+    without_qualifier,
     word_buckets,
 )
 from ..arrays import ArrayWriter
@@ -19,8 +21,9 @@ from .lexicon import (
     AXES,
     FACT_WORDS,
     Lexicon,
+    acronym_hashes,
     description_words,
-    initials_hash,
+    word_weight,
     years_in,
 )
 
@@ -41,16 +44,23 @@ _DTYPES: dict[str, Any] = {
     "sitelinks": np.float32,
     "gram_offsets": np.int64,
     "word_offsets": np.int64,
+    "text_offsets": np.int64,
     "name_entity": np.int32,
     "name_hash": np.uint64,
     "name_initials": np.uint64,
+    "name_joined": np.uint64,
     "name_prior": np.float32,
     "name_ends": np.uint32,
     "grams": np.uint32,
     "words": np.uint32,
+    "word_weights": np.uint8,
+    "name_text": np.uint8,
     "years": np.int16,
 }
 """Arrays that are appended to as entities come; the rest is made by `finish`."""
+_TAILS = {"name_ends": (2,), "name_initials": (len(SMALL_WORDS),)}
+"""Shapes of their entries, where they are no numbers."""
+_OFFSETS = (*AXES["row offsets"], *AXES["name offsets"])
 
 
 class LexiconWriter:
@@ -71,9 +81,8 @@ class LexiconWriter:
         self._ends: dict[str, int] = {}
         self._files = {name: self._open(name) for name in _DTYPES}
         if base is None:
-            for name in ("entity_names", "year_offsets", "gram_offsets"):
+            for name in _OFFSETS:
                 self._files[name].append(np.zeros(1, dtype=np.int64))
-            self._files["word_offsets"].append(np.zeros(1, dtype=np.int64))
         self._fact_words = ArrayWriter(folder / f"{_FACT_WORDS_FILE}.npy", np.uint32)
         self._fact_counts: list[np.ndarray] = []
 
@@ -134,7 +143,7 @@ class LexiconWriter:
             file.abandon()
 
     def _open(self, name: str) -> ArrayWriter:
-        tail = (2,) if name == "name_ends" else ()
+        tail = _TAILS.get(name, ())
         length = 0 if self.base is None else len(getattr(self.base, name))
         return ArrayWriter(
             self.folder / f"{name}.npy", _DTYPES[name], tail, length=length
@@ -152,10 +161,17 @@ class LexiconWriter:
         ends = word_buckets([w for words in split for w in (words[0], words[-1])])
         self._put("name_entity", np.repeat(rows, counts))
         self._put("name_hash", text_hashes(keys))
-        self._put("name_initials", np.array([*map(initials_hash, split)], np.uint64))
+        acronyms = np.array([*map(acronym_hashes, split)], dtype=np.uint64)
+        self._put("name_initials", acronyms.reshape(-1, len(SMALL_WORDS)))
+        self._put("name_joined", text_hashes(["".join(words) for words in split]))
         self._put("name_prior", np.array(priors, dtype=np.float32))
         self._put("grams", grams)
-        self._put("words", word_buckets([w for words in distinct for w in words]))
+        flat = [word for words in distinct for word in words]
+        self._put("words", word_buckets(flat))
+        self._put("word_weights", np.array([*map(word_weight, flat)], dtype=np.uint8))
+        texts = [key.encode() for key in keys]
+        self._put("name_text", np.frombuffer(b"".join(texts), dtype=np.uint8))
+        self._put_offsets("text_offsets", [*map(len, texts)])
         self._put("name_ends", ends.reshape(-1, 2))
         self._put_offsets("entity_names", counts)
         self._put_offsets("gram_offsets", np.diff(gram_offsets))
@@ -277,6 +293,7 @@ def names_of(entity: Entity) -> list[tuple[str, float]]:
     """RETURNS (list[tuple[str, float]]): the entity's distinct normalised names, the
     title first, each with the highest prior that an equal alias gives it."""
     names = {normalise(entity.title): np.nan}
+    names.setdefault(normalise(without_qualifier(entity.title)), np.nan)
     for alias in entity.aliases:
         prior = np.nan if alias.prior is None else alias.prior
         key = normalise(alias.alias)

@@ -291,6 +291,8 @@ class TantivyNames:
 
     def _spelt_alike(self, words: list[str], rare: list[str], found: int) -> _Hits:
         joined = [left + right for left, right in pairwise(words)]
+        if len(words) > 2:
+            joined.append("".join(words))
         alike = [self._spellings(word) for word in (*rare, *joined)]
         known = [form for own, _ in alike for form in own]
         query = any_of(known)

@@ -1,0 +1,290 @@
+"""Whether a mention's own words support an entity: features of a mention and a name,
+and a small network that makes one number of them.
+
+`match` is a logit: what the wording alone says for an entity, where nothing says that
+the mention's entity is in the KB at all with odds of `FITTED_COVERAGE`. Below zero "none
+of them" is likelier. The network was fitted by `scripts/fit_names.py` to captions and
+sentences whose entities are mostly *not* in the KB, by the likelihood of the gold, or
+else of none, among a mention's candidates.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..kb.index.lexicon import NUMBER_BIT, WHOLE_WEIGHT
+from ..names.forms import FIRST_LETTERS, acronyms, alike
+from ..names.likeness import ragged
+from ..names.normalisation import (
+    BUCKETS,
+    normalise,
+    text_hash,
+    text_hashes,
+    word_buckets,
+)
+from ..names.rarity import rarity
+
+if TYPE_CHECKING:
+    from ..kb.index.lexicon import Lexicon
+
+FEATURES = (
+    "ngram_cosine",  # of character n-grams
+    "equal",
+    "joined",  # equal but for spaces
+    "acronym",  # the mention abbreviates the name
+    "spelt_out",  # the name abbreviates the mention
+    "mention_coverage",  # share of the mention's words, by rarity, with those alike
+    "name_coverage",
+    "mention_words",  # the same of equal words alone
+    "name_words",
+    "rarest_shared",
+    "rarest_missing",  # of the mention's words that the name lacks
+    "name_rest",  # rarity of all words that the mention lacks
+    "rest_around",  # share of them that stands in the context
+    "rest_around_sum",
+    "title_around",  # share of the title's other words that stands there
+    "first",  # first words are equal
+    "last",
+    "one_word",
+    "rarest",
+    "n_name_words",
+    "n_shared",
+    "lower",  # begins with a small letter or a digit
+    "upper",  # short, and all capital letters
+    "numbers",  # a number that only one of both has
+    "length",
+)
+"""Each lies in [0, 1]."""
+UNSUPPORTED = -12.0
+"""Of a name that the mention shares no word with, in whatever spelling."""
+ALIKE_COSINE = 0.2
+"""n-gram cosine from which on words that are not equal are compared."""
+MOST_WORDS = 12
+"""Words of a mention that are looked at one by one."""
+SHORT = 6
+"""Letters of an acronym at most."""
+MOST_REST, MOST_AROUND, MOST_COUNTED, MOST_SHARED, MOST_LETTERS = 3, 2, 6, 3, 12
+"""What makes a feature 1."""
+TINY = 1e-6
+NOTHING = "\0"
+OPENING = "#@\"'“‘«„("
+SUPPORTING = [
+    FEATURES.index(name) for name in ("mention_coverage", "joined", "spelt_out")
+]
+"""Features that say that a mention has something of a name."""
+WEIGHTS = Path(__file__).with_name("match.npz")
+
+
+class MentionWords:
+    """What is read of mentions for comparing them with names.
+
+    mentions (Sequence[str]): as written.
+    keys (list[str]): normalised, without possessive.
+    contexts (Sequence[str]): what each stands in.
+    """
+
+    def __init__(
+        self, mentions: Sequence[str], keys: list[str], contexts: Sequence[str]
+    ) -> None:
+        self.ends = [key.split() or [""] for key in keys]
+        self.split = [list(dict.fromkeys(own))[:MOST_WORDS] for own in self.ends]
+        self.n_words = np.array([*map(len, self.ends)])
+        self.n_split = np.array([*map(len, self.split)])
+        joined = ["".join(words) for words in self.ends]
+        self.joined = text_hashes(joined)
+        # No name has the hash of what stands for none.
+        short = [word if 1 < len(word) <= SHORT else NOTHING for word in joined]
+        self.abbreviation = text_hashes(short)
+        letters = [own or NOTHING for words in self.ends for own in acronyms(words)]
+        self.acronyms = text_hashes(letters).reshape(len(keys), -1)
+        self.rarity = np.zeros((len(keys), self.n_split.max()), dtype=np.float32)
+        for own, words in zip(self.rarity, self.split):
+            own[: len(words)] = [*map(rarity, words)]
+        self.numbers = np.array([sum(map(str.isdigit, words)) for words in self.split])
+        starts = [mention.lstrip(OPENING)[:1] for mention in mentions]
+        self.lower = np.array([c.islower() or c.isdigit() for c in starts])
+        self.upper = np.array([len(m) <= SHORT and m.isupper() for m in mentions])
+        self.length = np.array([len(word) / MOST_LETTERS for word in joined])
+        known = {
+            text: [*dict.fromkeys(normalise(text).split())] for text in {*contexts}
+        }
+        self.around = [known[text] for text in contexts]
+
+
+def match_features(
+    lexicon: "Lexicon",
+    mentions: MentionWords,
+    names: np.ndarray,
+    titles: np.ndarray,
+    owner: np.ndarray,
+    cosine: np.ndarray,
+    equal: np.ndarray,
+) -> np.ndarray:
+    """Compare mentions with one name each of their candidates.
+
+    lexicon (Lexicon): of the KB.
+    mentions (MentionWords): the mentions.
+    names, titles (np.ndarray): a name, and the title, of each pair. Shape: (n,)
+    owner (np.ndarray): mention of each pair, ascending. Shape: (n,)
+    cosine (np.ndarray): of n-grams. Shape: (n,)
+    equal (np.ndarray): the normalised name equals the mention. Shape: (n,), bool
+    RETURNS (np.ndarray): in the order of `FEATURES`. Shape: (n, 25), float32
+    """
+    words = _SharedWords(lexicon, mentions, names, owner)
+    title = words if (names == titles).all() else None
+    title = title or _SharedWords(lexicon, mentions, titles, owner)
+    joined = equal | (lexicon.name_joined[names] == mentions.joined[owner])
+    short = lexicon.name_initials[names] == mentions.abbreviation[owner, None]
+    acronym = short.any(axis=1)
+    spelt_out = (lexicon.name_joined[names, None] == mentions.acronyms[owner]).any(1)
+    own, theirs = words.alike(lexicon, (cosine >= ALIKE_COSINE) & ~joined)
+    shared = words.shared | joined[:, None]
+    likeness = np.maximum(own, shared)
+    common = np.where(joined, words.total, words.common)
+    resembling = np.minimum(common + theirs, words.total)
+    rare = mentions.rarity[owner]
+    whole, total = np.maximum(rare.sum(axis=1), TINY), np.maximum(words.total, TINY)
+    covered = np.maximum((rare * likeness).sum(axis=1) / whole, acronym)
+    columns = (
+        *(cosine, equal, joined, acronym, spelt_out),
+        *(covered, resembling / total),
+        *((rare * shared).sum(axis=1) / whole, common / total),
+        (rare * likeness).max(axis=1, initial=0),
+        (rare * (1 - likeness)).max(axis=1, initial=0),
+        (words.total - resembling) / MOST_REST,
+        words.around / np.maximum(words.rest, TINY),
+        words.around / MOST_AROUND,
+        title.around / np.maximum(title.rest, TINY),
+        *(words.equal_ends(0), words.equal_ends(-1)),
+        mentions.n_words[owner] == 1,
+        rare.max(axis=1, initial=0),
+        words.n_words / MOST_COUNTED,
+        ((likeness == 1) & (rare > 0)).sum(axis=1) / MOST_SHARED,
+        *(mentions.lower[owner], mentions.upper[owner]),
+        words.differing_numbers,
+        mentions.length[owner],
+    )
+    return np.stack(columns, axis=1, dtype=np.float32, casting="unsafe").clip(0, 1)
+
+
+class _SharedWords:
+    """The words of a name for each pair, and which of them the mention and its context
+    have.
+
+    shared (np.ndarray): words of the mention that the name has.
+        Shape: (n, most words), bool
+    total, common (np.ndarray): rarity of all words of the name, and of those that the
+        mention has. Shape: (n,)
+    rest, around (np.ndarray): of those that it lacks, and of these that the context
+        has. Shape: (n,)
+    """
+
+    def __init__(
+        self,
+        lexicon: "Lexicon",
+        mentions: MentionWords,
+        names: np.ndarray,
+        owner: np.ndarray,
+    ) -> None:
+        self.mentions, self.names, self.owner = mentions, names, owner
+        self._ends = lexicon.name_ends
+        starts, flat, pairs = ragged(lexicon.word_offsets, names)
+        codes, buckets = lexicon.word_weights[flat], lexicon.words[flat]
+        rarity = (codes & WHOLE_WEIGHT) / np.float32(WHOLE_WEIGHT)
+        place = _places(mentions.split, buckets, owner[pairs])
+        around = _places(mentions.around, buckets, owner[pairs]) >= 0
+        has = place >= 0
+        self.shared = np.zeros((len(names), mentions.rarity.shape[1]), dtype=bool)
+        self.shared[pairs[has], place[has]] = True
+        self.total = np.add.reduceat(rarity, starts)
+        self.common = np.add.reduceat(rarity * has, starts)
+        self.rest = self.total - self.common
+        self.around = np.add.reduceat(rarity * (around & ~has), starts)
+        self.n_words = np.diff(np.append(starts, len(flat)))
+        is_number = codes >= NUMBER_BIT
+        numbers = np.add.reduceat(is_number, starts, dtype=np.int64)
+        both = np.add.reduceat(is_number & has, starts, dtype=np.int64)
+        self.differing_numbers = (numbers > both) | (mentions.numbers[owner] > both)
+
+    def equal_ends(self, end: int) -> np.ndarray:
+        own = word_buckets([words[end] for words in self.mentions.ends])
+        return self._ends[self.names, end] == own[self.owner]
+
+    def alike(
+        self, lexicon: "Lexicon", which: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compare words that are not equal.
+
+        which (np.ndarray): pairs to compare. Shape: (n,), bool
+        RETURNS (tuple[np.ndarray, np.ndarray]): how like each word of the mention is to
+            one of the name, and the rarity of the words of the name that are like one
+            of the mention, by likeness. Shapes: (n, most words) and (n,)
+        """
+        own = np.zeros(self.shared.shape, dtype=np.float32)
+        theirs = np.zeros(len(self.names), dtype=np.float32)
+        complete = self.shared.sum(axis=1) >= self.mentions.n_split[self.owner]
+        for pair in np.flatnonzero(which & ~complete).tolist():
+            words = self.mentions.split[self.owner[pair]]
+            name = lexicon.words_of(self.names[pair])
+            others = [word for word in dict.fromkeys(name) if word not in words]
+            missing = [
+                i for i, has in enumerate(self.shared[pair, : len(words)]) if not has
+            ]
+            for i in missing:
+                own[pair, i] = max((alike(words[i], w) for w in others), default=0.0)
+            own[pair, 0] = max(own[pair, 0], _first_names(words, name))
+            theirs[pair] = sum(
+                rarity(word) * max(alike(words[i], word) for i in missing)
+                for word in others
+            )
+        return own, theirs
+
+
+def _first_names(words: Sequence[str], name: Sequence[str]) -> float:
+    """RETURNS (float): how well the first word abbreviates first names, J. F. Kennedy,
+    where the last words are equal."""
+    if len(words) < 2 or len(name) < 2 or words[-1] != name[-1]:
+        return 0.0
+    letters = "".join(word[0] for word in name[:-1])
+    if len(words[0]) > FIRST_LETTERS or letters[0] != words[0][0]:
+        return 0.0
+    return 0.8 if letters.startswith(words[0]) else 0.5
+
+
+def _places(
+    words: Sequence[Sequence[str]], buckets: np.ndarray, owner: np.ndarray
+) -> np.ndarray:
+    """RETURNS (np.ndarray): where among the owner's words each bucket is, else -1.
+    Shape: as buckets"""
+    own = word_buckets([word for line in words for word in line])
+    known, local = np.unique(own, return_inverse=True)
+    column = np.full(BUCKETS, len(known), dtype=np.int32)
+    column[known] = np.arange(len(known))
+    table = np.full((len(words), len(known) + 1), -1, dtype=np.int16)
+    counts = [len(line) for line in words]
+    rows = np.repeat(np.arange(len(words)), counts)
+    places = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table[rows, local] = np.minimum(places, np.iinfo(np.int16).max)
+    return table[owner, column[buckets]]
+
+
+def match_logits(features: np.ndarray) -> np.ndarray:
+    """One layer of rectified units beside a linear map.
+
+    features (np.ndarray): Shape: (n, 25), float32
+    RETURNS (np.ndarray): `UNSUPPORTED` at least. Shape: (n,), float32
+    """
+    weights = _weights()
+    hidden = np.maximum(features @ weights["hidden"] + weights["hidden_bias"], 0)
+    logits = features @ weights["linear"] + hidden @ weights["out"] + weights["bias"]
+    supported = features[:, SUPPORTING].max(axis=1) > 0
+    return np.where(supported, np.maximum(logits, UNSUPPORTED), UNSUPPORTED)
+
+
+@cache
+def _weights() -> dict[str, np.ndarray]:
+    with np.load(WEIGHTS) as arrays:
+        return dict(arrays)
