@@ -412,8 +412,8 @@ class Errors:
         "entities.jsonl and documents such as train.jsonl"
     )
     E262 = (
-        "[DWE-E262] --kb-share {share:g} --seed {seed} keeps none of the {n:,} entities "
-        "of {path}: keep more of them, or try another seed"
+        "[DWE-E262] --kb-share {share:g} --seed {seed} keeps none of the {n:,} "
+        "entities of {path}: keep more of them, or try another seed"
     )
     E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"

@@ -129,7 +129,7 @@ def evaluate_cli(
         bool,
         typer.Option(
             "--open-world",
-            help="Measure wrong links of mentions whose entity is not in the KB, beside "
+            help="Measure wrong links of mentions whose entity is not in the KB, and "
             "right links of the others, along the threshold",
         ),
     ] = False,

@@ -268,12 +268,15 @@ def _along_threshold(links: Links) -> dict[str, Any]:
     scores = links.score[links.ends].tolist()
     limits = [threshold if threshold > 0 else None for threshold in scores]
 
+    def share(count: float, whole: int) -> float | None:
+        return _rounded(count / whole) if whole else None
+
     def at(place: int) -> dict[str, Any]:
         return {
             "threshold": limits[place],
             "precision": _rounded(precision[place]),
-            "right_links": _rounded(hits[place] / n_inside) if n_inside else None,
-            "wrong_link_rate": _rounded(wrong[place] / n_outside) if n_outside else None,
+            "right_links": share(hits[place], n_inside),
+            "wrong_link_rate": share(wrong[place], n_outside),
         }
 
     can_be_met = n_inside and n_outside

@@ -182,8 +182,8 @@ def open_world_plot(linker: Mapping[str, Any], equal: Mapping[str, Any]) -> str:
                 f"{name} {y:.0f}",
                 (x, y),
                 textcoords="offset points",
-                xytext=(-6, -12),
-                ha="right",
+                xytext=(8, 3) if x < 60 else (-8, -13),
+                ha="left" if x < 60 else "right",
                 color=colour,
             )
         axes.set_xlim(0, 102)

@@ -121,11 +121,10 @@ def open_world_table(metrics: Mapping[str, Any]) -> Table:
         )
     ]
     note = (
-        f"percent; wrong: linked, of {measured['n_outside']:,} mentions whose entity is "
-        f"not in the KB; right: linked rightly, of {measured['n_inside']:,} whose entity "
-        "is; area: under the curve of precision over right links; then right links with "
-        f"at most 1, 5 and 9 % wrong. {metrics['n_unlabelled']:,} mentions without a "
-        "label are left out"
+        f"percent; wrong: links of {measured['n_outside']:,} mentions whose entity is "
+        f"not in the KB; right: right links of {measured['n_inside']:,} whose entity "
+        "is; area: under precision over right links; then right with at most 1, 5 and "
+        f"9 % wrong. {metrics['n_unlabelled']:,} mentions without a label are left out"
     )
     return Table("Open world", note, list(OPEN_WORLD), rows, lines="Run")
 
