@@ -98,7 +98,7 @@ def convert_cli(
         raise typer.BadParameter(f"expected {' '.join(expected)}")
     name = arguments[0] if to is None else to
     src, out = Path(arguments[-2]), Path(arguments[-1])
-    options = {
+    options: dict[str, Any] = {
         "lang": lang,
         "image_root": image_root,
         "images": images,

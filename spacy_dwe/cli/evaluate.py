@@ -245,6 +245,7 @@ def evaluate(
                 **options,
             )
         if open_world:
+            assert linker.kb is not None, "load_linking_pipeline requires one"
             evaluation.metrics["open_world"] = measure_open_world(
                 evaluation, linker.kb, draws=draws, seed=seed
             )

@@ -4,6 +4,7 @@ mentions of what is outside, beside right links of what is inside."""
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,15 @@ from .bootstrap import BLOCK_CELLS, DRAWS, TAILS, document_index, drawn
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..linking.annotate import ScoredMention
     from .evaluate import Evaluation
 
 WRONG_RATES = (1, 5, 9)
 """Percent of the mentions outside that may be linked, for `right_at_1` and so on."""
 CURVE_POINTS = 101
 """Points of a curve in METRICS.json, at most."""
+MOST_DRAWS = 1_000
+"""Bootstrap draws: a whole curve is made for each."""
 _POSSESSIVE = re.compile(r"\s?['’ʼ＇]\s?s?\s*$", re.IGNORECASE)
 
 
@@ -45,9 +49,13 @@ class Links:
         """RETURNS (Links): a part of the mentions, best first."""
         kept = np.flatnonzero(part)
         kept = kept[np.argsort(-self.score[kept], kind="stable")]
-        documents = document_index(self.documents[kept])
-        columns = (self.inside, self.right, self.linked, self.score)
-        return Links(*(column[kept] for column in columns), documents)
+        return Links(
+            inside=self.inside[kept],
+            right=self.right[kept],
+            linked=self.linked[kept],
+            score=self.score[kept],
+            documents=np.unique(self.documents[kept], return_inverse=True)[1].ravel(),
+        )
 
     @property
     def ends(self) -> np.ndarray:
@@ -76,7 +84,9 @@ def measure_open_world(
 
     evaluation (Evaluation): see `evaluate_docs`.
     kb (DweKnowledgeBase): the KB that was linked to.
-    draws, seed (int): of the 95 % intervals, documents drawn with replacement.
+    draws (int): of the 95 % intervals, documents drawn with replacement; more than
+        `MOST_DRAWS` are not made.
+    seed (int): of the draws.
     RETURNS (dict[str, Any]): `n_inside`, `n_outside`, and these metrics of the `linker`
         with its `thresholds` and its `curve`, and of `name_equality`; `by` has the
         same for each group of mentions. None where nothing was there to be measured.
@@ -117,39 +127,35 @@ def linker_links(evaluation: "Evaluation", kb: "DweKnowledgeBase") -> Links:
 
     RETURNS (Links): one for each labelled mention.
     """
-    best, score = [], []
-    for mention in evaluation.scored:
-        if not len(mention.rows):
-            best.append(-1)
-            score.append(-np.inf)
-            continue
-        probability, nil = float(mention.probabilities[0]), mention.nil_probability
-        best.append(int(mention.rows[0]))
-        score.append(
-            probability if probability >= nil else probability / (probability + nil) - 1
-        )
+    scored = evaluation.scored
+    best = [int(mention.rows[0]) if len(mention.rows) else -1 for mention in scored]
     linked = [outcome.predicted is not None for outcome in evaluation.outcomes]
-    return _links(evaluation, kb, best, linked, score)
+    return _links(evaluation, kb, best, linked, list(map(_linker_score, scored)))
+
+
+def _linker_score(mention: "ScoredMention") -> float:
+    if not len(mention.rows):
+        return -np.inf
+    probability, nil = float(mention.probabilities[0]), mention.nil_probability
+    return probability if probability >= nil else probability / (probability + nil) - 1
 
 
 def name_links(evaluation: "Evaluation", kb: "DweKnowledgeBase") -> Links:
-    """What a look-up links: the one entity that bears the mention as a name, or else
-    the mention without a possessive. Of several entities the one with the highest
-    prior for this name, and none if two have it or none has any.
+    """What a look-up links: the one entity that bears the mention as a name or, if none
+    does, the mention without a possessive. Of several entities it is the one with the
+    highest prior for this name, and none if two have that or none has any.
 
     RETURNS (Links): one for each labelled mention, all of one score.
     """
     texts = [outcome.text for outcome in evaluation.outcomes]
-    best = np.full(len(texts), -1)
-    for names in (texts, [cut_possessive(text) for text in texts]):
-        found = kb.exact(names)
-        priors = kb.priors(names, found)
-        for i in np.flatnonzero((best < 0) & (np.diff(found.offsets) > 0)).tolist():
-            own = slice(found.offsets[i], found.offsets[i + 1])
-            best[i] = _most_likely(found.rows[own], priors[own])
-    linked = best >= 0
-    score = np.where(linked, 1.0, -np.inf)
-    return _links(evaluation, kb, best, linked, score)
+    counts = np.diff(kb.exact(texts).offsets).tolist()
+    names = [text if n else cut_possessive(text) for text, n in zip(texts, counts)]
+    found = kb.exact(names)
+    priors = kb.priors(names, found)
+    parts = (slice(*bounds) for bounds in pairwise(found.offsets.tolist()))
+    best = np.array([_most_likely(found.rows[own], priors[own]) for own in parts])
+    score = np.where(best >= 0, 1.0, -np.inf)
+    return _links(evaluation, kb, best, best >= 0, score)
 
 
 def cut_possessive(mention: str) -> str:
@@ -159,8 +165,8 @@ def cut_possessive(mention: str) -> str:
 
 def _most_likely(rows: np.ndarray, priors: np.ndarray) -> int:
     """RETURNS (int): -1 where that is not one."""
-    if len(rows) == 1:
-        return int(rows[0])
+    if len(rows) < 2:
+        return int(rows[0]) if len(rows) else -1
     known = np.nan_to_num(priors, nan=-1.0)
     top = np.flatnonzero(known == known.max())
     return int(rows[top[0]]) if len(top) == 1 else -1
@@ -193,7 +199,7 @@ def _measure(links: Links, draws: int, seed: int) -> dict[str, Any]:
         size = max(1, BLOCK_CELLS // n)
         blocks = [
             _figures(links, part[links.documents].T)
-            for block in drawn(times, draws, seed)
+            for block in drawn(times, min(draws, MOST_DRAWS), seed)
             for part in np.array_split(block, -(-block.shape[1] // size), axis=1)
         ]
         for name in figures:
