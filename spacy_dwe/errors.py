@@ -251,6 +251,10 @@ class Errors:
     )
     E434 = "[DWE-E434] {left} and {right} cannot be compared: {reason}"
     E435 = '[DWE-E435] NIF needs rdflib: pip install "spacy-dwe[evaluation]"'
+    E436 = (
+        '[DWE-E436] The protocol "paper" puts the right entity among the candidates, '
+        "which is no open world: leave out --protocol paper or --open-world"
+    )
     E413 = "[DWE-E413] Unknown {what} {value!r}: use one of {choices}"
     E440 = (
         "[DWE-E440] The linker {name} looks for no objects, faces or scenes: set "
@@ -406,6 +410,10 @@ class Errors:
     E260 = (
         "[DWE-E260] {path} has no {file}: an account is of a folder with "
         "entities.jsonl and documents such as train.jsonl"
+    )
+    E262 = (
+        "[DWE-E262] --kb-share {share:g} --seed {seed} keeps none of the {n:,} "
+        "entities of {path}: keep more of them, or try another seed"
     )
     E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"

@@ -14,6 +14,14 @@ from .options import ImageRootOption, OverwriteOption
 Item = TypeVar("Item")
 
 DATASETS = ("wikimel", "richpedia", "wikidiverse", "mimic")
+OPEN_WORLD = "open-world"
+OF_DOCUMENTS = ("lang", "image_root")
+OF_KB = ("kb_share", "seed")
+OF_DATASETS = (
+    *("images", "descriptions", "descriptions_file", "hold_out", "image_urls"),
+    *(*OF_KB, "overwrite"),
+)
+"""Options of formats, as the arguments that they become."""
 
 
 def convert_cli(
@@ -50,8 +58,17 @@ def convert_cli(
         float | None,
         typer.Option("--hold-out", help="Share of train to put in held-out.jsonl"),
     ] = None,
+    kb_share: Annotated[
+        float | None,
+        typer.Option(
+            "--kb-share",
+            help="Share of entities to keep, for a test with mentions outside the KB. "
+            "With 0.2 the seeds 0 to 4 keep five parts that share none",
+        ),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Chooses what is held out (0)")
+        int | None,
+        typer.Option("--seed", help="Chooses what is held out, and what is kept (0)"),
     ] = None,
     image_urls: Annotated[
         bool,
@@ -67,6 +84,10 @@ def convert_cli(
     for training and evaluation) or jsonl (the way back). `convert docbin SRC OUT` and
     `convert SRC OUT --to docbin` are the same.
 
+    FORMAT is open-world: SRC is entities.jsonl, and OUT becomes the --kb-share of it.
+    Documents stay as they are: mentions of the other entities are now outside the KB,
+    which `evaluate --open-world` measures.
+
     FORMAT is a dataset, wikimel, richpedia, wikidiverse or mimic: SRC is the folder of
     its files as published, and OUT becomes a folder of entities.jsonl, train.jsonl and
     so on, with an account of what they hold (account.json). docs/datasets.md says where
@@ -77,33 +98,39 @@ def convert_cli(
         raise typer.BadParameter(f"expected {' '.join(expected)}")
     name = arguments[0] if to is None else to
     src, out = Path(arguments[-2]), Path(arguments[-1])
-    of_documents = {"lang": lang, "image_root": image_root}
-    of_datasets = {
+    options: dict[str, Any] = {
+        "lang": lang,
+        "image_root": image_root,
         "images": images,
         "descriptions": descriptions,
         "descriptions_file": descriptions_file,
         "hold_out": hold_out,
+        "kb_share": kb_share,
         "seed": seed,
         "image_urls": image_urls or None,
         "overwrite": overwrite or None,
     }
+    given = {key: value for key, value in options.items() if value is not None}
     if name in DATASETS:
-        _convert_published(name, src, out, _given(name, of_datasets, of_documents))
+        _require_options(name, given, OF_DATASETS)
+        _convert_published(name, src, out, given)
+    elif name == OPEN_WORLD:
+        _require_options(name, given, OF_KB)
+        cut_entities(src, out, **given, silent=False)
     else:
-        given = _given(name, of_documents, of_datasets)
+        if name in FORMATS:
+            _require_options(name, given, OF_DOCUMENTS)
         convert(name, src, out, **given, silent=False)
 
 
-def _given(
-    name: str, options: dict[str, Any], others: dict[str, Any]
-) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): the options of a format that the user gave.
-    RAISES (DweError): the user gave one of other formats."""
-    for option, value in others.items():
-        if value is not None and name in (*FORMATS, *DATASETS):
+def _require_options(
+    name: str, given: dict[str, Any], allowed: tuple[str, ...]
+) -> None:
+    """RAISES (DweError): the user gave an option of other formats."""
+    for option in given:
+        if option not in allowed:
             flag = "--" + option.replace("_", "-")
             raise DweError(Errors.E258.format(option=flag, format=name))
-    return {option: value for option, value in options.items() if value is not None}
 
 
 def _convert_published(
@@ -143,7 +170,7 @@ def convert(
     from ..files import require_file, require_writable
 
     if format not in FORMATS:
-        choices = ", ".join((*FORMATS, *DATASETS))
+        choices = ", ".join((*FORMATS, OPEN_WORLD, *DATASETS))
         raise DweError(Errors.E413.format(what="format", value=format, choices=choices))
     require_file(src)
     require_writable(out, src)
@@ -151,6 +178,35 @@ def convert(
     msg = Printer(no_print=silent, pretty=not silent)
     msg.good(f"Wrote {n_documents:,} documents to {out}")
     return n_documents
+
+
+def cut_entities(
+    src: Path,
+    out: Path,
+    *,
+    kb_share: float = 0.2,
+    seed: int = 0,
+    silent: bool = True,
+) -> int:
+    """Write a share of the entities of a file, see `datasets.splits.is_kept`.
+
+    RETURNS (int): the number of entities.
+    """
+    from wasabi import Printer
+
+    from ..datasets.splits import require_share, some_entities
+    from ..files import require_file, require_writable
+    from ..kb.entity import read_entities, write_entities
+
+    require_share("--kb-share", kb_share)
+    require_file(src)
+    require_writable(out, src)
+    entities = {entity.id: entity for entity in _shown(read_entities(src), silent)}
+    kept = some_entities(entities, kb_share, seed, src)
+    write_entities(out, kept.values())
+    msg = Printer(no_print=silent, pretty=not silent)
+    msg.good(f"Wrote {len(kept):,} of {len(entities):,} entities to {out}")
+    return len(kept)
 
 
 def _to_docbin(

@@ -125,6 +125,14 @@ def evaluate_cli(
             "--end-to-end", help="Link the mentions that the pipeline finds, too"
         ),
     ] = False,
+    open_world: Annotated[
+        bool,
+        typer.Option(
+            "--open-world",
+            help="Measure wrong links of mentions whose entity is not in the KB, and "
+            "right links of the others, along the threshold",
+        ),
+    ] = False,
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Take the pictures away")
     ] = False,
@@ -158,6 +166,7 @@ def evaluate_cli(
         trec=trec,
         nif=nif,
         end_to_end=end_to_end,
+        open_world=open_world,
         use_images=not no_images,
         overrides=parse_overrides(ctx.args),
         draws=draws,
@@ -184,6 +193,7 @@ def evaluate(
     trec: Path | None = None,
     nif: Path | None = None,
     end_to_end: bool = False,
+    open_world: bool = False,
     use_images: bool = True,
     overrides: dict[str, Any] | None = None,
     draws: int = 10_000,
@@ -201,10 +211,13 @@ def evaluate(
     from ..evaluation.baselines.results import baseline_records
     from ..evaluation.end_to_end import evaluate_end_to_end
     from ..evaluation.evaluate import evaluate_docs, require_known
+    from ..evaluation.open_world import measure_open_world, require_open_world
     from ..evaluation.outcomes import gold_ids
 
     wanted: dict[str, Any] = {"protocol": protocol, "candidates": candidates}
     require_known(**wanted)
+    if open_world:
+        require_open_world(protocol)
     sources = [data, *train, *([dev] if dev else [])]
     for source in sources:
         require_file(source)
@@ -230,6 +243,11 @@ def evaluate(
                 progress=linked.update,
                 **wanted,
                 **options,
+            )
+        if open_world:
+            assert linker.kb is not None, "load_linking_pipeline requires one"
+            evaluation.metrics["open_world"] = measure_open_world(
+                evaluation, linker.kb, draws=draws, seed=seed
             )
         rows = []
         if baselines:
@@ -367,6 +385,8 @@ def print_metrics(msg: Any, metrics: dict[str, Any]) -> None:
         for row in metrics["baselines"]:
             if row["metrics"] is None:
                 msg.text(f"{row['name']}: not measured, {row['reason']}")
+    if "open_world" in metrics:
+        _print_open_world(msg, metrics)
     if "end_to_end" in metrics:
         msg.divider("end to end, mentions as the pipeline finds them")
         msg.table(_end_to_end_rows(metrics["end_to_end"]), header=END_TO_END)
@@ -379,6 +399,23 @@ def _print_rows(
     aligns = ["l"] + ["r"] * len(COLUMNS)
     msg.divider(title)
     msg.table(rows, header=["", *COLUMNS], divider=True, aligns=aligns)
+
+
+def _print_open_world(msg: Any, metrics: dict[str, Any]) -> None:
+    from ..visualise.tables import open_world_table
+
+    table = open_world_table(metrics)
+    rows = [[row.name, *(cell.value for cell in row.cells)] for row in table.rows]
+    aligns = ["l"] + ["r"] * len(table.columns)
+    header = [table.lines, *table.columns]
+    msg.divider(table.title.lower())
+    msg.table(rows, header=header, divider=True, aligns=aligns)
+    msg.info(table.note)
+    if not metrics["open_world"]["n_outside"]:
+        msg.warn(
+            "Every labelled entity is in the KB, so no link of another can be wrong: "
+            "`convert open-world` cuts a KB for such a test"
+        )
 
 
 def _end_to_end_rows(measured: dict[str, Any]) -> list[list[str]]:

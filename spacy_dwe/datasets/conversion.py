@@ -26,7 +26,13 @@ from .published_files import (
     not_published,
 )
 from .samples import PublishedDataset, Sample, fits, place_mentions
-from .splits import HELD_OUT, golds_are_apart, hold_out
+from .splits import (
+    HELD_OUT,
+    golds_are_apart,
+    hold_out,
+    require_share,
+    some_entities,
+)
 from .statistics import dataset_statistics
 from .wikidiverse import WIKIDIVERSE, read_wikidiverse
 
@@ -46,7 +52,9 @@ class ConversionOptions:
     descriptions_file (Path | None): entities.jsonl with better descriptions, or
         WikiDiverse's own table of them.
     hold_out (float): share of train to move to held-out.jsonl.
-    seed (int): chooses what is held out.
+    kb_share (float): share of the entities to keep, see `splits.is_kept`. Documents
+        stay as they are, so some golds are then outside the KB.
+    seed (int): chooses what is held out, and what is kept.
     image_urls (bool): give URLs of pictures as images, to be downloaded when they are
         looked at; else they are kept under "image_url".
     overwrite (bool): replace a converted dataset that is there.
@@ -56,6 +64,7 @@ class ConversionOptions:
     descriptions: str = "long"
     descriptions_file: Path | None = None
     hold_out: float = 0.0
+    kb_share: float = 1.0
     seed: int = 0
     image_urls: bool = False
     overwrite: bool = False
@@ -111,6 +120,12 @@ def convert_dataset(
             "samples": len(held_out),
             "golds_apart": apart,
         }
+    if options.kb_share < 1:
+        n, share = len(dataset.entities), options.kb_share
+        kept = some_entities(dataset.entities, share, options.seed, src)
+        dataset.entities = kept
+        chosen = {"share": share, "seed": options.seed, "kept": len(kept), "of": n}
+        conversion["kb_share"] = chosen
     with replacing_folder(out) as draft:
         pictures = _pictures(src, options)
         writer = _Writer(dataset, pictures, options.image_urls, show_progress)
@@ -134,6 +149,7 @@ def read_published(name: str, src: Path, descriptions: str) -> PublishedDataset:
 
 
 def _check(options: ConversionOptions) -> None:
+    require_share("--kb-share", options.kb_share)
     wrong: list[tuple[str, str, object]] = []
     if options.descriptions not in DESCRIPTIONS:
         expected = ", ".join(DESCRIPTIONS)

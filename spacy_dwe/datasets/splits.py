@@ -1,12 +1,15 @@
-"""Splits: as a dataset lists them, and a part of train held out."""
+"""Parts: splits as a dataset lists them, a part of train held out, a part of a KB."""
 
+import hashlib
 import random
 import re
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from ..errors import DweError, Errors, Warnings
+from ..kb.entity import Entity
 from .published_files import SPLIT_NAMES, read_json, shown
 from .samples import SPLITS, UNSPLIT, PublishedDataset, Sample
 
@@ -103,6 +106,47 @@ def hold_out(
         warnings.warn(Warnings.W250.format(n=len(chosen), wanted=room), stacklevel=2)
     kept = [sample for i, sample in enumerate(train) if i not in chosen]
     return kept, [train[i] for i in sorted(chosen)]
+
+
+def some_entities(
+    entities: Mapping[str, Entity], share: float, seed: int, path: Path
+) -> dict[str, Entity]:
+    """A KB that holds a part of the world.
+
+    entities (Mapping[str, Entity]): by id.
+    share, seed: see `is_kept`.
+    path (Path): where they are from.
+    RETURNS (dict[str, Entity]): those that are kept, in their order.
+    RAISES (DweError): these are none.
+    """
+    kept = {id_: own for id_, own in entities.items() if is_kept(id_, share, seed)}
+    if not kept:
+        n = len(entities)
+        message = Errors.E262.format(share=share, seed=seed, n=n, path=path)
+        raise DweError(message)
+    return kept
+
+
+def is_kept(identifier: str, share: float, seed: int) -> bool:
+    """Whether an entity is in the part of a KB that a seed chooses, whatever else there
+    is. Ids fall into n classes by their MD5 sum, and a share of m / n is m of them: the
+    seeds 0 to 4 of a share of .2 part all entities in five.
+
+    share (float): above 0, at most 1; to a thousandth.
+    seed (int): which of the parts.
+    """
+    exact = Fraction(share).limit_denominator(1000)
+    number = int(hashlib.md5(identifier.encode()).hexdigest(), 16)
+    place = number - seed * exact.numerator
+    return place % exact.denominator < exact.numerator
+
+
+def require_share(option: str, share: float) -> None:
+    """RAISES (DweError): it is no share of entities that could be kept."""
+    if not 0.001 <= share <= 1:
+        expected = "a share of 0.001 to 1"
+        message = Errors.E135.format(option=option, expected=expected, value=share)
+        raise DweError(message)
 
 
 def _tied(train: Sequence[Sample], by_golds: bool) -> dict[int, list[int]]:

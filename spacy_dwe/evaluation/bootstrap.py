@@ -62,7 +62,7 @@ def ratio_draws(
     )
     rows, row = np.unique(kinds, axis=0, return_inverse=True)
     blocks = []
-    for times in _drawn(counts, draws, seed):
+    for times in drawn(counts, draws, seed):
         tops, bottoms = np.split((rows @ times)[row.ravel()], 2)
         with np.errstate(invalid="ignore", divide="ignore"):
             blocks.append(tops / bottoms)
@@ -84,7 +84,7 @@ def _by_document(
     )
 
 
-def _drawn(counts: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
+def drawn(counts: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Draw as many documents as there are, with replacement.
 
     counts (np.ndarray): documents of each kind. Shape: (n_kinds,)

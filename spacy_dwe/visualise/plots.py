@@ -154,6 +154,47 @@ def reliability_plot(bins: Sequence[Mapping[str, Any]], ece: float | None) -> st
         return _svg(figure, "reliability", "Reliability", f"By probability: {listed}.")
 
 
+def open_world_plot(linker: Mapping[str, Any], equal: Mapping[str, Any]) -> str:
+    """Share of links that are right, over the share of mentions in the KB that are
+    linked rightly; marked are the settings as they are, and equal names.
+
+    linker, equal (Mapping): see `evaluation.open_world.measure_open_world`.
+    RETURNS (str): SVG.
+    """
+    curve = np.array(
+        [[100 * p["right_links"], 100 * p["precision"]] for p in linker["curve"]]
+    )
+    n_reached = sum(point["threshold"] is not None for point in linker["curve"])
+    said = [f"area {100 * linker['average_precision']:.1f}"]
+    with _axes("open-world", HEIGHT) as (figure, axes):
+        axes.plot(*curve[:n_reached].T, color=BLUE, linewidth=1.8)
+        beyond = curve[max(0, n_reached - 1) :]
+        axes.plot(*beyond.T, color=BLUE, linewidth=1.3, linestyle=":")
+        axes.annotate(said[0], (2, 4), color=INK)
+        marks = ((linker, "this run", BLUE, "o"), (equal, "equal names", ORANGE, "D"))
+        for measured, name, colour, mark in marks:
+            if measured["precision"] is None:
+                continue
+            x, y = 100 * measured["right_links"], 100 * measured["precision"]
+            said.append(f"{name} {y:.1f} right with {x:.1f} linked rightly")
+            axes.plot(x, y, mark, color=colour, markersize=6.5, zorder=3)
+            axes.annotate(
+                f"{name} {y:.0f}",
+                (x, y),
+                textcoords="offset points",
+                xytext=(8, 3) if x < 60 else (-8, -13),
+                ha="left" if x < 60 else "right",
+                color=colour,
+            )
+        axes.set_xlim(0, 102)
+        axes.set_ylim(0, 104)
+        axes.grid()
+        axes.set_xlabel("linked rightly, percent of the mentions in the KB")
+        axes.set_ylabel("right, percent of the links")
+        title = "Precision and right links"
+        return _svg(figure, "open-world", title, f"Percent: {'; '.join(said)}.")
+
+
 def causes_plot(counts: Sequence[tuple[str, int]]) -> str:
     """Misses by main cause.
 

@@ -10,12 +10,13 @@ from ..evaluation.error_analysis import ErrorAnalysis, analyse
 from ..files import write_json, write_text
 from .examples import Examples, LinkedDocuments, Look, cause_views
 from .page import lay_out
-from .plots import causes_plot, hits_plot, reliability_plot
+from .plots import causes_plot, hits_plot, open_world_plot, reliability_plot
 from .tables import (
     Baseline,
     baselines_table,
     breakdown_tables,
     headlines,
+    open_world_table,
     outvoted_table,
     run_facts,
     tags_table,
@@ -100,6 +101,8 @@ def build_evaluation_report(
         baselines=baselines_table(metrics, baselines),
         breakdowns=breakdown_tables(metrics),
         plots=_plots(evaluation),
+        open_world=open_world_table(metrics) if "open_world" in metrics else None,
+        open_world_plot=_open_world_plot(metrics),
         n=analysis.n,
         n_misses=n_misses,
         causes_plot=_causes_plot(analysis) if n_misses else None,
@@ -131,6 +134,18 @@ def _plots(evaluation: "Evaluation") -> list[Plot]:
         )
         plots.append(Plot(svg, "Reliability", note))
     return plots
+
+
+def _open_world_plot(metrics: Mapping[str, Any]) -> Plot | None:
+    measured = metrics.get("open_world")
+    if not measured or not measured["n_inside"] or not measured["linker"]["curve"]:
+        return None
+    svg = open_world_plot(measured["linker"], measured["name_equality"])
+    note = (
+        "The share of links that are right, as more are made. A lower threshold moves "
+        "along the solid line; the dotted one needs lower odds of NIL."
+    )
+    return Plot(svg, "Precision and right links", note)
 
 
 def _causes_plot(analysis: ErrorAnalysis) -> Plot:

@@ -18,6 +18,16 @@ COLUMNS = {
     "NIL F1": "nil_f1",
 }
 THIS_RUN = "this run"
+OPEN_WORLD = {
+    "wrong": "wrong_link_rate",
+    "right": "right_links",
+    "precision": "precision",
+    "area": "average_precision",
+    "right at 1 %": "right_at_1",
+    "5 %": "right_at_5",
+    "9 %": "right_at_9",
+}
+OPEN_WORLD_SYSTEMS = {"linker": THIS_RUN, "name_equality": "equal names"}
 BREAKDOWNS = {
     "type": "By type of mention",
     "ambiguity": "By how many entities bear the mention’s name",
@@ -100,6 +110,25 @@ def breakdown_tables(metrics: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
+def open_world_table(metrics: Mapping[str, Any]) -> Table:
+    """Right and wrong links of the run, beside those of equal names."""
+    measured = metrics["open_world"]
+    rows = [
+        TableRow(f"{part}, {name}" if part else name, _open_world_cells(of[key]), kind)
+        for part, of in (("", measured), *measured["by"].items())
+        for (key, name), kind in zip(
+            OPEN_WORLD_SYSTEMS.items(), ("" if part else "main", "")
+        )
+    ]
+    note = (
+        f"percent; wrong: links of {measured['n_outside']:,} mentions whose entity is "
+        f"not in the KB; right: right links of {measured['n_inside']:,} whose entity "
+        "is; area: under precision over right links; then right with at most 1, 5 and "
+        f"9 % wrong. {metrics['n_unlabelled']:,} mentions without a label are left out"
+    )
+    return Table("Open world", note, list(OPEN_WORLD), rows, lines="Run")
+
+
 def votes_table(analysis: ErrorAnalysis) -> Table:
     """How often each channel voted for the gold, on misses and on hits."""
     rows = []
@@ -174,6 +203,14 @@ def _metrics_row(name: str, metrics: Mapping[str, Any], kind: str = "") -> Table
         bounds = metrics.get("intervals", {}).get(key)
         cells.append(Cell(percent(value), interval(bounds)))
     return TableRow(name, cells, kind)
+
+
+def _open_world_cells(measured: Mapping[str, Any]) -> list[Cell]:
+    bounds = measured["intervals"]
+    return [
+        Cell(percent(measured[key]), interval(bounds.get(key)))
+        for key in OPEN_WORLD.values()
+    ]
 
 
 def _bounds(metrics: Mapping[str, Any], key: str) -> str:

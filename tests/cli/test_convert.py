@@ -1,4 +1,5 @@
 import json
+from hashlib import md5
 
 import pytest
 import spacy
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 
 from spacy_dwe.cli import dwe_cli
 from spacy_dwe.cli.convert import convert
+from spacy_dwe.datasets.splits import is_kept
 from spacy_dwe.errors import DweError
 
 DOCUMENTS = [
@@ -142,13 +144,18 @@ def test_an_account_of_a_folder_keeps_what_its_conversion_told(captions, tmp_pat
     "options, message",
     [
         (("wikidiverse", "--lang", "de"), "E258"),
+        (("docbin", "--kb-share", "0.1"), "E258"),
+        (("open-world", "--hold-out", "0.1"), "E258"),
+        (("open-world", "--kb-share", "20"), "E135"),
+        (("wikidiverse", "--kb-share", "0"), "E135"),
+        (("wikidiverse", "--kb-share", "0.001"), "E262"),
         (("docbin", "--hold-out", "0.1"), "E258"),
         (("wikidiverse", "--descriptions", "short"), "long, brief, none"),
         (("wikidiverse", "--hold-out", "2"), "E135"),
         (("wikidiverse", "--images", "nowhere"), "E135"),
         (("wikidiverse", "--descriptions-file", "nowhere.jsonl"), "nowhere.jsonl"),
         (("wikimel",), "docs/datasets.md"),
-        (("twitter",), "wikimel, richpedia, wikidiverse, mimic"),
+        (("twitter",), "open-world, wikimel, richpedia, wikidiverse, mimic"),
     ],
 )
 def test_options_of_datasets_are_checked(captions, tmp_path, options, message):
@@ -158,3 +165,53 @@ def test_options_of_datasets_are_checked(captions, tmp_path, options, message):
     (line,) = done.stderr.splitlines()
     assert message in line
     assert not out.exists()
+
+
+def ids(path):
+    return [json.loads(line)["id"] for line in path.read_text("utf-8").splitlines()]
+
+
+def test_fifths_of_a_kb_share_nothing_and_lose_nothing(tmp_path):
+    """By MD5 of the id, modulo 5, so the same wherever the entities are from."""
+    src, kept = tmp_path / "entities.jsonl", []
+    entities = [{"id": f"Q{n}", "title": f"Náme {n}", "own": n} for n in range(200)]
+    lines = [json.dumps(e, ensure_ascii=False) + "\n" for e in entities]
+    src.write_text("".join(lines), "utf-8")
+    for seed in range(5):
+        out = tmp_path / f"{seed}.jsonl"
+        done = run("open-world", src, out, "--kb-share", "0.2", "--seed", seed)
+        assert done.exit_code == 0, done.output
+        assert f"{len(ids(out))} of 200 entities" in done.output
+        assert all(int(md5(i.encode()).hexdigest(), 16) % 5 == seed for i in ids(out))
+        assert set(out.read_text("utf-8").splitlines(keepends=True)) <= set(lines)
+        kept += ids(out)
+    assert sorted(kept) == sorted(e["id"] for e in entities)
+    assert run("open-world", src, tmp_path / "default.jsonl").exit_code == 0
+    assert ids(tmp_path / "default.jsonl") == ids(tmp_path / "0.jsonl")
+
+
+def test_parts_of_any_share_are_alike_and_stable():
+    ids = [f"Q{n}" for n in range(10_000)]
+    for share in (0.5, 0.3, 0.123, 1):
+        chosen = [[is_kept(i, share, seed) for i in ids] for seed in (0, 1)]
+        assert sum(chosen[0]) / len(ids) == pytest.approx(share, abs=0.02)
+        assert not any(map(all, zip(*chosen))) or share == 1
+
+
+def test_an_open_world_of_a_dataset_keeps_its_documents(captions, tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    caption = json.loads((captions / "train.json").read_text())[0]
+    caption[3].append(["Lions", "Org", 13, 18, "https://en.wikipedia.org/wiki/Lions"])
+    (captions / "train.json").write_text(json.dumps([caption]))
+    assert run("wikidiverse", captions, whole).exit_code == 0
+    first, *_ = both = ids(whole / "entities.jsonl")
+    seed = 0 if is_kept(first, 0.5, 0) else 1
+    done = run("wikidiverse", captions, part, "--kb-share", "0.5", "--seed", seed)
+    assert done.exit_code == 0, done.output
+    kept = [i for i in both if is_kept(i, 0.5, seed)]
+    assert ids(part / "entities.jsonl") == kept
+    for name in ("train.jsonl", "test.jsonl"):
+        assert (whole / name).read_text() == (part / name).read_text()
+    account = json.loads((part / "account.json").read_text())
+    chosen = {"share": 0.5, "seed": seed, "kept": len(kept), "of": 2}
+    assert account["conversion"]["kb_share"] == chosen

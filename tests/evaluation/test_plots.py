@@ -7,13 +7,25 @@ from xml.etree import ElementTree
 import pytest
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.visualise.plots import causes_plot, hits_plot, reliability_plot
+from spacy_dwe.visualise.plots import (
+    causes_plot,
+    hits_plot,
+    open_world_plot,
+    reliability_plot,
+)
 
 BINS = [
     {"low": 0.0, "high": 0.5, "n": 0, "confidence": None, "accuracy": None},
     {"low": 0.5, "high": 1.0, "n": 10, "confidence": 0.8, "accuracy": 0.6},
 ]
+CURVE = [
+    {"threshold": 0.9, "precision": 1.0, "right_links": 0.5},
+    {"threshold": None, "precision": 0.25, "right_links": 0.75},
+]
+LINKER = {"precision": 1.0, "right_links": 0.5, "average_precision": 0.5625}
+UNLINKED = {"precision": None, "right_links": 0.0}
 PLOTS = {
+    "open-world": lambda: open_world_plot({**LINKER, "curve": CURVE}, UNLINKED),
     "hits": lambda: hits_plot([1, 1.5, 30, float("inf")], 3),
     "reliability": lambda: reliability_plot(BINS, 0.2),
     "causes": lambda: causes_plot([("Namesakes & $twins$", 3), ("Equal scores", 1)]),
@@ -36,6 +48,7 @@ def test_a_plot_is_described_scales_and_is_the_same_each_time(name):
 def test_descriptions_hold_the_numbers():
     assert "25.0 at 1, 50.0 at 2" in PLOTS["hits"]()
     assert "50 to 100: 10 mentions, 60.0 right" in PLOTS["reliability"]()
+    assert "area 56.2; this run 100.0 right with 50.0" in PLOTS["open-world"]()
     assert "Namesakes &amp; $twins$ 3, Equal scores 1" in PLOTS["causes"]()
 
 
