@@ -147,6 +147,8 @@ def test_real_mentions_of_what_a_cut_kb_lacks_teach_nil(world, bert, tmp_path):
     assert linker.network_shim.network.spec.edge_width, "edges of mentions are read"
     assert scored(nlp, NAMES[0]).nil_probability < 0.5
     assert scored(nlp, rest[0]).nil_probability > 0.5
+    taken_away = trained_on(kb, golds[:8])
+    assert scored(taken_away, rest[0]).nil_probability < 0.5
 
 
 def test_what_was_saved_without_it_links_as_it_did(described_kb, tmp_path):
