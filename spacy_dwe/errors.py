@@ -529,6 +529,16 @@ class Errors:
         "[DWE-E541] The weights of {pipeline} were never trained: there is nothing to "
         "calibrate"
     )
+    E542 = (
+        "[DWE-E542] {pipeline} stays as it is: calibrating does not make its "
+        "probabilities fit documents better that are held out. More documents may; "
+        "--force does it all the same"
+    )
+    E543 = (
+        "[DWE-E543] {pipeline} is not a folder with a linker that was saved there, so "
+        "no coverage can be set in it: leave out --save"
+    )
+    E544 = "[DWE-E544] {path} holds no mention that could be linked"
 
 
 class Warnings:

@@ -1,6 +1,7 @@
 """The component `dwe_linker`, in the order of its life."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -357,7 +358,28 @@ class DweLinker(TrainablePipe):
             columns=self._columns(),
             channels=self.channels,
             kb=self._require_kb(),
+            nil_shift=self._nil_shift(),
         )
+
+    @property
+    def coverages(self) -> tuple[float, float]:
+        """RETURNS (tuple[float, float]): share of the mentions whose entity the KB is
+        taken to hold, and the share where NIL's score was fitted."""
+        from .model.combiner import DEFAULT_COVERAGE, FITTED_COVERAGE
+
+        self._columns()
+        shim, trained = self.network_shim, self._training.coverage
+        if trained is None and shim.network.spec.width:
+            trained = self._training.coverage_unsaved(shim.settings)
+        default, fitted = DEFAULT_COVERAGE, FITTED_COVERAGE
+        if trained is not None:
+            default = fitted = trained
+        return (default if self.kb_coverage is None else self.kb_coverage), fitted
+
+    def _nil_shift(self) -> float:
+        from .model.combiner import coverage_shift
+
+        return coverage_shift(*self.coverages)
 
     def _collate(
         self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
@@ -401,8 +423,8 @@ class DweLinker(TrainablePipe):
 
     @property
     def nil_is_labelled(self) -> bool:
-        """RETURNS (bool): whether training data has mentions labelled NIL; otherwise
-        golds are taken away to teach it."""
+        """RETURNS (bool): whether training data has mentions labelled NIL, or of
+        entities that the KB lacks; otherwise golds are taken away to teach NIL."""
         return self._training.nil_is_labelled
 
     @nil_is_labelled.setter
@@ -428,12 +450,13 @@ class DweLinker(TrainablePipe):
         if kb_loader is not None:
             self.set_kb(kb_loader)
         shim = self.network_shim
-        golds = {
+        golds = Counter(
             ent.kb_id_ for example in get_examples() for ent in example.reference.ents
-        } - {""}
+        )
+        del golds[""]
         if not golds:
             raise DweError(Errors.E505)
-        self._training.set_labels(golds, shim.settings)
+        self._training.set_labels(golds, self._require_kb(), shim.settings)
         used = {name: self.all_channels[name] for name in self.channels}
         spaces = Spaces.of(self._require_kb())
         columns = Columns(columns_of(used))

@@ -68,6 +68,9 @@ class LinkerSettings(Settings):
     n_candidates (int): candidates scored a mention.
     top_k (int): candidates kept on the span.
     threshold (float): a link needs at least this probability, else NIL.
+    kb_coverage (float | None): share of the mentions whose entity the KB holds, which
+        moves NIL's score; 1 = all, the closed world: what has a candidate is linked; 0
+        = none. None = as in the data that NIL was fitted to; see docs/training.md.
     use_images (bool): whether to read pictures at all.
     strict_images (bool): make an unreadable picture an error instead of a warning.
     fetch_urls (bool): download pictures given by URL; linking opens no connection
@@ -93,6 +96,7 @@ class LinkerSettings(Settings):
     n_candidates: int = number(100, least=1)
     top_k: int = number(10)
     threshold: float = number(0.0, most=1)
+    kb_coverage: float | None = field(default=None, metadata={"most": 1})
     use_images: bool = True
     strict_images: bool = False
     fetch_urls: bool = False
@@ -125,7 +129,10 @@ class LinkerSettings(Settings):
     def of_evidence(self) -> "LinkerSettings":
         """RETURNS (LinkerSettings): equal for settings by which the same evidence is
         gathered: what matters only after it has its default."""
-        later = ("top_k", "threshold", "use_gold_ents", "overwrite", "scorer")
+        later = (
+            *("top_k", "threshold", "kb_coverage"),
+            *("use_gold_ents", "overwrite", "scorer"),
+        )
         rest: dict[str, Any] = {
             each.name: each.default for each in fields(self) if each.name in later
         }

@@ -149,7 +149,9 @@ class TestLabels:
         saved = srsly.read_json(tmp_path / "dwe_linker" / "cfg")
         assert saved["train_golds"] == ["Georgia-red", "Georgia-blue"]
 
-    @pytest.mark.parametrize("before, now", [("Georgia-red", "NIL"), ("NIL", "Q1")])
+    @pytest.mark.parametrize(
+        "before, now", [("Georgia-red", "NIL"), ("NIL", "Georgia-blue")]
+    )
     def test_whether_nil_is_labelled_follows_the_examples(
         self, fresh, tmp_path, before, now
     ):

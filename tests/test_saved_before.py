@@ -15,10 +15,12 @@ from spacy_dwe.channels import CHANNELS
 from spacy_dwe.channels.name import NameChannel
 from spacy_dwe.cli.link import link
 from spacy_dwe.errors import DweError
+from spacy_dwe.model.combiner import FITTED_COVERAGE
 
 FIXTURES = Path(__file__).parent / "fixtures"
 KB = "dwe/dwe_linker/kb"
 KEPT = 12
+COVERAGE = "components.dwe_linker.kb_coverage"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,9 @@ def test_links_are_the_same(saved, name, tmp_path):
     if name == "untrained":
         pipeline, kb = "blank:en", saved / KB
     documents, out = saved / "documents.jsonl", tmp_path / "links.jsonl"
-    link(pipeline, documents, out, kb=kb, top_k=KEPT)
+    # Trained ones said nothing of the KB's coverage, and none is taken to be another.
+    own = {COVERAGE: FITTED_COVERAGE} if name == "untrained" else {}
+    link(pipeline, documents, out, kb=kb, top_k=KEPT, overrides=own)
     found, expected = records(out), records(saved / f"expected-{name}.jsonl")
     assert [each["id"] for each in found] == [each["id"] for each in expected]
     for ours, theirs in zip(found, expected):

@@ -9,6 +9,7 @@ from .bundle import bundle_cli
 from .calibrate import calibrate_cli
 from .compare import compare_cli
 from .convert import convert_cli
+from .coverage import coverage_cli
 from .errors import clear_dwe_errors, clear_errors
 from .evaluate import evaluate_cli
 from .init_config import init_config_cli
@@ -33,6 +34,7 @@ for name, command, settings in (
     ("link", link_cli, OVERRIDES),
     ("evaluate", evaluate_cli, OVERRIDES),
     ("calibrate", calibrate_cli, {}),
+    ("coverage", coverage_cli, OVERRIDES),
     ("compare", compare_cli, {}),
     ("convert", convert_cli, {}),
     ("account", account_cli, {}),

@@ -221,11 +221,18 @@ def linker_settings(linker: "DweLinker", changed: dict[str, Any]) -> Iterator[No
         linker.settings = own
 
 
-def run_before_linker(nlp: "Language", docs: Iterable[Doc]) -> Iterator[Doc]:
-    """Run the components that come before the linker and leave `doc.ents` alone."""
+def run_before_linker(
+    nlp: "Language", docs: Iterable[Doc], finding: bool = False
+) -> Iterator[Doc]:
+    """Run the components that come before the linker and leave `doc.ents` alone, or
+    all of them when `finding` mentions."""
     factories = [nlp.get_pipe_meta(name).factory for name in nlp.pipe_names]
     before = nlp.pipe_names[: factories.index(FACTORY)]
-    enable = [n for n in before if "doc.ents" not in nlp.get_pipe_meta(n).assigns]
+    enable = [
+        name
+        for name in before
+        if finding or "doc.ents" not in nlp.get_pipe_meta(name).assigns
+    ]
     if not enable:
         yield from docs
         return

@@ -40,7 +40,8 @@ class ScoredMention:
     probabilities (np.ndarray): softmax over candidates and NIL.
         Shape: (n_candidates,), float32
     nil_score, nil_probability (float): the same for the NIL candidate.
-    nil_features (np.ndarray): what NIL's score is linear in, see `CombinedScores`.
+    nil_features (np.ndarray): what NIL's score is linear in but for the shift by the
+        KB's coverage, see `CombinedScores`.
         Shape: (5,), float32
     contributions (dict): what each channel added to the logit of each candidate; they
         add up to `scores` before rounding. Shape of each: (n_candidates,), float32
@@ -69,6 +70,7 @@ def rank_candidates(
     columns: Columns,
     channels: Sequence[str],
     kb: "DweKnowledgeBase",
+    nil_shift: float = 0.0,
 ) -> list[ScoredMention]:
     """Order the candidates of a batch of mentions.
 
@@ -78,11 +80,12 @@ def rank_candidates(
     columns (Columns): of the features.
     channels (Sequence[str]): channels to report contributions of.
     kb (DweKnowledgeBase): breaks ties by id.
+    nil_shift (float): added to NIL's logit, see `coverage_shift`.
     RETURNS (list[ScoredMention]): one a mention.
     RAISES (DweError): a score is NaN or infinite.
     """
     logits = np.round(scores.logits.float().cpu().numpy(), SCORE_DECIMALS)
-    nil = scores.nil.float().cpu().numpy()
+    nil = scores.nil.float().cpu().numpy() + np.float32(nil_shift)
     sort_keys = kb.sort_keys(np.concatenate([own.rows for own in prepared]))
     nil_features = scores.nil_features.float().cpu().numpy()
     by_column = np.moveaxis(scores.by_column.float().cpu().numpy(), 2, 0)

@@ -1,6 +1,7 @@
 """What the tokens at the edges of a mention say of NIL."""
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,13 @@ UNTRAINED_NIL = {
 }
 """The NIL logit before training, as a function of the best candidate and of the
 mention, which says nothing before it was learnt from labelled NIL."""
+DEFAULT_COVERAGE = 0.3
+"""Share of the mentions whose entity the KB holds, where nobody said so untrained."""
+FITTED_COVERAGE = 0.2
+"""The same where `UNTRAINED_NIL` was fitted."""
+SURE, SEEN = 1e-9, 1e-3
+"""How near to 0 and 1 a share counts: one that is set, and one that was fitted to, as
+mentions that hardly any data has teach NIL no less than this."""
 NAME_LIKENESS = ("name", "ngram_cosine")
 """Channel and name of the column that tells NIL how like a name the mention is."""
 NIL_LOGITS = ("best", "margin")
@@ -122,6 +130,26 @@ class CombinedScores:
         """RETURNS (Tensor): log p, NIL last. *Shape:* ``(batch, candidates + 1)``"""
         joined = torch.cat([self.logits, self.nil.unsqueeze(1)], dim=1)
         return joined.log_softmax(dim=1)
+
+
+def coverage_shift(coverage: float, fitted: float) -> float:
+    """What to add to NIL's logit where a KB holds another share of the entities than
+    where NIL was fitted: probabilities change by the odds of the two (Saerens, Latinne
+    & Decaestecker, 2002, Neural Computation 14, equation 2.4).
+
+    coverage (float): share of the mentions whose entity is in the KB.
+    fitted (float): the share in the data that NIL was fitted to.
+    RETURNS (float): 0 where they are equal.
+    """
+    if coverage == fitted:
+        return 0.0
+    return log_odds(fitted, SEEN) - log_odds(coverage)
+
+
+def log_odds(share: float, least: float = SURE) -> float:
+    """RETURNS (float): finite for 0 and 1, too, which count as `least` and 1 − it."""
+    inside = min(max(share, least), 1 - least)
+    return log(inside / (1 - inside))
 
 
 class Combiner(nn.Module):

@@ -1,19 +1,21 @@
 """Probabilities that are right as often as they say: a temperature, and NIL's logit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..linking.annotate import ScoredMention
+from ..linking.annotate import ScoredMention, softmax_with_nil
 
 SHARPEST = 100.0
 """Largest factor of the logits, and one over the smallest."""
 HALVINGS = 60
 """Of the interval: more than float64 can tell apart."""
 ITERATIONS = 100
+ENOUGH_NIL = 20
+"""Mentions that are NIL, or of entities that the KB lacks, from which on it is fitted
+when to choose NIL."""
+FOLDS = 5
 DEVIATION = 2.0
 """How far weights of NIL, and the temperature's logarithm, are expected to be from the
 trained ones. It counts against few mentions and hardly against many."""
@@ -29,8 +31,67 @@ class Calibration:
     temperature: float
     nil: np.ndarray | None = None
 
+    def apply(self, mention: ScoredMention) -> ScoredMention:
+        """RETURNS (ScoredMention): the mention with calibrated probabilities."""
+        scores = mention.scores / self.temperature
+        nil_score = mention.nil_score / self.temperature
+        if self.nil is not None:
+            nil_score = float(self.nil[0] + mention.nil_features @ self.nil[1:])
+        probabilities, nil_probability = softmax_with_nil(scores, nil_score)
+        return replace(
+            mention,
+            scores=scores,
+            probabilities=probabilities,
+            nil_score=nil_score,
+            nil_probability=nil_probability,
+        )
 
-def fit_temperature(scored: "Sequence[ScoredMention]", gold_rows: np.ndarray) -> float:
+
+def calibrate_scores(
+    scored: Sequence[ScoredMention],
+    gold_rows: np.ndarray,
+    nil: np.ndarray,
+    documents: np.ndarray,
+) -> tuple[Calibration, list[ScoredMention]]:
+    """Fit a calibration to labelled mentions, and see what it is worth: cut into folds,
+    documents are calibrated by what was fitted to those of the other folds.
+
+    scored (Sequence[ScoredMention]): with all their candidates.
+    gold_rows (np.ndarray): KB row of each gold, -1 for NIL. Shape: (n,)
+    nil (np.ndarray): the trained bias and weights of NIL.
+    documents (np.ndarray): document of each mention, a number. Shape: (n,)
+    RETURNS (tuple[Calibration, list[ScoredMention]]): what fits all mentions, and the
+        mentions as they are calibrated while their document is held out; unchanged
+        where there is no other document.
+    """
+    enough_nil = (gold_rows < 0).sum() >= ENOUGH_NIL
+
+    def fitted(which: np.ndarray) -> Calibration:
+        some = [scored[i] for i in which.tolist()]
+        if not enough_nil:
+            return Calibration(fit_temperature(some, gold_rows[which]))
+        return fit_calibration(some, gold_rows[which], nil)
+
+    names, numbers = np.unique(documents, return_inverse=True)
+    fold_of = np.random.default_rng(0).permutation(len(names)) % FOLDS
+    folds = fold_of[numbers]
+    held_out = list(scored)
+    for fold in np.unique(folds) if len(names) > 1 else ():
+        others = fitted(np.flatnonzero(folds != fold))
+        for i in np.flatnonzero(folds == fold).tolist():
+            held_out[i] = others.apply(scored[i])
+    return fitted(np.arange(len(scored))), held_out
+
+
+def surprise(scored: Sequence[ScoredMention], gold_rows: np.ndarray) -> float:
+    """RETURNS (float): mean negative log-likelihood of the golds; one that was not
+    found counts as NIL. Arguments as of `fit_temperature`."""
+    logits, places = _padded(scored, gold_rows)
+    golds = np.take_along_axis(logits, places[:, None], axis=1)[:, 0]
+    return float((np.logaddexp.reduce(logits, axis=1) - golds).mean())
+
+
+def fit_temperature(scored: Sequence[ScoredMention], gold_rows: np.ndarray) -> float:
     """Temperature scaling (Guo et al., ICML-17) of the softmax over candidates and NIL.
 
     The mean negative log-likelihood of the golds is convex in one over the temperature;
@@ -64,7 +125,7 @@ def fit_temperature(scored: "Sequence[ScoredMention]", gold_rows: np.ndarray) ->
 
 
 def fit_calibration(
-    scored: "Sequence[ScoredMention]", gold_rows: np.ndarray, nil: np.ndarray
+    scored: Sequence[ScoredMention], gold_rows: np.ndarray, nil: np.ndarray
 ) -> Calibration:
     """Fit the temperature together with the weights of NIL's logit. A linker has learnt
     its training golds, whose scores therefore tell NIL apart too well.
@@ -109,7 +170,7 @@ def fit_calibration(
 
 
 def _padded(
-    scored: "Sequence[ScoredMention]", gold_rows: np.ndarray
+    scored: Sequence[ScoredMention], gold_rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """RETURNS (tuple[np.ndarray, np.ndarray]): logits of candidates, -inf where there
     is none, with NIL's last, (n, most candidates + 1); and the column of each gold."""

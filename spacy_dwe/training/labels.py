@@ -1,9 +1,11 @@
 """What training examples say of their mentions."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from spacy.training import Example
 
 from ..errors import Warnings
@@ -107,7 +109,7 @@ class SetupCheck:
 
     def __init__(self, golds: Collection[str] | None = None) -> None:
         self.golds = None if golds is None else set(golds)
-        self.seen_golds: set[str] = set()
+        self.seen_golds: Counter[str] = Counter()
         self.n_labelled = 0
         self.n_mentions = 0
         self.has_entities = False
@@ -160,6 +162,16 @@ class SetupCheck:
                 stacklevel=4,
             )
         return True
+
+
+def covered_share(golds: Mapping[str, int], kb: "DweKnowledgeBase") -> float:
+    """RETURNS (float): share of mentions whose entity is in the KB.
+
+    golds (Mapping[str, int]): labels, and how many mentions have each.
+    kb (DweKnowledgeBase): the KB.
+    """
+    counts = np.array([*golds.values()])
+    return float(counts[kb.rows_of([*golds]) >= 0].sum() / counts.sum())
 
 
 def warn_of_golds(golds: Collection[str], kb: "DweKnowledgeBase") -> None:

@@ -1,6 +1,6 @@
 """What a component keeps from one batch of training to the next."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..model.modalities import EncoderWidths, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
-from .labels import SetupCheck
+from .labels import SetupCheck, covered_share
 from .targets import Negatives, with_targets
 
 if TYPE_CHECKING:
@@ -26,18 +26,27 @@ if TYPE_CHECKING:
     from ..model.inputs import LinkingBatch, PreparedMention
 
 
+COVERAGE = "coverage"
+"""Key of what is saved, which `calibrate` sets anew."""
+UNKNOWN = 0.5
+"""Where mentions labelled NIL taught it, and nobody wrote down how many."""
+
+
 class TrainingState:
     """What the labels of the data are known to be. It is saved with the component, so
     that another run can go on from there.
 
-    nil_is_labelled (bool): mentions labelled NIL teach it; otherwise golds are taken
-        away.
+    nil_is_labelled (bool): mentions labelled NIL, or of entities that the KB lacks,
+        teach it; otherwise golds are taken away.
+    coverage (float | None): share of the labelled mentions whose entity was among what
+        they could be linked to; None = not known: untrained, or saved without it.
     negatives (Negatives): entities to push away.
     setup_check (SetupCheck): warns of mistakes in the set-up.
     """
 
     def __init__(self) -> None:
         self.nil_is_labelled = False
+        self.coverage: float | None = None
         self.negatives = Negatives()
         self.setup_check = SetupCheck()
 
@@ -45,24 +54,29 @@ class TrainingState:
         """RETURNS (dict[str, Any]): what is saved; JSON."""
         return {
             "nil_is_labelled": self.nil_is_labelled,
+            COVERAGE: self.coverage,
             "train_golds": self.negatives.golds,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """state (Mapping[str, Any]): what `state` gave."""
         self.nil_is_labelled = state["nil_is_labelled"]
+        self.coverage = state.get(COVERAGE)
         self.negatives = Negatives(state.get("train_golds", ()))
         self.setup_check = SetupCheck()
 
-    def set_labels(self, golds: set[str], settings: DweSettings) -> None:
+    def set_labels(
+        self, golds: Mapping[str, int], kb: "DweKnowledgeBase", settings: DweSettings
+    ) -> None:
         """Begin a run whose labels are known.
 
-        golds (set[str]): all of them.
+        golds (Mapping[str, int]): all of them, and how often each is one.
+        kb (DweKnowledgeBase): the KB.
         settings (DweSettings): of the network.
         """
-        self.nil_is_labelled = False
+        self._count(golds, kb, settings)
         self.negatives = Negatives()
-        self._add_labels(golds, settings)
+        self._add_negatives(golds, settings)
 
     def with_targets(
         self,
@@ -89,10 +103,11 @@ class TrainingState:
             position of each gold among the candidates.
         """
         check = self.setup_check
-        self._add_labels(set(gold_ids), settings)
+        self.nil_is_labelled |= NIL in gold_ids
+        self._add_negatives(gold_ids, settings)
         is_over = check.at_mentions(prepared, gold_ids, kb, n_candidates)
         if is_over and check.golds is None:
-            self.nil_is_labelled = NIL in check.seen_golds
+            self._count(check.seen_golds, kb, settings)
         gold_rows = kb.rows_of(gold_ids)
         batch = self.negatives.chosen_for(
             batch, gold_rows, kb, settings.rare_word_negatives
@@ -103,10 +118,24 @@ class TrainingState:
         """RETURNS (float): share of golds to take away to teach NIL."""
         return 0.0 if self.nil_is_labelled else settings.nil_dropout
 
-    def _add_labels(self, golds: set[str], settings: DweSettings) -> None:
-        self.nil_is_labelled |= NIL in golds
+    def coverage_unsaved(self, settings: DweSettings) -> float:
+        """RETURNS (float): the best guess of `coverage` where it is not known: what the
+        golds taken away left, or else half."""
+        return UNKNOWN if self.nil_is_labelled else 1 - settings.nil_dropout
+
+    def _count(
+        self, golds: Mapping[str, int], kb: "DweKnowledgeBase", settings: DweSettings
+    ) -> None:
+        """Mentions of entities that the KB lacks teach NIL as those labelled NIL do,
+        unless they are so few that golds taken away are more."""
+        covered = covered_share(golds, kb)
+        outside = covered < 1 and covered <= 1 - settings.nil_dropout
+        self.nil_is_labelled = NIL in golds or outside
+        self.coverage = covered * (1 - self.nil_share(settings))
+
+    def _add_negatives(self, golds: Iterable[str], settings: DweSettings) -> None:
         if settings.negatives == "train_golds":
-            self.negatives.add(golds - {NIL})
+            self.negatives.add({*golds} - {NIL})
 
 
 @dataclass(slots=True)

@@ -7,7 +7,12 @@ from columns import columns
 
 from spacy_dwe.linking.annotate import ScoredMention, softmax_with_nil
 from spacy_dwe.model.combiner import Combiner
-from spacy_dwe.training.calibration import fit_calibration, fit_temperature
+from spacy_dwe.training.calibration import (
+    calibrate_scores,
+    fit_calibration,
+    fit_temperature,
+    surprise,
+)
 
 
 def scored(scores, nil_score, nil_features=(0, 0, 0, 0)):
@@ -56,6 +61,27 @@ def test_a_gold_that_was_not_found_counts_as_nil():
 def test_no_candidate_and_no_mention():
     assert fit_temperature([], np.zeros(0)) == 1.0
     assert np.isfinite(fit_temperature([scored([], 1.0)], np.array([-1])))
+
+
+def test_a_fit_is_measured_on_documents_that_it_has_not_seen():
+    """Golds are drawn by logits that are twice as large."""
+    rng = np.random.default_rng(0)
+    mentions, golds = [], []
+    for _ in range(200):
+        logits = rng.normal(size=3)
+        chances = np.exp(2 * logits)
+        golds.append(rng.choice(3, p=chances / chances.sum()))
+        mentions.append(scored(np.sort(logits)[::-1], -9.0))
+        golds[-1] = np.flatnonzero(np.argsort(-logits) == golds[-1])[0]
+    rows, documents = np.array(golds), np.arange(200) // 4
+    fitted, held_out = calibrate_scores(mentions, rows, np.zeros(5), documents)
+    assert fitted.nil is None and fitted.temperature == pytest.approx(0.5, rel=0.25)
+    within = [fitted.apply(mention) for mention in mentions]
+    before = surprise(mentions, rows)
+    assert surprise(within, rows) < surprise(held_out, rows) < before
+    assert held_out[0].probabilities.sum() == pytest.approx(1.0, abs=1e-3)
+    _, alone = calibrate_scores(mentions, rows, np.zeros(5), np.zeros(200))
+    assert alone == mentions, "there is no other document"
 
 
 def test_all_logits_are_divided():

@@ -63,7 +63,7 @@ def fit_combiner(
     seed (int): draws the golds that are taken away.
     RETURNS (tuple[Combiner, float]): the combiner, and the strength chosen.
     """
-    nil_share = 0.0 if any(gold.kb_id is None for gold in train.golds) else NIL_SHARE
+    nil_share = _nil_share(train)
     train_blocks = _blocks(train, nil_share, seed)
     dev_blocks = _blocks(dev, nil_share, seed)
     fitted = []
@@ -75,6 +75,12 @@ def fit_combiner(
         fitted.append((loss, strength, combiner))
     _, strength, combiner = min(fitted, key=lambda item: item[0])
     return combiner, strength
+
+
+def _nil_share(train: LabelledMentions) -> float:
+    """Share of golds to take away: none where as many are NIL, or not in the KB."""
+    labelled = any(gold.kb_id is None for gold in train.golds)
+    return 0.0 if labelled or (train.rows < 0).mean() >= NIL_SHARE else NIL_SHARE
 
 
 def _blocks(mentions: LabelledMentions, nil_share: float, seed: int) -> list[Block]:
@@ -161,7 +167,7 @@ def _fit(
     train: LabelledMentions, dev: LabelledMentions, head: LinearHead, seed: int
 ) -> tuple[LinearHead, int]:
     assert train.texts is not None
-    nil_share = 0.0 if any(gold.kb_id is None for gold in train.golds) else NIL_SHARE
+    nil_share = _nil_share(train)
     optimiser = torch.optim.AdamW(
         [
             {"params": head.combiner.parameters(), "lr": COMBINER_RATE},
