@@ -512,6 +512,11 @@ class Errors:
         "[DWE-E531] A channel asks for the attribute {name}, which is not among what "
         "it `reads`: add '_.{name}' there"
     )
+    E532 = (
+        "[DWE-E532] The attribute Span._.{name} is registered as something else: give "
+        "the linker another candidates_attr, as [components.dwe_linker] "
+        'candidates_attr = "my_candidates"'
+    )
     E540 = (
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "
         "calibrate the pipeline before it is packaged"
