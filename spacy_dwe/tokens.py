@@ -24,7 +24,7 @@ from .links import KBCandidate
 # spaCy's own form of key, so that Doc.from_docs moves a span's values with the span.
 IMAGES = "_dwe_images"
 CANDIDATES = "_dwe_{}"
-LINK = "_dwe_link"
+LINK = "_dwe.link"
 GROUPS = "_dwe_link_groups"
 DOCUMENT_ID = "dwe_document_id"
 EXTRA = "dwe_extra"

@@ -257,6 +257,14 @@ def test_evaluation_asks_for_what_is_linked(data, linking, key):
     assert set(some.metrics["by"]) == {"places"}
 
 
+def test_a_file_without_the_group_is_told(data, tmp_path, linking):
+    convert("docbin", data, tmp_path / "docs.spacy")
+    nlp = linking(spans_key="sc")
+    docs = labelled_docs(nlp, tmp_path / "docs.spacy")
+    with pytest.raises(DweError, match=r"E411.*doc\.spans\['sc'\] of docs"):
+        evaluate_docs(nlp, nlp.get_pipe("dwe_linker"), docs, source="docs")
+
+
 def test_end_to_end_and_the_scorer_read_groups(data, linking, small_kb):
     nlp = linking(spans_key="sc", labels_discard=["DATE"])
     with pytest.raises(DweError, match="E431"):

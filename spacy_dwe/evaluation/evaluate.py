@@ -152,6 +152,8 @@ def evaluate_docs(
             if progress is not None:
                 progress(len(batch))
         if not outcomes:
+            if linker.spans_key is not None:
+                source = f"The group doc.spans[{linker.spans_key!r}] of {source}"
             raise DweError(Errors.E411.format(source=source))
         read = {kind for c in linker.channels for kind in linker.all_channels[c].reads}
         with_images = saw_images and READ_PICTURES in read
