@@ -239,8 +239,8 @@ class Errors:
     )
     E431 = (
         "[DWE-E431] {pipeline} finds no mentions of its own, which end-to-end "
-        "evaluation needs: add a component that sets doc.ents, or doc.spans where the "
-        "linker has a spans_key, before the linker"
+        "evaluation needs: add a component that sets doc.ents before the linker, or "
+        "doc.spans if the linker has a spans_key"
     )
     E432 = (
         "[DWE-E432] The protocol {protocol!r} has its own candidates: leave out "
