@@ -13,6 +13,7 @@ from spacy_dwe.cli import dwe_cli
 from spacy_dwe.cli.convert import convert
 from spacy_dwe.documents import labelled_docs
 from spacy_dwe.errors import DweError
+from spacy_dwe.evaluation.baselines.table import run_baselines
 from spacy_dwe.evaluation.end_to_end import evaluate_end_to_end
 from spacy_dwe.evaluation.evaluate import evaluate_docs
 from spacy_dwe.kb.entity import Entity
@@ -255,6 +256,17 @@ def test_evaluation_asks_for_what_is_linked(data, linking, key):
     ]
     assert some.metrics["top1"] == 1.0
     assert set(some.metrics["by"]) == {"places"}
+
+
+@pytest.mark.parametrize("key", [None, "sc"])
+def test_baselines_ask_for_the_same_mentions(data, linking, key):
+    nlp = linking(spans_key=key, labels_keep=["GPE"])
+    docs = list(labelled_docs(nlp, data))
+    rows = run_baselines(nlp, nlp.get_pipe("dwe_linker"), docs, train=docs, draws=0)
+    assert {row.metrics["n"] for row in rows if row.metrics} == {3}
+    theirs = {row.name: row for row in rows}["spaCy EntityLinker"]
+    assert (theirs.metrics is None) == (key is not None)
+    assert "group of spans" in (theirs.reason or "") or key is None
 
 
 def test_a_file_without_the_group_is_told(data, tmp_path, linking):
