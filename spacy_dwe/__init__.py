@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .pipeline import DweLinker as DweLinker
     from .settings import DweSettings as DweSettings
     from .settings import LinkerSettings as LinkerSettings
+    from .tokens import register_candidates as register_candidates
 
 _ROOMS = {
     "building.build": ("build_kb",),
@@ -66,6 +67,7 @@ _ROOMS = {
     "model.modalities": ("Modality",),
     "pipeline": ("DweLinker",),
     "settings": ("DweSettings", "LinkerSettings"),
+    "tokens": ("register_candidates",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -24,7 +24,7 @@ def encode_msgpack(obj: Any, chain: Chain = None) -> Any:
     if isinstance(obj, KBCandidate):
         scores = {name: float(score) for name, score in obj.scores.items()}
         entity = [obj.id, obj.title, obj.description]
-        values = [float(obj.probability), scores, list(obj.found_by)]
+        values = [float(obj.probability), scores, list(obj.found_by), obj.linker]
         return {CANDIDATE_KEY: entity + values}
     return obj if chain is None else chain(obj)
 
@@ -37,10 +37,12 @@ def decode_msgpack(obj: Any, chain: Chain = None) -> Any:
         given = tuple(GivenBox(*box) for rows in boxes for box in rows)
         value: ImageRef | KBCandidate = ImageRef(path, data, sha256, given)
     elif CANDIDATE_KEY in obj:
-        # Some files hold candidates that do not say how they were found.
-        id, title, description, probability, scores, *found_by = obj[CANDIDATE_KEY]
+        # Some files hold candidates that do not say how they were found, or by whom.
+        values = list(obj[CANDIDATE_KEY])
+        id, title, description, probability, scores = values[:5]
+        found_by = tuple(values[5]) if len(values) > 5 else ()
         value = KBCandidate(
-            id, title, description, probability, scores, tuple(*found_by)
+            id, title, description, probability, scores, found_by, *values[6:]
         )
     else:
         return obj if chain is None else chain(obj)

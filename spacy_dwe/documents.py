@@ -12,22 +12,20 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, SpanGroup
 from spacy.vocab import Vocab
 
 from .errors import DweError, Errors
 from .files import read_json_lines, require_file
 from .images import ImageRef, given_boxes, image_entry, resolve
-from .tokens import DOCUMENT_ID, EXTRA, NIL
+from .spans import LABEL, key_of, settings_of, spans_of
+from .tokens import DOCUMENT_ID, EXTRA, NIL, set_groups
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
-LABEL = "ENTITY"
-"""Label of the entities that are made from mentions without a type of their own."""
-
 MENTIONS = "dwe_mentions"
-"""Key of Doc.user_data: which of the document's mentions doc.ents are, in order."""
+"""Key of Doc.user_data: which of the document's mentions its spans are, in order."""
 
 KNOWN_KEYS = ("id", "text", "images", "mentions")
 SUFFIXES = (".jsonl", ".jsonl.gz", ".spacy")
@@ -105,7 +103,8 @@ def read_documents(
 def labelled_docs(
     nlp: "Language", path: Path, image_root: Path | None = None
 ) -> Iterator[Doc]:
-    """Read documents with their labels as kb_id of their entities.
+    """Read documents with their labels as kb_id of their entities, or of the group of
+    spans that the pipeline's linker reads.
 
     nlp (Language): gives tokenizer and vocabulary.
     path (Path): documents.jsonl, or a .spacy file that kept its user data.
@@ -136,10 +135,13 @@ def docbin_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
     yield from doc_bin.get_docs(vocab)
 
 
-def documents_by_id(path: Path, image_root: Path | None = None) -> dict[str, Document]:
+def documents_by_id(
+    path: Path, image_root: Path | None = None, spans_key: str | None = None
+) -> dict[str, Document]:
     """The documents that `labelled_docs` gives, as they are.
 
     path, image_root: as in `labelled_docs`.
+    spans_key (str | None): as in `document_objects`.
     RETURNS (dict[str, Document]): by id; documents of a .spacy file without one are
         called "number 1" and so on.
     """
@@ -148,13 +150,16 @@ def documents_by_id(path: Path, image_root: Path | None = None) -> dict[str, Doc
     found: dict[str, Document] = {}
     for number, doc in enumerate(docbin_docs(path, Vocab()), start=1):
         name = str(doc.user_data.get(DOCUMENT_ID, f"number {number}"))
-        (record,) = document_objects([doc])
+        (record,) = document_objects([doc], spans_key)
         found[name] = _document({**record, "id": name}, number, path.parent)
     return found
 
 
 def make_docs(
-    nlp: "Language", document: Document, with_gold: bool = False
+    nlp: "Language",
+    document: Document,
+    with_gold: bool = False,
+    spans_key: str | None = None,
 ) -> list[Doc]:
     """spaCy's form of a document, not yet processed by any component.
 
@@ -165,8 +170,10 @@ def make_docs(
     document (Document): the document.
     with_gold (bool): label the entities with their mentions' kb_id, "NIL" for those
         that are not in the KB; unlabelled ones keep "".
-    RETURNS (list[Doc]): one, or several copies of the text where mentions overlap,
-        since the entities of a Doc cannot.
+    spans_key (str | None): mentions become the group of spans of this name; None =
+        that of the pipeline's linker, or entities where it has none.
+    RETURNS (list[Doc]): one, or several copies of the text where mentions overlap and
+        become entities, which cannot.
     """
     if len(document.text) > nlp.max_length:
         raise DweError(
@@ -176,8 +183,12 @@ def make_docs(
         )
     if document.mentions is None:
         return [_add_document(nlp.make_doc(document.text), document)]
+    spans_key = key_of(settings_of(nlp)) if spans_key is None else spans_key
+    layers = _layers(document.mentions) or [[]]
+    if spans_key is not None:
+        layers = [list(range(len(document.mentions)))]
     docs = []
-    for layer in _layers(document.mentions) or [[]]:
+    for layer in layers:
         mentions = [document.mentions[index] for index in layer]
         golds = [mention.gold if with_gold else "" for mention in mentions]
         doc = nlp.make_doc(document.text)
@@ -187,22 +198,28 @@ def make_docs(
         if None in ents:
             doc = _split(doc, offsets)
             ents = _entities(doc, offsets, types, golds)
-        doc.set_ents(ents)
+        if spans_key is None:
+            doc.set_ents(ents)
+        else:
+            doc.spans[spans_key] = SpanGroup(doc, name=spans_key, spans=ents)
         for ent, mention in zip(ents, mentions):
             if mention.groups:
-                ent._.link_groups = mention.groups
+                set_groups(ent, mention.groups, in_group=spans_key is not None)
         _add_document(doc, document)
         doc.user_data[MENTIONS] = tuple(layer)
         docs.append(doc)
     return docs
 
 
-def document_objects(docs: Iterable[Doc]) -> Iterator[dict[str, Any]]:
+def document_objects(
+    docs: Iterable[Doc], spans_key: str | None = None
+) -> Iterator[dict[str, Any]]:
     """The inverse of `make_docs`: documents as JSON objects, entities as mentions.
 
     docs (Iterable[Doc]): neighbours with one id and text become one document again.
+    spans_key (str | None): the spans of this group are the mentions.
     """
-    objects = (_object_of(doc, number) for number, doc in enumerate(docs, start=1))
+    objects = (_object_of(doc, n, spans_key) for n, doc in enumerate(docs, start=1))
     for _, (first, *others) in groupby(objects, itemgetter("id", "text")):
         for other in others:
             first["mentions"] += other["mentions"]
@@ -355,7 +372,7 @@ def _add_document(doc: Doc, document: Document) -> Doc:
     return doc
 
 
-def _object_of(doc: Doc, number: int) -> dict[str, Any]:
+def _object_of(doc: Doc, number: int, spans_key: str | None) -> dict[str, Any]:
     identifier = str(doc.user_data.get(DOCUMENT_ID, number))
     images = []
     for ref in doc._.images:
@@ -365,7 +382,7 @@ def _object_of(doc: Doc, number: int) -> dict[str, Any]:
             raise DweError(Errors.E234.format(doc=name, what="JSONL"))
         images.append(entry)
     mentions = []
-    for ent in doc.ents:
+    for ent in spans_of(doc, spans_key):
         mention: dict[str, Any] = {"start": ent.start_char, "end": ent.end_char}
         if ent.kb_id_:
             mention["kb_id"] = None if ent.kb_id_ == NIL else ent.kb_id_

@@ -239,7 +239,8 @@ class Errors:
     )
     E431 = (
         "[DWE-E431] {pipeline} finds no mentions of its own, which end-to-end "
-        "evaluation needs: add a component that sets doc.ents before the linker"
+        "evaluation needs: add a component that sets doc.ents before the linker, or "
+        "doc.spans if the linker has a spans_key"
     )
     E432 = (
         "[DWE-E432] The protocol {protocol!r} has its own candidates: leave out "
@@ -519,6 +520,11 @@ class Errors:
     E531 = (
         "[DWE-E531] A channel asks for the attribute {name}, which is not among what "
         "it `reads`: add '_.{name}' there"
+    )
+    E532 = (
+        "[DWE-E532] The attribute Span._.{name} is registered as something else: give "
+        "the linker another candidates_attr, as [components.dwe_linker] "
+        'candidates_attr = "my_candidates"'
     )
     E540 = (
         "[DWE-E540] {pipeline} is not a folder with a linker that was saved there: "

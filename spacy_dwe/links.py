@@ -12,6 +12,7 @@ class KBCandidate:
     scores (dict[str, float]): what each scoring channel contributed to the logit.
     found_by (tuple[str, ...]): how it became a candidate: exact, words, initials,
         spelling, context, dense, all; see `FoundBy`.
+    linker (str): name of the component that found it.
     """
 
     id: str
@@ -20,3 +21,4 @@ class KBCandidate:
     probability: float
     scores: dict[str, float] = field(default_factory=dict, hash=False)
     found_by: tuple[str, ...] = ()
+    linker: str = ""

@@ -37,7 +37,8 @@ from .model.architectures import NetworkShim, shim_of
 from .model.inputs import MentionPlace
 from .model.spec import DWE, Columns, untrained_spec
 from .settings import LinkerSettings, defaults, has_attributes, takes
-from .tokens import document_name
+from .spans import linked_spans
+from .tokens import document_name, register_candidates
 from .training.labels import SetupCheck, labelled_mentions, warn_of_golds
 from .training.state import (
     OPTIMIZER_FILE,
@@ -157,6 +158,7 @@ class DweLinker(TrainablePipe):
         more = settings.more_channels
         more_before = {} if before is None else before.more_channels
         check_own_channels(more, taken=CHANNELS)
+        register_candidates(settings.candidates_attr)
         gone = more_before.keys() - more.keys()
         names = [name for name in settings.channels if name not in gone]
         names += [name for name in more if name not in more_before]
@@ -288,19 +290,20 @@ class DweLinker(TrainablePipe):
     def predict(self, docs: Iterable[Doc]) -> list[ScoredMention]:
         """Score all mentions of a batch of documents, without modifying them.
 
-        docs (Iterable[Doc]): documents with entities.
-        RETURNS (list[ScoredMention]): one an entity, in order.
+        docs (Iterable[Doc]): documents with mentions: entities, or what the settings
+            `spans_key`, `labels_keep` and `labels_discard` say.
+        RETURNS (list[ScoredMention]): one a mention, in order.
         """
         return self.score_mentions(list(docs))
 
     def score_mentions(self, docs: Sequence[Doc]) -> list[ScoredMention]:
-        """Rank the candidates of every entity of the documents.
+        """Rank the candidates of every mention of the documents.
 
-        docs (Sequence[Doc]): documents with entities.
-        RETURNS (list[ScoredMention]): one an entity, in order.
+        docs (Sequence[Doc]): as for `predict`.
+        RETURNS (list[ScoredMention]): one a mention, in order.
         RAISES (DweError): there is no KB, or a score is NaN or infinite.
         """
-        mentions = mentions_of(docs, self._attributes)
+        mentions = mentions_of(docs, self._attributes, self.settings)
         scored: list[ScoredMention] = []
         for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
             batch = mentions[first : first + MENTIONS_AT_A_TIME]
@@ -318,7 +321,7 @@ class DweLinker(TrainablePipe):
         return self.settings.visual is not None and self.settings.use_images
 
     def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
-        """What is seen on the pictures of a document and of its entities.
+        """What is seen on the pictures of a document and of its mentions.
 
         doc (Doc): need not be linked.
         RETURNS (list[dict[str, Any]]): for each picture that can be read its name as
@@ -326,7 +329,7 @@ class DweLinker(TrainablePipe):
             and `scenes` with a score; JSON.
         RAISES (DweError): the linker looks for none of these.
         """
-        spans = (ent._.images for ent in doc.ents)
+        spans = (span._.images for span in linked_spans(doc, self.settings))
         refs = dict.fromkeys(chain(doc._.images, *spans))
         seen = self.look(dict.fromkeys(refs, document_name(doc)))
         return [{"image": ref.name, **found.words()} for ref, found in seen.items()]
@@ -409,9 +412,8 @@ class DweLinker(TrainablePipe):
             docs,
             scores,
             self._require_kb(),
-            top_k=self.settings.top_k,
-            threshold=self.settings.threshold,
-            overwrite=self.settings.overwrite,
+            settings=self.settings,
+            linker=self.name,
         )
 
     # Training
@@ -451,7 +453,9 @@ class DweLinker(TrainablePipe):
             self.set_kb(kb_loader)
         shim = self.network_shim
         golds = Counter(
-            ent.kb_id_ for example in get_examples() for ent in example.reference.ents
+            span.kb_id_
+            for example in get_examples()
+            for span in linked_spans(example.reference, self.settings)
         )
         del golds[""]
         if not golds:
@@ -488,6 +492,7 @@ class DweLinker(TrainablePipe):
                 self._prepare,
                 self._training.nil_share(shim.settings),
                 self._attributes,
+                self.settings,
             )
 
     def update(
@@ -524,8 +529,9 @@ class DweLinker(TrainablePipe):
             examples,
             use_gold_ents=self.settings.use_gold_ents,
             attributes=self._attributes,
+            settings=self.settings,
         )
-        self._training.setup_check.at_documents(examples, self.settings.use_gold_ents)
+        self._training.setup_check.at_documents(examples, self.settings)
         if not mentions:
             return False
         from .training.fitting import add_gradients

@@ -77,7 +77,15 @@ class LinkerSettings(Settings):
         otherwise.
     use_gold_ents (bool): train on the reference's entities; otherwise on those that
         the pipeline's annotating components found.
-    overwrite (bool): replace a kb_id that an entity already has.
+    overwrite (bool): a link replaces another that a mention already has; otherwise only
+        "NIL" and nothing are replaced. "NIL" replaces no link but the linker's own.
+    labels_keep (list[str]): labels of mentions to link, empty = all. Mentions without a
+        label, or "ENTITY" as those of documents.jsonl without a type, are always kept.
+    labels_discard (list[str]): labels of mentions not to link, of those that are kept.
+    spans_key (str | None): link the spans of `doc.spans[spans_key]` instead of
+        `doc.ents`.
+    candidates_attr (str): custom attribute of a Span that the candidates are kept
+        under; linkers that share one sign theirs, see `KBCandidate.linker`.
     device (str): "auto" (CUDA if torch sees one), "cpu" or "cuda".
     feature_cache (str | None): folder for what encoders put out, so that other runs
         need not encode the same texts and pictures again; None = the one that the
@@ -102,6 +110,10 @@ class LinkerSettings(Settings):
     fetch_urls: bool = False
     use_gold_ents: bool = True
     overwrite: bool = True
+    labels_keep: list[str] | tuple[str, ...] = ()
+    labels_discard: list[str] | tuple[str, ...] = ()
+    spans_key: str | None = None
+    candidates_attr: str = "kb_candidates"
     device: str = "auto"
     feature_cache: str | None = None
     clip: Any | None = None
@@ -118,19 +130,25 @@ class LinkerSettings(Settings):
         super().__post_init__()
         if not DEVICE.fullmatch(self.device):
             _expect("device", self.device, '"auto", "cpu", "cuda" or such as "cuda:1"')
-        if isinstance(self.channels, str):
-            _expect("channels", self.channels, "a list of names")
+        for name in ("channels", "labels_keep", "labels_discard"):
+            values = getattr(self, name)
+            is_list = isinstance(values, (list, tuple))
+            if not is_list or not all(isinstance(value, str) for value in values):
+                _expect(name, values, "a list of names")
+            object.__setattr__(self, name, tuple(values))
+        if not self.candidates_attr.isidentifier():
+            name = "a name that Python allows"
+            _expect("candidates_attr", self.candidates_attr, name)
         if not self.channels and not self.more_channels:
             known = ", ".join(CHANNELS)
             raise DweError(Errors.E500.format(channels="(none)", known=known))
-        object.__setattr__(self, "channels", tuple(self.channels))
 
     @cached_property
     def of_evidence(self) -> "LinkerSettings":
         """RETURNS (LinkerSettings): equal for settings by which the same evidence is
         gathered: what matters only after it has its default."""
         later = (
-            *("top_k", "threshold", "kb_coverage"),
+            *("top_k", "threshold", "kb_coverage", "candidates_attr"),
             *("use_gold_ents", "overwrite", "scorer"),
         )
         rest: dict[str, Any] = {

@@ -3,12 +3,16 @@
 doc._.images         tuple[ImageRef, ...]; set it to paths, bytes, PIL images, or
                      {"path": …, "boxes": […]}
 span._.images        the same for one mention: the document's, unless set; () is none
-span._.kb_candidates tuple[KBCandidate, ...], best first, written by the linker
+span._.kb_candidates tuple[KBCandidate, ...], best first, written by linkers; under
+                     another name where `candidates_attr` gives one
 span._.link_groups   tuple[str, ...], groups an evaluation reports apart
 
 Values are always tuples, so that `.append`, which could not be seen, fails loudly.
 """
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from spacy.tokens import Doc, Span
@@ -19,7 +23,8 @@ from .links import KBCandidate
 
 # spaCy's own form of key, so that Doc.from_docs moves a span's values with the span.
 IMAGES = "_dwe_images"
-CANDIDATES = "_dwe_kb_candidates"
+CANDIDATES = "_dwe_{}"
+LINK = "_dwe.link"
 GROUPS = "_dwe_link_groups"
 DOCUMENT_ID = "dwe_document_id"
 EXTRA = "dwe_extra"
@@ -96,10 +101,69 @@ def register_extensions() -> None:
     Span.set_extension(
         "images", getter=_span_images, setter=_set_span_images, force=True
     )
-    Span.set_extension(
-        "kb_candidates", getter=_candidates, setter=_set_candidates, force=True
-    )
+    if not Span.has_extension("kb_candidates"):
+        register_candidates("kb_candidates")
     Span.set_extension("link_groups", getter=_groups, setter=_set_groups, force=True)
+
+
+def register_candidates(name: str) -> None:
+    """Add an extension attribute that candidates are kept under, as a linker does that
+    has another `candidates_attr`. Calling it again changes nothing.
+
+    RAISES (DweError): it is registered as something else.
+    """
+    if Span.has_extension(name):
+        getter = Span.get_extension(name)[2]
+        if getattr(getter, "func", None) is not _candidates:
+            raise DweError(Errors.E532.format(name=name))
+        return
+    key = CANDIDATES.format(name)
+    Span.set_extension(
+        name, getter=partial(_candidates, key), setter=partial(_set, key)
+    )
+
+
+def add_candidates(
+    span: Span,
+    candidates: Sequence[KBCandidate],
+    *,
+    attribute: str,
+    linker: str,
+    in_group: bool,
+) -> None:
+    """Keep candidates of a linker beside those of others, in place of its own and of
+    those that nobody signed.
+
+    in_group (bool): the span is of a group: others of the same characters, with other
+        labels, have their own candidates.
+    """
+    key = _span_key(span, CANDIDATES.format(attribute), in_group)
+    before = span.doc.user_data.get(key, ())
+    others = tuple(each for each in before if each.linker not in ("", linker))
+    span.doc.user_data[key] = _best_first(others, tuple(candidates))
+
+
+def sign_link(
+    span: Span, kb_id: str, *, linker: str, in_group: bool, overwrite: bool
+) -> bool:
+    """Whether a linker may write an id, or "NIL", on a span; if so, it is noted that it
+    did: a linker takes its own link back where it finds NIL now, and nobody else's.
+    """
+    key, data = _span_key(span, LINK, in_group), span.doc.user_data
+    before = span.kb_id_
+    if before not in ("", NIL):
+        is_own = tuple(data.get(key, ())) == (linker, before)
+        if not overwrite or (kb_id == NIL and not is_own):
+            return False
+    data.pop(key, None)
+    if kb_id != NIL:
+        data[key] = (linker, kb_id)
+    return True
+
+
+def set_groups(span: Span, groups: Sequence[str], *, in_group: bool) -> None:
+    """Set `link_groups`; `in_group` as in `add_candidates`."""
+    span.doc.user_data[_span_key(span, GROUPS, in_group)] = tuple(groups)
 
 
 def _comparable(value: Any, name: str, doc: Doc) -> Any:
@@ -126,7 +190,9 @@ def _image_keys(doc: Doc) -> list[Any]:
     return [key for key in keys if key[:2] == ("._.", IMAGES)]
 
 
-def _span_key(span: Span, name: str) -> Any:
+def _span_key(span: Span, name: str, in_group: bool = False) -> Any:
+    if in_group:
+        name = f"{name}:{span.label_}"
     return _key(name, span.start_char, span.end_char)
 
 
@@ -150,20 +216,40 @@ def _set_span_images(span: Span, value: Any) -> None:
         span.doc.user_data[key] = image_refs(value, document_name(span.doc))
 
 
-def _candidates(span: Span) -> tuple[KBCandidate, ...]:
-    return tuple(span.doc.user_data.get(_span_key(span, CANDIDATES), ()))
+def _said(span: Span, name: str) -> list[tuple[Any, ...]]:
+    """What was set for its characters, and what for its label in a group."""
+    keys = (_span_key(span, name, in_group) for in_group in (False, True))
+    data = span.doc.user_data
+    return [tuple(data[key]) for key in keys if data.get(key)]
 
 
-def _set_candidates(span: Span, value: Any) -> None:
-    span.doc.user_data[_span_key(span, CANDIDATES)] = tuple(value or ())
+def _set(name: str, span: Span, value: Any) -> None:
+    data, key = span.doc.user_data, _span_key(span, name)
+    if (of_label := _span_key(span, name, in_group=True)) in data:
+        data.pop(key, None)
+        key = of_label
+    data[key] = tuple(value or ())
+
+
+def _candidates(name: str, span: Span) -> tuple[KBCandidate, ...]:
+    return _best_first(*_said(span, name))
+
+
+def _best_first(*parts: tuple[KBCandidate, ...]) -> tuple[KBCandidate, ...]:
+    """Those of several linkers by probability; each of them has its own in order."""
+    several = [part for part in parts if part]
+    if len(several) < 2:
+        return several[0] if several else ()
+    return tuple(sorted(chain(*several), key=lambda each: -each.probability))
 
 
 def _groups(span: Span) -> tuple[str, ...]:
-    return tuple(span.doc.user_data.get(_span_key(span, GROUPS), ()))
+    said = _said(span, GROUPS)
+    return said[-1] if said else ()
 
 
 def _set_groups(span: Span, value: Any) -> None:
-    span.doc.user_data[_span_key(span, GROUPS)] = tuple(value or ())
+    _set(GROUPS, span, value)
 
 
 register_extensions()

@@ -16,7 +16,7 @@ ROOT = Path(spacy_dwe.__file__).parent
 FLOORS = (
     ("about", "errors", "files", "settings", "fetching"),
     ("names",),
-    ("images", "links", "tokens", "codecs", "documents"),
+    ("images", "links", "tokens", "codecs", "spans", "documents"),
     ("encoders",),
     ("kb",),
     ("building", "sources", "model"),

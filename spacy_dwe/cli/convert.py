@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 DATASETS = ("wikimel", "richpedia", "wikidiverse", "mimic")
 OPEN_WORLD = "open-world"
-OF_DOCUMENTS = ("lang", "image_root")
+OF_DOCUMENTS = ("lang", "image_root", "spans_key")
 OF_KB = ("kb_share", "seed")
 OF_DATASETS = (
     *("images", "descriptions", "descriptions_file", "hold_out", "image_urls"),
@@ -37,6 +37,14 @@ def convert_cli(
         typer.Option("--lang", help="Language of the tokenizer, for docbin (en)"),
     ] = None,
     image_root: ImageRootOption = None,
+    spans_key: Annotated[
+        str | None,
+        typer.Option(
+            "--spans-key",
+            help="Mentions are the spans of this group of a .spacy file [default: "
+            "doc.ents]",
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option("--images", help="Pictures of a dataset [default: SRC/images]"),
@@ -101,6 +109,7 @@ def convert_cli(
     options: dict[str, Any] = {
         "lang": lang,
         "image_root": image_root,
+        "spans_key": spans_key,
         "images": images,
         "descriptions": descriptions,
         "descriptions_file": descriptions_file,
@@ -159,6 +168,7 @@ def convert(
     *,
     lang: str = "en",
     image_root: Path | None = None,
+    spans_key: str | None = None,
     silent: bool = True,
 ) -> int:
     """Convert a file, see `convert_cli`.
@@ -174,7 +184,7 @@ def convert(
         raise DweError(Errors.E413.format(what="format", value=format, choices=choices))
     require_file(src)
     require_writable(out, src)
-    n_documents = FORMATS[format](src, out, lang, image_root, silent)
+    n_documents = FORMATS[format](src, out, lang, image_root, spans_key, silent)
     msg = Printer(no_print=silent, pretty=not silent)
     msg.good(f"Wrote {n_documents:,} documents to {out}")
     return n_documents
@@ -210,7 +220,12 @@ def cut_entities(
 
 
 def _to_docbin(
-    src: Path, out: Path, lang: str, image_root: Path | None, silent: bool
+    src: Path,
+    out: Path,
+    lang: str,
+    image_root: Path | None,
+    spans_key: str | None,
+    silent: bool,
 ) -> int:
     import spacy
     from spacy.tokens import DocBin
@@ -229,7 +244,7 @@ def _to_docbin(
     n_documents = 0
     with replacing(out) as temporary:
         for document in _shown(read_documents(src, image_root), silent):
-            for doc in make_docs(nlp, document, with_gold=True):
+            for doc in make_docs(nlp, document, True, spans_key):
                 doc_bin.add(doc)
             n_documents += 1
         if not n_documents:
@@ -239,7 +254,12 @@ def _to_docbin(
 
 
 def _to_jsonl(
-    src: Path, out: Path, lang: str, image_root: Path | None, silent: bool
+    src: Path,
+    out: Path,
+    lang: str,
+    image_root: Path | None,
+    spans_key: str | None,
+    silent: bool,
 ) -> int:
     from spacy.vocab import Vocab
 
@@ -249,7 +269,7 @@ def _to_jsonl(
     docs = docbin_docs(src, Vocab())
     n_documents = 0
     with writing_jsonl(out) as write:
-        for record in _shown(document_objects(docs), silent):
+        for record in _shown(document_objects(docs, spans_key), silent):
             write(record)
             n_documents += 1
     return n_documents
@@ -264,7 +284,7 @@ def _shown(items: Iterable[Item], silent: bool) -> Iterable[Item]:
     return shown
 
 
-FORMATS: dict[str, Callable[[Path, Path, str, Path | None, bool], int]] = {
+FORMATS: dict[str, Callable[[Path, Path, str, Path | None, str | None, bool], int]] = {
     "docbin": _to_docbin,
     "jsonl": _to_jsonl,
 }

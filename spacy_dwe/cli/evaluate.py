@@ -370,6 +370,8 @@ def print_metrics(msg: Any, metrics: dict[str, Any]) -> None:
             f"{metrics['n_nil']:,} mentions labelled NIL, {metrics['n_unlabelled']:,} "
             "without a label"
         )
+    if metrics["n_left_out"]:
+        msg.info(f"{metrics['n_left_out']:,} mentions left out by their labels")
     for kind, parts in metrics["breakdowns"].items():
         if len(parts) > 1:
             _print_rows(msg, f"by {kind}", parts.items())
@@ -442,7 +444,7 @@ def write_report(
     report = build_evaluation_report(
         evaluation,
         linker.kb,
-        documents_by_id(data, image_root),
+        documents_by_id(data, image_root, linker.spans_key),
         title=f"{data.parent.name}/{data.name}" if data.parent.name else data.name,
         baselines=baselines,
         image_root=image_root or data.parent,

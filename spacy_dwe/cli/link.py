@@ -56,7 +56,8 @@ def link_cli(
 
     A document's own mentions are linked where it has "mentions", those that the
     pipeline's NER finds where it does not. OUTPUT has the documents with a kb_id (null:
-    not in the KB), its probability and the ranked candidates for each mention; it is
+    not in the KB), its probability and the ranked candidates for each mention; one that
+    is not linked because of its label has none of these, or its own kb_id. OUTPUT is
     complete or not there. Settings of the pipeline are overridden by their dotted name,
     such as --components.dwe_linker.threshold 0.3
     """
@@ -141,10 +142,9 @@ def linked_records(
     pipeline (str): what an error calls the pipeline.
     """
     from ..documents import make_docs
+    from ..spans import mention_finders
 
-    finders = [
-        name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns
-    ]
+    finders = mention_finders(nlp)
     given: list[list[Doc]] = []
     open_ended: list[list[Doc]] = []
     for document in documents:
@@ -158,9 +158,9 @@ def linked_records(
     for document in documents:
         if document.mentions is None:
             (doc,) = next(linked_found)
-            mentions = [_found(ent) | _link(ent) for ent in doc.ents]
+            mentions = [_found(span) | link for span, link in _links(nlp, doc)]
         else:
-            mentions = _given(document.mentions, next(linked_given))
+            mentions = _given(nlp, document.mentions, next(linked_given))
         yield {**document.source, "id": document.id, "mentions": mentions}
 
 
@@ -200,26 +200,46 @@ def _piped(
 
 
 def _given(
-    mentions: "tuple[MentionRecord, ...]", docs: "list[Doc]"
+    nlp: "Language", mentions: "tuple[MentionRecord, ...]", docs: "list[Doc]"
 ) -> list[dict[str, Any]]:
     from ..documents import MENTIONS
 
     links: dict[int, dict[str, Any]] = {}
     for doc in docs:
-        for index, ent in zip(doc.user_data[MENTIONS], doc.ents, strict=True):
-            links[index] = _link(ent)
+        found = _links(nlp, doc)
+        for index, (_, link) in zip(doc.user_data[MENTIONS], found, strict=True):
+            links[index] = link
     return [{**mention.source, **links[i]} for i, mention in enumerate(mentions)]
 
 
-def _found(ent: "Span") -> dict[str, Any]:
-    return {"start": ent.start_char, "end": ent.end_char, "label": ent.label_}
+def _links(nlp: "Language", doc: "Doc") -> "list[tuple[Span, dict[str, Any]]]":
+    """The mentions of a document and their links, empty where none was looked for."""
+    from ..spans import linkers_of, numbered_spans, spans_of
+
+    linkers = linkers_of(nlp)
+    key = linkers[0].settings.spans_key
+    attributes = dict.fromkeys(each.settings.candidates_attr for each in linkers)
+    linked = {
+        number
+        for each in linkers
+        if each.settings.spans_key == key
+        for number, _ in numbered_spans(doc, each.settings)
+    }
+    return [
+        (span, _link(span, list(attributes)) if number in linked else {})
+        for number, span in enumerate(spans_of(doc, key))
+    ]
 
 
-def _link(ent: "Span") -> dict[str, Any]:
+def _found(span: "Span") -> dict[str, Any]:
+    return {"start": span.start_char, "end": span.end_char, "label": span.label_}
+
+
+def _link(span: "Span", attributes: list[str]) -> dict[str, Any]:
     from ..tokens import NIL
 
-    kb_id = ent.kb_id_ if ent.kb_id_ not in ("", NIL) else None
-    candidates = ent._.kb_candidates
+    kb_id = span.kb_id_ if span.kb_id_ not in ("", NIL) else None
+    candidates = [each for name in attributes for each in span._.get(name)]
     chosen = (round(c.probability, SCORE_DIGITS) for c in candidates if c.id == kb_id)
     return {
         "kb_id": kb_id,
@@ -234,6 +254,7 @@ def _link(ent: "Span") -> dict[str, Any]:
                     for channel, score in candidate.scores.items()
                 },
                 "found_by": list(candidate.found_by),
+                "linker": candidate.linker,
             }
             for candidate in candidates
         ],
@@ -241,9 +262,10 @@ def _link(ent: "Span") -> dict[str, Any]:
 
 
 def _count(record: dict[str, Any], counts: Counter[str]) -> None:
-    linked = sum(mention["kb_id"] is not None for mention in record["mentions"])
+    looked_at = [each for each in record["mentions"] if "probability" in each]
+    linked = sum(mention["kb_id"] is not None for mention in looked_at)
     counts["documents"] += 1
-    counts["mentions"] += len(record["mentions"])
+    counts["mentions"] += len(looked_at)
     counts["linked"] += linked
-    counts["nil"] += len(record["mentions"]) - linked
+    counts["nil"] += len(looked_at) - linked
     counts["images"] += len(record.get("images") or ())

@@ -10,11 +10,14 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ..errors import DweError, Errors
+from ..spans import key_of, linked_spans, mention_finders, settings_of, spans_of
 from ..tokens import DOCUMENT_ID, NIL, replace_images
 from .bootstrap import DRAWS, ratio_intervals
 
 if TYPE_CHECKING:
     from spacy.language import Language
+
+    from ..settings import LinkerSettings
 
 BATCH_DOCUMENTS = 256
 Link = tuple[int, int, str]
@@ -71,11 +74,13 @@ def evaluate_end_to_end(
     """Run the whole pipeline on the texts and pictures of labelled documents.
 
     A predicted mention is right if its offsets are those of a label (strong matching);
-    one that has a label without an id is left out. All other predicted mentions are
+    one that has a label without an id is left out, and so is one that the linker does
+    not link by its own label. All other predicted mentions are
     counted, so where only some mentions of a text are labelled, precision is a lower
     bound.
 
-    docs (Iterable[Doc]): entities carry the labels as kb_id, "NIL" for none in the KB.
+    docs (Iterable[Doc]): entities, or the spans that the linker reads instead, carry
+        the labels as kb_id, "NIL" for none in the KB.
     use_images (bool): False takes all pictures away.
     draws, seed (int): of the bootstrap intervals, documents drawn with replacement.
     progress (Callable[[int], None] | None): called with the documents just finished.
@@ -86,14 +91,15 @@ def evaluate_end_to_end(
         right links among the mentions that were found and whose label is an entity.
     RAISES (DweError): the pipeline finds no mentions.
     """
-    if not any("doc.ents" in nlp.get_pipe_meta(n).assigns for n in nlp.pipe_names):
+    settings = settings_of(nlp)
+    if not mention_finders(nlp):
         raise DweError(Errors.E431.format(pipeline="The pipeline"))
     mentions, links, nils = _Counts(), _Counts(), _Counts()
     n_found = n_right = 0
     for batch in minibatch(_by_text(docs), BATCH_DOCUMENTS):
         texts = [_unlabelled(nlp, copies[0], use_images) for copies in batch]
         for copies, predicted in zip(batch, nlp.pipe(texts)):
-            gold, ours = _links(copies, predicted)
+            gold, ours = _links(copies, predicted, settings)
             mentions.add({link[:2] for link in ours}, {link[:2] for link in gold})
             links.add(_entities(ours), _entities(gold))
             nils.add(ours - _entities(ours), gold - _entities(gold))
@@ -136,19 +142,20 @@ def _by_text(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
         yield [doc for _, doc in copies]
 
 
-def _links(copies: Sequence[Doc], predicted: Doc) -> tuple[set[Link], set[Link]]:
-    ents = [ent for labels in copies for ent in labels.ents]
-    unlabelled = {(e.start_char, e.end_char) for e in ents if not e.kb_id_}
-    gold = _as_links(ents, set())
-    return {link for link in gold if link[2]}, _as_links(predicted.ents, unlabelled)
+def _links(
+    copies: Sequence[Doc], predicted: Doc, settings: "LinkerSettings | None"
+) -> tuple[set[Link], set[Link]]:
+    key = key_of(settings)
+    given = _as_links(span for doc in copies for span in spans_of(doc, key))
+    gold = _as_links(span for doc in copies for span in linked_spans(doc, settings))
+    gold = {link for link in gold if link[2]}
+    left_out = {link[:2] for link in given} - {link[:2] for link in gold}
+    ours = _as_links(linked_spans(predicted, settings))
+    return gold, {link for link in ours if link[:2] not in left_out}
 
 
-def _as_links(ents: Sequence[Any], without: set[tuple[int, int]]) -> set[Link]:
-    return {
-        (e.start_char, e.end_char, e.kb_id_)
-        for e in ents
-        if (e.start_char, e.end_char) not in without
-    }
+def _as_links(spans: Iterable[Any]) -> set[Link]:
+    return {(span.start_char, span.end_char, span.kb_id_) for span in spans}
 
 
 def _entities(links: set[Link]) -> set[Link]:

@@ -24,6 +24,7 @@ from ..kb.generators import (
 )
 from ..linking.annotate import ScoredMention
 from ..settings import FACTORY
+from ..spans import linked_spans, mention_finders, spans_of
 from ..tokens import replace_images
 from .bootstrap import DRAWS
 from .outcomes import Gold, Outcome, gold_mentions, gold_rows, outcomes_of
@@ -86,8 +87,10 @@ def evaluate_docs(
     """Link the labelled mentions of documents with the components before the linker
     run first, except those that would find mentions of their own.
 
-    docs (Iterable[Doc]): entities carry the labels as kb_id, "NIL" for none in the KB;
-        entities without one are left out and counted.
+    docs (Iterable[Doc]): entities, or the spans that the linker reads instead, carry
+        the labels as kb_id, "NIL" for none in the KB; those without one are left out
+        and counted, and so are, as `n_left_out`, those that the linker does not link
+        by their own label.
     candidates (str | None): "names", "exact" (entities that bear the mention as their
         name), "dense" (those with the nearest descriptions), "hybrid" (names and
         dense), "fuzzy" (WRatio) or "all" (protocol "full"); None leaves the linker's
@@ -110,7 +113,7 @@ def evaluate_docs(
         settings["channels"] = list(channels)
     outcomes: list[Outcome] = []
     kept: list[ScoredMention] = []
-    n_docs = n_unlabelled = 0
+    n_docs = n_unlabelled = n_left_out = 0
     saw_images = False
     kb = linker.kb
     if kb is None:
@@ -121,13 +124,19 @@ def evaluate_docs(
             golds: list[Gold] = []
             for doc in batch:
                 name = f"number {n_docs + len(questions) + 1}"
-                question, labels = gold_mentions(doc, name)
+                question, labels = gold_mentions(doc, name, linker.settings)
                 if not use_images:
                     replace_images(question, None)
-                n_unlabelled += len(doc.ents) - len(labels)
+                spans = linked_spans(doc, linker.settings)
+                n_unlabelled += len(spans) - len(labels)
+                n_left_out += len(spans_of(doc, linker.spans_key)) - len(spans)
                 questions.append(question)
                 golds.extend(labels)
-            saw_images |= any(ent._.images for doc in questions for ent in doc.ents)
+            saw_images |= any(
+                span._.images
+                for doc in questions
+                for span in linked_spans(doc, linker.settings)
+            )
             ready = list(run_before_linker(nlp, questions))
             rows = gold_rows(kb, golds)
             expect_golds(linker.settings, rows)
@@ -143,6 +152,8 @@ def evaluate_docs(
             if progress is not None:
                 progress(len(batch))
         if not outcomes:
+            if linker.spans_key is not None:
+                source = f"The group doc.spans[{linker.spans_key!r}] of {source}"
             raise DweError(Errors.E411.format(source=source))
         read = {kind for c in linker.channels for kind in linker.all_channels[c].reads}
         with_images = saw_images and READ_PICTURES in read
@@ -155,7 +166,7 @@ def evaluate_docs(
             draws=draws,
             seed=seed,
         )
-    return Evaluation(measured, outcomes, kept)
+    return Evaluation({**measured, "n_left_out": n_left_out}, outcomes, kept)
 
 
 class WithGold:
@@ -224,15 +235,12 @@ def linker_settings(linker: "DweLinker", changed: dict[str, Any]) -> Iterator[No
 def run_before_linker(
     nlp: "Language", docs: Iterable[Doc], finding: bool = False
 ) -> Iterator[Doc]:
-    """Run the components that come before the linker and leave `doc.ents` alone, or
+    """Run the components that come before the linker and leave its mentions alone, or
     all of them when `finding` mentions."""
     factories = [nlp.get_pipe_meta(name).factory for name in nlp.pipe_names]
     before = nlp.pipe_names[: factories.index(FACTORY)]
-    enable = [
-        name
-        for name in before
-        if finding or "doc.ents" not in nlp.get_pipe_meta(name).assigns
-    ]
+    finders = [] if finding else mention_finders(nlp)
+    enable = [name for name in before if name not in finders]
     if not enable:
         yield from docs
         return

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from spacy.tokens import Doc, Span
 
-from ..documents import LABEL, labelled_docs
+from ..documents import labelled_docs
 from ..errors import DweError, Errors
 from ..kb.candidates import FoundBy
 from ..kb.vectors.entity_index import SCORE_DECIMALS
 from ..linking.annotate import ScoredMention
+from ..spans import LABEL, linked_spans, settings_of
 from ..tokens import DOCUMENT_ID, NIL
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..settings import LinkerSettings
 
 MISS = float("inf")
 """Rank of a gold that is no candidate."""
@@ -48,28 +50,37 @@ def gold_ids(
     nlp: "Language", paths: Iterable[Path], image_root: Path | None = None
 ) -> set[str]:
     """RETURNS (set[str]): labels of all mentions of files of documents."""
+    settings = settings_of(nlp)
     return {
-        ent.kb_id_
+        span.kb_id_
         for path in paths
         for doc in labelled_docs(nlp, path, image_root)
-        for ent in doc.ents
-        if ent.kb_id_
+        for span in linked_spans(doc, settings)
+        if span.kb_id_
     }
 
 
-def gold_mentions(reference: Doc, name: str) -> tuple[Doc, list[Gold]]:
+def gold_mentions(
+    reference: Doc, name: str, settings: "LinkerSettings | None" = None
+) -> tuple[Doc, list[Gold]]:
     """Split a labelled document into the question and the answers.
 
-    reference (Doc): entities with a kb_id are labelled.
+    reference (Doc): mentions with a kb_id are labelled.
     name (str): what to call the document if it came without an id.
-    RETURNS (tuple[Doc, list[Gold]]): a copy whose entities are the labelled ones
+    settings (LinkerSettings | None): of the linker, say which spans are mentions; None
+        = entities.
+    RETURNS (tuple[Doc, list[Gold]]): a copy whose mentions are the labelled ones
         without their labels, and the label of each in order.
     """
     document = str(reference.user_data.get(DOCUMENT_ID, name))
-    labelled = [ent for ent in reference.ents if ent.kb_id_]
+    labelled = [span for span in linked_spans(reference, settings) if span.kb_id_]
     doc = reference.copy()
     doc.user_data = dict(reference.user_data)
-    doc.set_ents([Span(doc, e.start, e.end, label=e.label) for e in labelled])
+    asked = [Span(doc, s.start, s.end, s.label, span_id=s.id) for s in labelled]
+    if settings is None or settings.spans_key is None:
+        doc.set_ents(asked)
+    else:
+        doc.spans[settings.spans_key] = asked
     golds = [
         Gold(
             document,

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from ..spans import key_of, linked_spans, spans_of
 from ..tokens import NIL, has_images, replace_images
 from .outcomes import gold_mentions, outcomes_of
 from .ranking import measure
 
 if TYPE_CHECKING:
     from ..pipeline import DweLinker
+    from ..settings import LinkerSettings
 
 Scores = dict[str, float | None]
 RANKED = {
@@ -20,8 +22,8 @@ RANKED = {
     "nel_recall_100": "recall@100",
     "nel_nil_f": "nil_f1",
 }
-Link = tuple[int, int, int]
-"""Position of the document, character offsets."""
+Link = tuple[int, int, int, str]
+"""Position of the document, character offsets, id of the entity."""
 
 
 def make_linker_scorer() -> Callable[..., Scores]:
@@ -42,7 +44,8 @@ def score_links(
     recognises, and stock `spacy evaluate`, whose documents are made again from their
     text, sees the mentions and the pictures of the reference. An entity with the
     kb_id "NIL" is labelled as absent from the KB; one without a kb_id is unlabelled
-    and left out.
+    and left out, as one is that the linker does not link by its label. With `spans_key`
+    the spans of that group are read instead of the entities.
 
     examples (Iterable[Example]): predicted and reference documents.
     linker (DweLinker | None): None leaves the ranks undefined.
@@ -55,11 +58,12 @@ def score_links(
     """
     examples = list(examples)
     scores: Scores = dict.fromkeys(RANKED)
-    of_gold_mentions: dict[Link, str] = {}
+    of_gold_mentions: set[Link] = set()
+    settings = None if linker is None else linker.settings
     if linker is not None and linker.kb is not None:
         docs, golds = [], []
         for index, example in enumerate(examples):
-            doc, labels = gold_mentions(example.reference, str(index))
+            doc, labels = gold_mentions(example.reference, str(index), settings)
             if has_images(example.predicted):
                 replace_images(doc, example.predicted)
             _take_sentences(doc, example.predicted)
@@ -70,11 +74,11 @@ def score_links(
         measured = measure(outcomes, draws=0)
         scores = {name: measured[key] for name, key in RANKED.items()}
         of_gold_mentions = {
-            (mention.doc, mention.start, mention.end): outcome.predicted
+            (mention.doc, mention.start, mention.end, outcome.predicted)
             for mention, outcome in zip(scored, outcomes)
             if outcome.predicted is not None
         }
-    return scores | _micro(examples, of_gold_mentions)
+    return scores | _micro(examples, of_gold_mentions, settings)
 
 
 def _take_sentences(doc: Doc, predicted: Doc) -> None:
@@ -87,27 +91,42 @@ def _take_sentences(doc: Doc, predicted: Doc) -> None:
             token.is_sent_start = token.idx in starts
 
 
-def _micro(examples: Sequence[Example], of_gold_mentions: dict[Link, str]) -> Scores:
-    gold: dict[Link, str] = {}
-    unlabelled: set[Link] = set()
-    predicted: dict[Link, str] = {}
+def _micro(
+    examples: Sequence[Example],
+    of_gold_mentions: set[Link],
+    settings: "LinkerSettings | None",
+) -> Scores:
+    key = key_of(settings)
+    labelled: set[Link] = set()
+    predicted: set[Link] = set()
+    given: set[tuple[int, int, int]] = set()
     for index, example in enumerate(examples):
-        for ent in example.reference.ents:
-            link = (index, ent.start_char, ent.end_char)
-            if not ent.kb_id_:
-                unlabelled.add(link)
-            elif ent.kb_id_ != NIL:
-                gold[link] = ent.kb_id_
-        for ent in example.predicted.ents:
-            if ent.kb_id_ and ent.kb_id_ != NIL:
-                predicted[index, ent.start_char, ent.end_char] = ent.kb_id_
-    if not any(len(example.predicted.ents) for example in examples):
+        labelled |= _links(linked_spans(example.reference, settings), index)
+        predicted |= _links(linked_spans(example.predicted, settings), index)
+        given |= {
+            (index, span.start_char, span.end_char)
+            for span in spans_of(example.reference, key)
+        }
+    if not any(spans_of(example.predicted, key) for example in examples):
         predicted = of_gold_mentions
-    predicted = {k: kb_id for k, kb_id in predicted.items() if k not in unlabelled}
-    hits = sum(gold.get(link) == kb_id for link, kb_id in predicted.items())
+    unlabelled = given - {link[:3] for link in labelled}
+    gold = {link for link in labelled if link[3] != NIL}
+    predicted = {
+        link for link in predicted if link[3] != NIL and link[:3] not in unlabelled
+    }
+    hits = len(gold & predicted)
     both = len(gold) + len(predicted)
     return {
         "nel_micro_p": hits / len(predicted) if predicted else None,
         "nel_micro_r": hits / len(gold) if gold else None,
         "nel_micro_f": 2 * hits / both if both else None,
+    }
+
+
+def _links(spans: Sequence[Span], index: int) -> set[Link]:
+    """What has an id, or "NIL", of the document at a position."""
+    return {
+        (index, span.start_char, span.end_char, span.kb_id_)
+        for span in spans
+        if span.kb_id_
     }

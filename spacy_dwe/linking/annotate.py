@@ -3,8 +3,8 @@ candidates, and from these to annotations."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.tokens import Doc
@@ -14,13 +14,15 @@ from ..kb.candidates import found_by_names
 from ..kb.vectors.entity_index import SCORE_DECIMALS
 from ..links import KBCandidate
 from ..model.spec import Columns
-from ..tokens import NIL
+from ..spans import numbered_spans, set_kb_id
+from ..tokens import NIL, add_candidates, sign_link
 from .mentions import Mention
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..model.combiner import CombinedScores
     from ..model.inputs import PreparedMention
+    from ..settings import LinkerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,36 +136,38 @@ def annotate(
     scored: Sequence[ScoredMention],
     kb: "DweKnowledgeBase",
     *,
-    top_k: int,
-    threshold: float,
-    overwrite: bool,
+    settings: "LinkerSettings",
+    linker: str,
 ) -> None:
     """Write links and ranked candidates onto documents.
 
     docs (Iterable[Doc]): the documents.
-    scored (Sequence[ScoredMention]): one for each of their entities, in order.
+    scored (Sequence[ScoredMention]): one for each of their mentions, in order.
     kb (DweKnowledgeBase): gives ids, titles and descriptions.
-    top_k (int): candidates kept on a span.
-    threshold (float): a link needs at least this probability, and NIL's.
-    overwrite (bool): replace a kb_id that an entity already has.
+    settings (LinkerSettings): which spans are mentions, what is kept and replaced.
+    linker (str): name of the component.
     """
+    top_k, group = settings.top_k, settings.spans_key
+    by: dict[str, Any] = {"linker": linker, "in_group": group is not None}
     kept = [mention.rows[: max(1, top_k)] for mention in scored]
     rows = np.unique(np.concatenate(kept))
     known = dict(zip(rows.tolist(), kb.titles(rows)))
-    ents = chain.from_iterable(doc.ents for doc in docs)
-    for ent, mention in zip(ents, scored):
-        ent._.kb_candidates = _kept(mention, known, top_k)
-        limit = max(threshold, mention.nil_probability)
+    spans = (place for doc in docs for place in numbered_spans(doc, settings))
+    for (number, span), mention in zip(spans, scored):
+        candidates = _kept(mention, known, top_k, linker)
+        add_candidates(span, candidates, attribute=settings.candidates_attr, **by)
+        limit = max(settings.threshold, mention.nil_probability)
         is_link = len(mention.rows) and mention.probabilities[0] >= limit
         kb_id = known[mention.rows[0]][0] if is_link else NIL
-        key = ent.vocab.strings.add(kb_id)
-        for token in ent:
-            if overwrite or not token.ent_kb_id:
-                token.ent_kb_id = key
+        if sign_link(span, kb_id, overwrite=settings.overwrite, **by):
+            set_kb_id(span, number, kb_id, group)
 
 
 def _kept(
-    mention: ScoredMention, known: dict[int, tuple[str, str, str]], top_k: int
+    mention: ScoredMention,
+    known: dict[int, tuple[str, str, str]],
+    top_k: int,
+    linker: str,
 ) -> tuple[KBCandidate, ...]:
     """RETURNS (tuple[KBCandidate, ...]): the best candidates of a mention."""
     rows = mention.rows[:top_k].tolist()
@@ -180,6 +184,7 @@ def _kept(
             mention.probabilities[:top_k].tolist(),
             said,
             map(found_by_names, mention.found_by[:top_k].tolist()),
+            repeat(linker),
         )
     )
 

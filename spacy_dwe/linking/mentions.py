@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
 
+from ..spans import linked_spans
 from ..tokens import attribute_at, document_name, images_at
 
 if TYPE_CHECKING:
     from ..encoders.protocol import MentionText
     from ..images import ImageRef
+    from ..settings import LinkerSettings
 
 WINDOW = 48
 """Tokens of context on either side where a document has no sentence boundaries."""
@@ -52,12 +54,18 @@ class Mention:
         )
 
 
-def mentions_of(docs: Sequence[Doc], attributes: Sequence[str] = ()) -> list[Mention]:
-    """RETURNS (list[Mention]): all entities of all documents, in order."""
+def mentions_of(
+    docs: Sequence[Doc],
+    attributes: Sequence[str] = (),
+    settings: "LinkerSettings | None" = None,
+) -> list[Mention]:
+    """RETURNS (list[Mention]): the linked spans of all documents, in order."""
     return [
         mention
         for index, doc in enumerate(docs)
-        for mention in mentions_in(doc, index, doc.ents, attributes=attributes)
+        for mention in mentions_in(
+            doc, index, linked_spans(doc, settings), attributes=attributes
+        )
     ]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..linking.mentions import Mention
     from ..model.inputs import LinkingBatch, PreparedMention
     from ..model.network import LinkerNetwork
+    from ..settings import LinkerSettings
 
 BLOCK = 512
 """Mentions whose gradient is computed at a time: bounds memory."""
@@ -53,6 +54,7 @@ def fit_to_examples(
     prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
     nil_share: float,
     attributes: Sequence[str] = (),
+    settings: "LinkerSettings | None" = None,
 ) -> None:
     """Fit the weights of all features but dwe's to the training mentions.
 
@@ -62,8 +64,11 @@ def fit_to_examples(
     prepare (Callable): finds and describes candidates.
     nil_share (float): as in `fitting_blocks`.
     attributes (Sequence[str]): custom attributes that channels read.
+    settings (LinkerSettings | None): say which spans are mentions; None = entities.
     """
-    mentions, gold_ids = some_labelled_mentions(get_examples, attributes=attributes)
+    mentions, gold_ids = some_labelled_mentions(
+        get_examples, attributes=attributes, settings=settings
+    )
     gold_rows, edges = kb.rows_of(gold_ids), bool(network.spec.edge_width)
 
     def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":

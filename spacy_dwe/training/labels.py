@@ -6,15 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..errors import Warnings
 from ..linking.mentions import Mention, mentions_in
+from ..spans import linked_spans, spans_of
 from ..tokens import NIL, has_images
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..model.inputs import PreparedMention
+    from ..settings import LinkerSettings
 
 MOST_FITTED = 20_000
 """Mentions that weights are fitted to all at once, at most."""
@@ -25,6 +28,7 @@ def labelled_mentions(
     *,
     use_gold_ents: bool,
     attributes: Sequence[str] = (),
+    settings: "LinkerSettings | None" = None,
 ) -> tuple[list[Mention], list[str]]:
     """Labelled mentions of a batch of examples.
 
@@ -32,24 +36,22 @@ def labelled_mentions(
     has none.
 
     examples (Sequence[Example]): predicted and reference documents.
-    use_gold_ents (bool): take all labelled entities of the reference; otherwise those
+    use_gold_ents (bool): take all labelled mentions of the reference; otherwise those
         that the predicted document has too, with the same offsets.
     attributes (Sequence[str]): custom attributes that channels read.
+    settings (LinkerSettings | None): say which spans are mentions; None = entities.
     RETURNS (tuple[list[Mention], list[str]]): mentions and the kb_id of each.
     """
     mentions: list[Mention] = []
     gold_ids: list[str] = []
     for index, example in enumerate(examples):
-        gold = {
-            (ent.start_char, ent.end_char): ent
-            for ent in example.reference.ents
-            if ent.kb_id_
-        }
-        spans = list(gold.values())
-        if not use_gold_ents:
-            found = example.predicted.ents
-            spans = [e for e in found if (e.start_char, e.end_char) in gold]
         predicted = example.predicted
+        spans = golds = _labelled(example.reference, settings)
+        if not use_gold_ents:
+            found = linked_spans(predicted, settings)
+            pairs = [(span, _same(span, golds)) for span in found]
+            spans = [span for span, gold in pairs if gold is not None]
+            golds = [gold for _, gold in pairs if gold is not None]
         pictured = predicted if has_images(predicted) else example.reference
         mentions += mentions_in(
             predicted,
@@ -59,25 +61,36 @@ def labelled_mentions(
             attributes=attributes,
             labelled=example.reference,
         )
-        gold_ids += [gold[s.start_char, s.end_char].kb_id_ for s in spans]
+        gold_ids += [gold.kb_id_ for gold in golds]
     return mentions, gold_ids
+
+
+def _labelled(doc: Doc, settings: "LinkerSettings | None") -> list[Span]:
+    return [span for span in linked_spans(doc, settings) if span.kb_id_]
+
+
+def _same(span: Span, golds: Sequence[Span]) -> Span | None:
+    """The gold of the same characters; of several the one of the same label."""
+    place = span.start_char, span.end_char
+    same = [gold for gold in golds if (gold.start_char, gold.end_char) == place]
+    return max(same, key=lambda gold: gold.label_ == span.label_, default=None)
 
 
 def some_labelled_mentions(
     get_examples: Callable[[], Iterable[Example]],
     most: int = MOST_FITTED,
     attributes: Sequence[str] = (),
+    settings: "LinkerSettings | None" = None,
 ) -> tuple[list[Mention], list[str]]:
     """Labelled mentions of a corpus, evenly from all parts of it if there are many.
 
     get_examples (Callable): returns the examples, and is called twice.
     most (int): as many mentions, give or take those of one document.
     attributes (Sequence[str]): custom attributes that channels read.
+    settings (LinkerSettings | None): say which spans are mentions; None = entities.
     RETURNS (tuple[list[Mention], list[str]]): mentions and the kb_id of each.
     """
-    total = sum(
-        bool(ent.kb_id_) for each in get_examples() for ent in each.reference.ents
-    )
+    total = sum(len(_labelled(each.reference, settings)) for each in get_examples())
     mentions: list[Mention] = []
     gold_ids: list[str] = []
     seen = 0
@@ -85,11 +98,14 @@ def some_labelled_mentions(
         # Mentions are taken as long as no larger share of them was taken than may be.
         if len(mentions) * total <= seen * most:
             own, ids = labelled_mentions(
-                [example], use_gold_ents=True, attributes=attributes
+                [example],
+                use_gold_ents=True,
+                attributes=attributes,
+                settings=settings,
             )
             mentions += own
             gold_ids += ids
-        seen += sum(bool(ent.kb_id_) for ent in example.reference.ents)
+        seen += len(_labelled(example.reference, settings))
     return mentions, gold_ids
 
 
@@ -115,17 +131,20 @@ class SetupCheck:
         self.has_entities = False
         self.has_choice = False
 
-    def at_documents(self, examples: Sequence[Example], use_gold_ents: bool) -> None:
-        """Warn if nothing recognises entities.
+    def at_documents(
+        self, examples: Sequence[Example], settings: "LinkerSettings"
+    ) -> None:
+        """Warn if nothing recognises mentions.
 
         examples (Sequence[Example]): a batch.
-        use_gold_ents (bool): see `labelled_mentions`.
+        settings (LinkerSettings): see `labelled_mentions`.
         """
-        if use_gold_ents or self.has_entities or self.n_labelled >= N_MENTIONS:
+        if settings.use_gold_ents or self.has_entities or self.n_labelled >= N_MENTIONS:
             return
-        self.has_entities = any(len(each.predicted.ents) for each in examples)
+        key = settings.spans_key
+        self.has_entities = any(spans_of(each.predicted, key) for each in examples)
         self.n_labelled += sum(
-            bool(ent.kb_id_) for each in examples for ent in each.reference.ents
+            len(_labelled(each.reference, settings)) for each in examples
         )
         if not self.has_entities and self.n_labelled >= N_MENTIONS:
             warnings.warn(Warnings.W500.format(n=self.n_labelled), stacklevel=4)

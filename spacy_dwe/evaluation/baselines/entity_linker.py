@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from ...kb.knowledge_base import DweKnowledgeBase
+    from ...settings import LinkerSettings
 
 BATCH = 64
 STEPS = 150
@@ -78,10 +79,14 @@ def lookup_kb(nlp: "Language") -> InMemoryLookupKB:
     return cast(InMemoryLookupKB, _linker(nlp).kb)
 
 
-def linked_by(nlp: "Language", docs: Sequence[Doc]) -> list[list[str | None]]:
+def linked_by(
+    nlp: "Language", docs: Sequence[Doc], settings: "LinkerSettings | None" = None
+) -> list[list[str | None]]:
     """RETURNS (list[list[str | None]]): the id that each labelled mention of each
-    document is linked to, None for NIL."""
-    asked = [_one_sentence(gold_mentions(doc, "")[0], nlp.vocab) for doc in docs]
+    document is linked to, None for NIL. `settings` as in `gold_mentions`."""
+    asked = [
+        _one_sentence(gold_mentions(doc, "", settings)[0], nlp.vocab) for doc in docs
+    ]
     return [
         [None if ent.kb_id_ in ("", NIL) else ent.kb_id_ for ent in doc.ents]
         for doc in nlp.pipe(asked)

@@ -103,12 +103,15 @@ def prepare(
     docs (Sequence[Doc]): entities carry the labels as kb_id.
     RETURNS (LabelledMentions): all labelled mentions, in order.
     """
-    asked = [gold_mentions(doc, f"number {i}") for i, doc in enumerate(docs, start=1)]
+    asked = [
+        gold_mentions(doc, f"number {i}", evidence.settings)
+        for i, doc in enumerate(docs, start=1)
+    ]
     golds = [gold for _, own in asked for gold in own]
     rows = gold_rows(evidence.kb, golds)
     expect_golds(evidence.settings, rows)
     found = list(run_before_linker(nlp, [doc for doc, _ in asked]))
-    mentions = mentions_of(found, evidence.attributes)
+    mentions = mentions_of(found, evidence.attributes, evidence.settings)
     prepared: list[PreparedMention] = []
     texts: list[np.ndarray] = []
     for first in range(0, len(mentions), MENTIONS_AT_A_TIME):

@@ -16,6 +16,7 @@ from ...channels.base import columns_of
 from ...kb.vectors.sets import DESCRIPTIONS_IN_CLIP
 from ...model.combiner import Combiner
 from ...model.spec import DWE, Columns
+from ...spans import linked_spans
 from ...tokens import has_images
 from ..bootstrap import DRAWS
 from ..evaluate import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ...linking.annotate import ScoredMention
     from ...linking.prepare import Evidence
     from ...pipeline import DweLinker
+    from ...settings import LinkerSettings
 
 MOST_TRAIN = 20_000
 """Training mentions that rows are fitted to, at most, drawn at random."""
@@ -41,6 +43,7 @@ HELD_OUT = 10
 """One training document in so many chooses settings where there is no development
 data."""
 NO_TRAIN = "needs training documents (--train)"
+NOT_ENTITIES = "reads doc.ents, and the linker reads a group of spans"
 NO_PICTURES = "no mention has a picture, or the KB no vectors of CLIP"
 
 
@@ -133,7 +136,9 @@ class _Table:
         """
         if not self.train:
             raise Impossible(NO_TRAIN)
-        to_fit, to_choose = _split(self.train, self.dev, self.seed)
+        to_fit, to_choose = _split(
+            self.train, self.dev, self.seed, self.linker.settings
+        )
         return (
             self._prepare(to_fit, self.evidence, own_candidates=True),
             self._prepare(to_choose, self.evidence, own_candidates=True),
@@ -271,13 +276,17 @@ class _Table:
 
         if not self.train:
             raise Impossible(NO_TRAIN)
+        if self.linker.spans_key is not None:
+            raise Impossible(NOT_ENTITIES)
         kb = self.evidence.kb
         lang = str(self.nlp.lang)
         theirs = train_entity_linker(
             kb, self.train, lang=lang, seed=self.seed, steps=STEPS
         )
         lookup = lookup_kb(theirs)
-        links = [link for own in linked_by(theirs, self.test_docs) for link in own]
+        settings = self.linker.settings
+        by_doc = linked_by(theirs, self.test_docs, settings)
+        links = [link for own in by_doc for link in own]
         outcomes = [
             _decided(
                 outcome,
@@ -350,21 +359,24 @@ def _evidence_of(
 
 
 def _split(
-    train: Sequence[Doc], dev: Sequence[Doc] | None, seed: int
+    train: Sequence[Doc],
+    dev: Sequence[Doc] | None,
+    seed: int,
+    settings: "LinkerSettings",
 ) -> tuple[list[Doc], list[Doc]]:
     """What rows are fitted to, and what chooses their settings."""
     order = np.random.default_rng(seed).permutation(len(train)).tolist()
     shuffled = [train[i] for i in order]
     if dev:
-        return _at_most(shuffled), list(dev)
+        return _at_most(shuffled, settings), list(dev)
     n_held = max(1, len(shuffled) // HELD_OUT)
-    return _at_most(shuffled[n_held:] or shuffled), shuffled[:n_held]
+    return _at_most(shuffled[n_held:] or shuffled, settings), shuffled[:n_held]
 
 
-def _at_most(docs: list[Doc]) -> list[Doc]:
+def _at_most(docs: list[Doc], settings: "LinkerSettings") -> list[Doc]:
     total, kept = 0, []
     for doc in docs:
-        total += sum(bool(ent.kb_id_) for ent in doc.ents)
+        total += sum(bool(span.kb_id_) for span in linked_spans(doc, settings))
         if total > MOST_TRAIN:
             break
         kept.append(doc)
