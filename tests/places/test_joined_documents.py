@@ -60,7 +60,7 @@ def links(nlp, docs):
 
 
 def joined(pair, images):
-    doc = Doc.from_docs(list(pair))
+    doc = Doc.from_docs(list(pair), exclude=["user_data"])
     doc._.images = images
     return doc
 
