@@ -238,7 +238,7 @@ def main() -> None:
         return
     parts = {folder: lists_of(folder, "train") for folder in arguments.folders}
     network = fitted(list(parts.values()))
-    np.savez(WEIGHTS, **{k: v.astype(np.float16) for k, v in network.arrays().items()})
+    np.savez(WEIGHTS, **network.arrays())  # type: ignore[arg-type]
     if arguments.held_out is not None:
         held_out = lists_of(arguments.held_out, "dev")
         train = parts[arguments.held_out]

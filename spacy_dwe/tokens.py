@@ -50,6 +50,11 @@ def images_at(doc: Doc, start: int, end: int) -> tuple[ImageRef, ...]:
     return _doc_images(doc) if own is None else tuple(own)
 
 
+def has_own_images(doc: Doc, start: int, end: int) -> bool:
+    """RETURNS (bool): whether `images_at` gives pictures of the mention alone."""
+    return doc.user_data.get(_key(IMAGES, start, end)) is not None
+
+
 def has_images(doc: Doc) -> bool:
     """RETURNS (bool): whether anyone set pictures, of the document or of a mention."""
     return bool(_image_keys(doc))

@@ -15,7 +15,6 @@ from spacy_dwe.channels import CHANNELS
 from spacy_dwe.channels.name import NameChannel
 from spacy_dwe.cli.link import link
 from spacy_dwe.errors import DweError
-from spacy_dwe.model.combiner import FITTED_COVERAGE
 
 FIXTURES = Path(__file__).parent / "fixtures"
 KB = "dwe/dwe_linker/kb"
@@ -39,24 +38,30 @@ def records(path):
 
 @pytest.mark.parametrize("name", ["dwe", "linear", "untrained"])
 def test_links_are_the_same(saved, name, tmp_path):
+    """Of mentions that have their pictures to themselves: then they did not compete."""
     pipeline, kb = saved / name, None
     if name == "untrained":
         pipeline, kb = "blank:en", saved / KB
-    documents, out = saved / "documents.jsonl", tmp_path / "links.jsonl"
-    # Trained ones said nothing of the KB's coverage, and none is taken to be another.
-    own = {COVERAGE: FITTED_COVERAGE} if name == "untrained" else {}
-    link(pipeline, documents, out, kb=kb, top_k=KEPT, overrides=own)
-    found, expected = records(out), records(saved / f"expected-{name}.jsonl")
-    assert [each["id"] for each in found] == [each["id"] for each in expected]
-    for ours, theirs in zip(found, expected):
-        for mine, other in zip(ours["mentions"], theirs["mentions"], strict=True):
-            assert mine["kb_id"] == other["kb_id"]
-            assert [c["id"] for c in mine["candidates"]] == [
-                c["id"] for c in other["candidates"]
-            ]
-            for a, b in zip(mine["candidates"], other["candidates"]):
-                assert a["probability"] == pytest.approx(b["probability"], abs=2e-5)
-                assert a["scores"] == pytest.approx(b["scores"], abs=2e-4)
+    alone, out = saved / "alone.jsonl", tmp_path / "links.jsonl"
+    expected = records(saved / f"expected-{name}.jsonl")
+    documents = [
+        {**document, "id": f"{document['id']}-{at}", "mentions": [mention]}
+        for document in records(saved / "documents.jsonl")
+        for at, mention in enumerate(document["mentions"])
+    ]
+    alone.write_text("\n".join(map(json.dumps, documents)))
+    link(pipeline, alone, out, kb=kb, top_k=KEPT)
+    found = [document["mentions"][0] for document in records(out)]
+    theirs = [mention for document in expected for mention in document["mentions"]]
+    assert len(found) > len(expected)
+    for mine, other in zip(found, theirs, strict=True):
+        assert mine["kb_id"] == other["kb_id"]
+        assert [c["id"] for c in mine["candidates"]] == [
+            c["id"] for c in other["candidates"]
+        ]
+        for a, b in zip(mine["candidates"], other["candidates"]):
+            assert a["probability"] == pytest.approx(b["probability"], abs=2e-5)
+            assert a["scores"] == pytest.approx(b["scores"], abs=2e-4)
 
 
 def with_columns(path, change):

@@ -96,6 +96,14 @@ def test_the_network_gets_regions_and_scenes_of_every_picture(seeing, document, 
     assert len(bare.objects) == len(bare.scenes) == len(bare.pictures) == 0
 
 
+def test_what_is_on_a_picture_is_of_those_it_belongs_to(seeing, document, framed):
+    doc = document("Georgia won Yesterday.", framed("red"), vocab=seeing.vocab)
+    doc.ents = [*doc.ents, doc.char_span(12, 21, label="DATE")]
+    named, other = prepared(seeing, doc)
+    assert len(named.pictures) == 1 and len(named.objects) and len(named.scenes)
+    assert len(other.pictures) == len(other.objects) == len(other.scenes) == 0
+
+
 def test_whole_pictures_have_the_same_vector_with_and_without(
     seeing, trained, document, framed
 ):

@@ -51,6 +51,8 @@ class MentionView(Protocol):
     contexts (Sequence[str]): the sentence or window that each stands in.
     text_set (SetName | None): vectors of the KB that `text_vectors` compare with.
     picture_space (str | None): space of `picture_vectors`.
+    owns_pictures (Sequence[bool]): whether its pictures are a mention's own, and not
+        its document's.
     """
 
     @property
@@ -64,6 +66,9 @@ class MentionView(Protocol):
 
     @property
     def picture_space(self) -> str | None: ...
+
+    @property
+    def owns_pictures(self) -> Sequence[bool]: ...
 
     def text_vectors(self) -> np.ndarray | None:
         """RETURNS (np.ndarray | None): unit vectors of the mentions in their contexts;

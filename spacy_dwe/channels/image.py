@@ -1,7 +1,7 @@
 """What the pictures of a mention say: their vectors beside those of descriptions and of
 the entities' own pictures, in a space of both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,27 +22,57 @@ a KB that has no pictures to measure it on."""
 
 class ImageChannel:
     """The nearest picture of the mention · the description, and · the entity's picture;
+    once more where the pictures are the mention's own and not its document's;
     "spacy-dwe.ImageChannel.v1"."""
 
-    columns: Mapping[str, float] = {"picture_description": 1.5, "picture_picture": 1.5}
+    columns: Mapping[str, float] = {
+        "picture_description": 1.5,
+        "picture_picture": 1.5,
+        "own_picture_description": 0.75,
+        "own_picture_picture": 0.75,
+    }
     reads = (READ_PICTURES,)
 
     def compute(
         self, mentions: "MentionView", candidates: "Candidates", kb: "CandidateView"
     ) -> "Values":
-        values = np.zeros((len(candidates.rows), 2), dtype=np.float32)
-        present = np.zeros(values.shape, dtype=bool)
-        pictures = mentions.picture_vectors()
-        for column, field in enumerate((DESCRIPTION, IMAGE)):
-            name = SetName(field, mentions.picture_space or "")
-            if name in kb.vector_sets:
-                vectors = kb.vector_sets[name]
-                best, there = best_cosines(vectors, candidates, pictures)
-                own = slice(column, column + 1)
-                values[:, own], present[:, own] = standardised(
-                    best, there, *_scale(vectors)
-                )
-        return values, present
+        values, present = picture_columns(
+            kb.vector_sets,
+            mentions.picture_space or "",
+            candidates,
+            mentions.picture_vectors(),
+        )
+        owned = np.asarray(mentions.owns_pictures, dtype=bool)
+        own = owned[candidates.mentions][:, None]
+        return np.hstack([values, values * own]), np.hstack([present, present & own])
+
+
+def picture_columns(
+    vector_sets: "Mapping[SetName, VectorSet]",
+    space: str,
+    candidates: "Candidates",
+    pictures: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures beside descriptions, and beside pictures of entities.
+
+    vector_sets (Mapping[SetName, VectorSet]): of the KB.
+    space (str): of the pictures.
+    pictures (Sequence[np.ndarray]): unit vectors of each mention's.
+        Shape of each: (n_pictures, dim)
+    RETURNS (tuple[np.ndarray, np.ndarray]): as `Values`, of two columns.
+    """
+    values = np.zeros((len(candidates.rows), 2), dtype=np.float32)
+    present = np.zeros(values.shape, dtype=bool)
+    for column, field in enumerate((DESCRIPTION, IMAGE)):
+        name = SetName(field, space)
+        if name in vector_sets:
+            vectors = vector_sets[name]
+            best, there = best_cosines(vectors, candidates, pictures)
+            own = slice(column, column + 1)
+            values[:, own], present[:, own] = standardised(
+                best, there, *_scale(vectors)
+            )
+    return values, present
 
 
 def _scale(vectors: "VectorSet") -> tuple[float, float]:

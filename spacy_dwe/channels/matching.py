@@ -1,9 +1,8 @@
 """Whether a mention's own words support an entity: features of a mention and a name,
 and a small network that makes one number of them.
 
-`match` is a logit: what the wording alone says for an entity, where nothing says that
-the mention's entity is in the KB at all with odds of `FITTED_COVERAGE`. Below zero "none
-of them" is likelier. The network was fitted by `scripts/fit_names.py` to captions and
+`match` is a logit beside that of "none of them", 0, where a fifth of all mentions has
+its entity in the KB. The network was fitted by `scripts/fit_names.py` to captions and
 sentences whose entities are mostly *not* in the KB, by the likelihood of the gold, or
 else of none, among a mention's candidates.
 """
@@ -21,7 +20,6 @@ from ..names.likeness import ragged
 from ..names.normalisation import (
     BUCKETS,
     normalise,
-    text_hash,
     text_hashes,
     word_buckets,
 )

@@ -167,8 +167,9 @@ def _docs(
 
     from ..documents import make_docs, read_documents
     from ..evaluation.evaluate import run_before_linker
+    from ..spans import mention_finders
 
-    finds = any("doc.ents" in nlp.get_pipe_meta(n).assigns for n in nlp.pipe_names)
+    finds = bool(mention_finders(nlp))
     documents = tqdm(
         read_documents(data, image_root),
         unit=" docs",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spacy.tokens import Doc, Span
 
 from ..spans import linked_spans
-from ..tokens import attribute_at, document_name, images_at
+from ..tokens import attribute_at, document_name, has_own_images, images_at
 
 if TYPE_CHECKING:
     from ..encoders.protocol import MentionText
@@ -30,6 +30,9 @@ class Mention:
     context (str): the sentence it stands in, or a window of tokens without one.
     context_start (int): character offset of the mention in its context.
     images (tuple[ImageRef, ...]): its own pictures, else its document's.
+    owns_images (bool): whether they are its own.
+    sharing (tuple[str, ...]): texts of the mentions that compete for its document's
+        pictures, its own among them; empty where nobody else does.
     attributes (tuple): name, value and its `repr` of the custom attributes that
         channels read: 1 and True are equal, but not the same.
     """
@@ -43,6 +46,8 @@ class Mention:
     context_start: int
     images: "tuple[ImageRef, ...]"
     attributes: tuple[tuple[str, Any, str], ...] = ()
+    owns_images: bool = False
+    sharing: tuple[str, ...] = ()
 
     @property
     def in_context(self) -> "MentionText":
@@ -92,6 +97,8 @@ def mentions_in(
     name, text = document_name(doc), doc.text
     pictured = doc if pictured is None else pictured
     has_sentences = doc.has_annotation("SENT_START")
+    spans = list(spans)
+    sharing = _sharing(pictured, spans)
     mentions = []
     for span in spans:
         start, end = span.start_char, span.end_char
@@ -99,6 +106,8 @@ def mentions_in(
         if span.doc is not doc:
             here = doc.char_span(start, end, alignment_mode="expand") or span
         context_start, context = _context(here, text, has_sentences)
+        images = images_at(pictured, start, end)
+        owns_images = has_own_images(pictured, start, end)
         mentions.append(
             Mention(
                 doc=index,
@@ -108,7 +117,9 @@ def mentions_in(
                 text=span.text,
                 context=context,
                 context_start=start - context_start,
-                images=images_at(pictured, start, end),
+                images=images,
+                owns_images=owns_images,
+                sharing=sharing if images and not owns_images else (),
                 attributes=tuple(
                     (each, value, repr(value))
                     for each in attributes
@@ -117,6 +128,17 @@ def mentions_in(
             )
         )
     return mentions
+
+
+def _sharing(pictured: Doc, spans: Sequence[Span]) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): distinct texts of those without pictures of their own;
+    none where there is one alone."""
+    texts = {
+        span.text
+        for span in spans
+        if not has_own_images(pictured, span.start_char, span.end_char)
+    }
+    return tuple(sorted(texts)) if len(texts) > 1 else ()
 
 
 def _context(span: Span, text: str, has_sentences: bool) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..encoders.visual.extractor import VisualExtractor
     from ..encoders.visual.findings import VisualEvidence
     from .mentions import Mention
+    from .sharing import PictureShares
 
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
@@ -72,25 +73,35 @@ class PictureEvidence:
         self.strict = strict
         self.fetch_urls = fetch_urls
 
-    def of(self, mentions: Sequence["Mention"]) -> list[MentionPictures]:
-        """RETURNS (list[MentionPictures]): one a mention. Those of the same pictures
-        share theirs, and an unreadable picture is left out of it."""
+    def of(
+        self, mentions: Sequence["Mention"], shares: "PictureShares"
+    ) -> list[MentionPictures]:
+        """What there is to read of the pictures of mentions.
+
+        mentions (Sequence[Mention]): mentions.
+        shares (PictureShares): says who gets those that mentions share.
+        RETURNS (list[MentionPictures]): one a mention. Those of the same pictures
+            share theirs, and an unreadable picture is left out of it.
+        """
         owners = _owners((m.images, m.doc_name) for m in mentions)
         if not owners:
             return [NO_PICTURES] * len(mentions)
-        by_refs: dict[tuple[ImageRef, ...], MentionPictures] = {}
+        seen = self._seen(owners)
+        whole = {ref: pictures.vectors[0] for ref, pictures in seen.items()}
+        refs_of = shares.of(mentions, whole)
+        by_refs = {
+            refs: _together([seen[ref] for ref in refs if ref in seen])
+            for refs in set(refs_of)
+        }
+        return [by_refs[refs] for refs in refs_of]
+
+    def _seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
+        """RETURNS (dict[ImageRef, MentionPictures]): of each picture that can be read,
+        alone."""
         if self.visual is None:
             vectors = self._vectors(owners)
-            for refs in {m.images for m in mentions}:
-                found = [vectors[ref] for ref in refs if ref in vectors]
-                by_refs[refs] = (
-                    MentionPictures(np.stack(found)) if found else NO_PICTURES
-                )
-        else:
-            seen = self.look(owners)
-            for refs in {m.images for m in mentions}:
-                by_refs[refs] = _together([seen[ref] for ref in refs if ref in seen])
-        return [by_refs[mention.images] for mention in mentions]
+            return {ref: MentionPictures(own[None]) for ref, own in vectors.items()}
+        return {ref: _pictures(seen) for ref, seen in self.look(owners).items()}
 
     def look(self, owners: Owners) -> "dict[ImageRef, VisualEvidence]":
         """What is on pictures.
@@ -162,17 +173,24 @@ def _owners(pictured: Iterable[tuple[tuple[ImageRef, ...], str]]) -> Owners:
     return owners
 
 
-def _together(seen: "Sequence[VisualEvidence]") -> MentionPictures:
-    """All pictures of a mention, one after another."""
-    if not seen:
-        return NO_PICTURES
-    slots = [evidence.slots() for evidence in seen]
+def _pictures(seen: "VisualEvidence") -> MentionPictures:
+    slots = seen.slots()
     return MentionPictures(
-        vectors=np.stack([evidence.pooled for evidence in seen]),
-        objects=np.concatenate([own.objects for own in slots]),
-        faces=np.concatenate([own.faces for own in slots]),
-        face_mask=np.concatenate([own.face_mask for own in slots]),
-        scenes=np.concatenate([own.scenes for own in slots]),
+        vectors=seen.pooled[None],
+        objects=slots.objects,
+        faces=slots.faces,
+        face_mask=slots.face_mask,
+        scenes=slots.scenes,
+    )
+
+
+def _together(pictures: Sequence[MentionPictures]) -> MentionPictures:
+    """All pictures of a mention, one after another."""
+    if len(pictures) < 2:
+        return pictures[0] if pictures else NO_PICTURES
+    names = [each.name for each in fields(MentionPictures)]
+    return MentionPictures(
+        **{n: np.concatenate([getattr(p, n) for p in pictures]) for n in names}
     )
 
 

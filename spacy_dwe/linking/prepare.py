@@ -19,6 +19,7 @@ from ..model.inputs import PreparedMention
 from ..model.spec import DWE, Columns
 from .mentions import Mention
 from .pictures import NO_PICTURES, MentionPictures, PictureEvidence
+from .sharing import PictureShares
 
 if TYPE_CHECKING:
     from ..encoders.cache import FeatureCache
@@ -168,6 +169,7 @@ class Evidence:
             name: _places(name, channel, self.columns)
             for name, channel in channels.items()
         }
+        self._shares = PictureShares(kb, spaces.pictures or "")
         self._checked: set[SetName] = set()
 
     def prepare(self, mentions: Sequence[Mention]) -> Iterator[list[PreparedMention]]:
@@ -277,13 +279,14 @@ class Evidence:
         return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
 
     def pictures_of(self, mentions: Sequence[Mention]) -> list[MentionPictures]:
-        """RETURNS (list[MentionPictures]): what there is to read of each mention's."""
+        """RETURNS (list[MentionPictures]): what there is to read of each mention's
+        pictures, without those of its document that belong to others."""
         pictured = self.reads_images and any(mention.images for mention in mentions)
         if self.clip is None or not pictured:
             return [NO_PICTURES] * len(mentions)
         self._check(self.clip, self.picture_space)
         visual = self.settings.visual if DWE in self.channels else None
-        return self.pictures(visual).of(mentions)
+        return self.pictures(visual).of(mentions, self._shares)
 
     def pictures(self, visual: "VisualExtractor | None") -> PictureEvidence:
         """RETURNS (PictureEvidence): reads pictures as the settings say, and looks for
@@ -326,6 +329,7 @@ class MentionsRead:
         self.device = evidence.device
         self.text_set = evidence.text_set
         self.picture_space = evidence.picture_space
+        self.owns_pictures = [mention.owns_images for mention in mentions]
 
     def vectors(self, name: SetName) -> np.ndarray | None:
         return self._evidence.vectors(self._mentions, name)

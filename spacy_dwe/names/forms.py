@@ -7,8 +7,7 @@ side, so that a look-up costs the same whatever the number of words in the KB.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
-from os.path import commonprefix
+from itertools import pairwise, takewhile
 
 from .normalisation import initials
 
@@ -88,7 +87,8 @@ def alike(word: str, other: str) -> float:
     if set(spellings(word)).intersection(spellings(other)):
         return 0.85 if min(len(word), len(other)) > SPELT_LETTERS else 0.7
     shorter = min(len(word), len(other))
-    shared = len(commonprefix((word, other)))
+    equal = (a == b for a, b in zip(word, other))
+    shared = sum(takewhile(bool, equal))
     if shared >= max(shorter - 1, PREFIX):
         return 0.55
     long_beginning = shared > PREFIX and shared >= 0.6 * max(len(word), len(other))

@@ -35,12 +35,12 @@ _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z\d])")
 _AMPERSAND = re.compile(r"(\w*)(\s*)&\s*(\w*)")
 _LETTER = "[a-z\u0370-\u058f\u05d0-\u05ea\u0620-\u064a\u10a0-\u10ff]"
 _LETTERS = re.compile(rf"(?<!\S){_LETTER}(?: {_LETTER})+(?!\S)")
+NUMERALS = ("ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii")
+"""Roman, from 2 on. Single letters are letters."""
 _BEFORE_NAMES = {"st": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
 _AFTER_NAMES = {"jr": "junior", "sr": "senior"} | {
     numeral: str(number)
-    for number, numeral in enumerate(
-        "ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii".split(), 2
-    )
+    for number, numeral in enumerate(NUMERALS, start=2)
     if len(numeral) > 1
 }
 

@@ -1,7 +1,7 @@
 """How rare words are in text.
 
-In a small KB every word is rare: "Games" of "Olympic Games" is so among forty names, but
-not in newspapers. common_words.txt lists words by level, in steps of 1 / LEVELS; it was
+In a small KB every word is rare: "Games" is so among forty names, but not in
+newspapers. common_words.txt lists words by level, in steps of 1 / LEVELS; it was
 counted in encyclopedia sentences and captions (`scripts/fit_names.py`).
 """
 

@@ -45,6 +45,7 @@ class Mentions:
 
     texts = contexts = ("Georgia", "Tbilisi")
     text_set = picture_space = None
+    owns_pictures = (False, False)
 
     def text_vectors(self):
         return None

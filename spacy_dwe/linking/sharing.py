@@ -1,0 +1,144 @@
+"""Which of a document's mentions its pictures belong to: the mentions compete for them,
+each with the entities that its own words allow."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..channels.image import picture_columns
+from ..channels.name import NameChannel, name_columns
+from ..kb.candidates import Candidates
+
+if TYPE_CHECKING:
+    from ..images import ImageRef
+    from ..kb.index.lexicon import Lexicon
+    from ..kb.knowledge_base import DweKnowledgeBase
+    from .mentions import Mention
+
+MARGIN = 0.25
+"""Deviations of random pairs that say nothing: a picture that fits two mentions alike
+belongs to both."""
+
+WORST = 0.0
+"""What fits nobody better than a random picture does belongs to nobody."""
+
+MOST_ENTITIES = 30
+"""Entities that each text enters."""
+
+POSSIBLE = -2.5
+"""Match of a name from which on a mention may mean it: a surname alone has more."""
+
+PAIRS = 1 << 15
+"""Pairs of picture and entity compared at a time; bounds memory."""
+
+Case = tuple[tuple[str, ...], bytes]
+"""Texts that share a picture, and the bytes of its vector."""
+
+
+class PictureShares:
+    """Says who gets a shared picture. It depends on the picture and on the texts that
+    share it, so that a document may be split over batches.
+
+    kb (DweKnowledgeBase): has names and vectors.
+    space (str): the space that pictures are encoded in.
+    """
+
+    def __init__(self, kb: "DweKnowledgeBase", space: str) -> None:
+        self.kb, self.space = kb, space
+        self._decided: dict[Case, frozenset[str]] = {}
+
+    def of(
+        self,
+        mentions: Sequence["Mention"],
+        vectors: "Mapping[ImageRef, np.ndarray]",
+    ) -> "list[tuple[ImageRef, ...]]":
+        """RETURNS (list[tuple[ImageRef, ...]]): the pictures of each mention that it
+        has to itself, or that belong to it.
+
+        vectors (Mapping[ImageRef, np.ndarray]): of pictures that can be read; the
+            others belong to nobody who shares them. Shape of each: (dim,)
+        """
+        keys = {ref: vector.tobytes() for ref, vector in vectors.items()}
+        shared = dict.fromkeys(
+            (mention.sharing, ref)
+            for mention in mentions
+            if mention.sharing
+            for ref in mention.images
+            if ref in keys
+        )
+        new = {(texts, keys[ref]): vectors[ref] for texts, ref in shared}
+        # Those of the last batch are kept, for the rest of a document that was split.
+        known = {case: self._decided[case] for case in new if case in self._decided}
+        new = {case: vector for case, vector in new.items() if case not in known}
+        self._decided = known | (self._decide(new) if new else {})
+        return [
+            tuple(
+                ref
+                for ref in mention.images
+                if ref in keys
+                and mention.text in self._decided[mention.sharing, keys[ref]]
+            )
+            if mention.sharing
+            else mention.images
+            for mention in mentions
+        ]
+
+    def _decide(self, cases: Mapping[Case, np.ndarray]) -> dict[Case, frozenset[str]]:
+        """RETURNS (dict[Case, frozenset[str]]): the texts that each picture fits best,
+        or nearly so; none where no text names an entity."""
+        entities = self._entities(list(dict.fromkeys(chain(*(c[0] for c in cases)))))
+        pairs = [(text, vector) for case, vector in cases.items() for text in case[0]]
+        fits = self._fits(
+            Candidates.from_lists([entities[text] for text, _ in pairs]),
+            [vector[None] for _, vector in pairs],
+        )
+        ends = np.cumsum([len(texts) for texts, _ in cases])[:-1]
+        return {
+            case: frozenset(
+                text
+                for text, fit in zip(case[0], own)
+                if fit >= max(own.max() - MARGIN, WORST)
+            )
+            for case, own in zip(cases, np.split(fits, ends))
+        }
+
+    def _entities(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """RETURNS (dict[str, np.ndarray]): rows of the entities that each text names,
+        whatever stands around it."""
+        found = self.kb.search(texts, MOST_ENTITIES)
+        named = supported(self.kb.lexicon, texts, found)
+        ends = found.offsets[1:-1]
+        parts = zip(np.split(found.rows, ends), np.split(named, ends))
+        return dict(zip(texts, (rows[own] for rows, own in parts)))
+
+    def _fits(
+        self, candidates: Candidates, pictures: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """How well each picture fits the entity that it fits best.
+
+        RETURNS (np.ndarray): mean of the image channel's columns; 0, as of a random
+            pair, of entities without vectors; -inf without entities.
+            Shape: (len(candidates),)
+        """
+        best = np.full(len(candidates), -np.inf, dtype=np.float32)
+        for start, end in candidates.runs(PAIRS):
+            some = candidates.span(start, end)
+            values, present = picture_columns(
+                self.kb.vector_sets, self.space, some, pictures[start:end]
+            )
+            means = values.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+            np.maximum.at(best[start:end], some.mentions, means)
+        return best
+
+
+def supported(
+    lexicon: "Lexicon", texts: Sequence[str], candidates: Candidates
+) -> np.ndarray:
+    """Which candidates a mention may mean by its own words.
+
+    RETURNS (np.ndarray): Shape: (total,), bool
+    """
+    match = list(NameChannel.columns).index("match")
+    return name_columns(lexicon, texts, candidates)[:, match] >= POSSIBLE
