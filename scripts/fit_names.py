@@ -6,21 +6,24 @@ small network that says how far a mention's words support an entity.
     python scripts/fit_names.py match wikidiverse wikimel --held-out wikidiverse
 
 `words` counts words in the texts of each folder's train.jsonl and writes
-spacy_dwe/names/common_words.txt. `match` makes KBs of a fifth of each folder's entities,
-finds candidates for all mentions of train.jsonl in each, fits the network by the
-likelihood of the gold, or of none of them, and writes spacy_dwe/channels/match.npz. With
---held-out, it prints what share of the mentions in the KB is linked rightly in that
-folder's dev.jsonl where 1, 5 and 9 % of the others are linked in train.jsonl.
+spacy_dwe/names/common_words.txt. `match` makes KBs of a fifth of each folder's
+entities, finds candidates for all mentions of train.jsonl in each, fits the network by
+the likelihood of the gold, or of none of them, and writes
+spacy_dwe/channels/match.npz. With --held-out, it prints what share of the mentions in
+the KB is linked rightly in that folder's dev.jsonl where 1, 5 and 9 % of the others are
+linked in train.jsonl.
 """
 
 import argparse
 import hashlib
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import spacy
@@ -33,17 +36,48 @@ from spacy_dwe.channels.name import Compared
 from spacy_dwe.documents import labelled_docs
 from spacy_dwe.kb.entity import read_entities
 from spacy_dwe.linking.mentions import mentions_of
-from spacy_dwe.names.normalisation import normalise
+from spacy_dwe.names.normalisation import normalise, without_qualifier
 from spacy_dwe.names.rarity import LEVELS, WORDS
 
 SHARES = 5
 """Of the entities; a KB holds one."""
 CANDIDATES = 40
-OFTEN = 5
-"""Texts that a listed word stands in, at least."""
-COMMONEST = 30_000
-"""Texts of a word at which its rarity would be 0."""
-UNITS, STEPS, RATE, DECAY = 16, 600, 0.02, 1e-4
+OFTEN = 6
+"""How often a listed word occurs, at least."""
+COMMONEST, SMOOTHING = 2_000, 4
+"""Rarity is 1 − ln(1 + count / 4) / ln 2000."""
+OF_TITLES = 2
+"""What a word of a title counts more than one of a text."""
+CALENDAR = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+]
+COMMON_DAY = 400
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+MADE_UP = 1_500
+"""Entities of a folder whose names are worded otherwise."""
+PLACES = ("Street", "University", "Award", "Foundation", "Airport", "County", "Bridge")
+HONORED = ("President", "Dr.", "Mr.", "Mrs.", "Ms.", "Sir", "Senator", "King", "Saint")
+UNITS, STEPS, RATE, DECAY = 16, 2000, 0.02, 1e-4
+BLOCK = 4_000
+"""Lists of each folder that a step reads."""
 AT = (0.01, 0.05, 0.09)
 """Wrong links among mentions that the KB does not hold."""
 MOST_DOCUMENTS = 6_000
@@ -69,6 +103,13 @@ class Lists:
     def owner(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.golds)), np.diff(self.offsets))
 
+    def block(self, start: int) -> "Lists":
+        """RETURNS (Lists): `BLOCK` of them."""
+        own = slice(start, start + BLOCK)
+        offsets = self.offsets[start : start + BLOCK + 1]
+        features = self.features[offsets[0] : offsets[-1]]
+        return Lists(features, offsets - offsets[0], self.golds[own], self.inside[own])
+
 
 def lists_of(folder: Path, split: str) -> Lists:
     """RETURNS (Lists): of all mentions of a split, in a KB of each share."""
@@ -79,12 +120,78 @@ def lists_of(folder: Path, split: str) -> Lists:
     mentions = mentions_of(docs)
     texts, contexts = [m.text for m in mentions], [m.context for m in mentions]
     parts = [_lists(folder, share, texts, contexts, golds) for share in range(SHARES)]
+    return _together(parts)
+
+
+def _together(parts: Sequence[Lists]) -> Lists:
     ends = np.cumsum([0, *(part.offsets[-1] for part in parts)])
     return Lists(
         np.concatenate([part.features for part in parts]),
         np.concatenate([[0], *(p.offsets[1:] + end for p, end in zip(parts, ends))]),
         np.concatenate([part.golds for part in parts]),
         np.concatenate([part.inside for part in parts]),
+    )
+
+
+def made_up(folder: Path) -> Lists:
+    """RETURNS (Lists): of other wordings of the entities' names, and of names that are
+    no wordings of theirs, each alone."""
+    random = Random(0)
+    entities = list(read_entities(folder / "entities.jsonl"))
+    some = random.sample(entities, min(MADE_UP, len(entities)))
+    titles = [without_qualifier(e.title) for e in some]
+    pairs = [
+        (mention, entity.id if is_name else "")
+        for entity, title in zip(some, titles)
+        for mention, is_name in wordings(title, titles, random)
+    ]
+    texts = [mention for mention, _ in pairs]
+    golds = [gold for _, gold in pairs]
+    parts = [_lists(folder, share, texts, texts, golds) for share in range(SHARES)]
+    return _together(parts)
+
+
+def wordings(
+    title: str, titles: Sequence[str], random: Random
+) -> Iterator[tuple[str, bool]]:
+    """YIELDS (tuple[str, bool]): a mention, and whether the title's entity may be meant
+    by it."""
+    words, other = title.split(), random.choice(titles).split()
+    yield _misspelt(title, random), True
+    yield f"{title}'s", True
+    if any(word.isdigit() for word in words):
+        yield re.sub(r"\d", lambda d: str((int(d[0]) + 1) % 10), title, count=1), False
+    if len(words) < 2 or not all(word[:1].isupper() for word in words):
+        return
+    yield "#" + "".join(words), True
+    yield f"{title} {random.choice(PLACES)}", False
+    if len(words) > 2:
+        letters = [word[0] for word in words]
+        yield random.choice(("".join(letters), ".".join(letters) + ".")), True
+        yield f"{words[0]} {words[-1]}", True
+    yield f"{words[0][0]}. {' '.join(words[1:])}", True
+    yield f"{words[0][0]}. {words[-1]}", True
+    yield f"{random.choice(HONORED)} {random.choice((title, words[-1]))}", True
+    yield words[-1], True
+    yield _misspelt(words[-1], random), True
+    if len(other) > 1 and other[0] not in words and other[-1] not in words:
+        yield f"{other[0]} {words[-1]}", False
+        yield f"{words[0]} {other[-1]}", False
+
+
+def _misspelt(title: str, random: Random) -> str:
+    place = random.randrange(2, max(len(title), 3))
+    letter = random.choice("aeinorst")
+    return random.choice(
+        (
+            title[:place] + title[place + 1 :],
+            title[:place] + letter + title[place:],
+            title[:place] + letter + title[place + 1 :],
+            title[: place - 1]
+            + title[place : place + 1]
+            + title[place - 1 : place]
+            + title[place + 1 :],
+        )
     )
 
 
@@ -157,9 +264,14 @@ def fitted(parts: Sequence[Lists]) -> Network:
     network = Network()
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    random = np.random.default_rng(0)
     for _ in range(STEPS):
         optimiser.zero_grad()
-        losses = [_loss(network(torch.from_numpy(p.features)), p) for p in parts]
+        blocks = [
+            part.block(int(random.integers(max(len(part.golds) - BLOCK, 1))))
+            for part in parts
+        ]
+        losses = [_loss(network(torch.from_numpy(b.features)), b) for b in blocks]
         decay = torch.stack([(w**2).sum() for w in network.parameters()]).sum()
         (torch.stack(losses).mean() + DECAY * decay).backward()
         optimiser.step()
@@ -210,16 +322,28 @@ def report(network: Network, train: Lists, dev: Lists) -> Iterator[str]:
 
 
 def count_words(folders: Sequence[Path]) -> str:
-    """RETURNS (str): what common_words.txt holds."""
-    nlp, counts = spacy.blank("xx"), Counter[str]()
+    """Words that do not begin with a capital letter are common in text; those of many
+    titles, first names among them, say as little.
+
+    RETURNS (str): what common_words.txt holds.
+    """
+    counts = Counter[str]()
+    nlp = spacy.blank("xx")
+    titles: dict[str, str] = {}
     for folder in folders:
         docs = labelled_docs(nlp, folder / "train.jsonl", None)
         for text in {doc.text for doc in docs}:
-            counts.update(set(normalise(text).split()))
+            small = (word for word in _WORD.findall(text) if word[0].islower())
+            counts.update(normalise(" ".join(small)).split())
+        entities = read_entities(folder / "entities.jsonl")
+        titles |= {entity.id: without_qualifier(entity.title) for entity in entities}
+    for title in titles.values():
+        counts.update(dict.fromkeys(normalise(title).split(), OF_TITLES))
+    counts.update(dict.fromkeys(CALENDAR, COMMON_DAY))
     levels: dict[int, list[str]] = {}
     for word, count in counts.items():
         if count >= OFTEN and not word.isdigit():
-            rarity = 1 - math.log1p(count) / math.log(COMMONEST)
+            rarity = 1 - math.log1p(count / SMOOTHING) / math.log(COMMONEST)
             level = min(max(int(rarity * LEVELS), 1), LEVELS - 1)
             levels.setdefault(level, []).append(word)
     lines = (f"{n} {' '.join(sorted(levels[n]))}\n" for n in sorted(levels))
@@ -237,7 +361,8 @@ def main() -> None:
         WORDS.write_text(count_words(arguments.folders), encoding="utf-8")
         return
     parts = {folder: lists_of(folder, "train") for folder in arguments.folders}
-    network = fitted(list(parts.values()))
+    more = [made_up(folder) for folder in arguments.folders]
+    network = fitted([*parts.values(), *more])
     np.savez(WEIGHTS, **network.arrays())  # type: ignore[arg-type]
     if arguments.held_out is not None:
         held_out = lists_of(arguments.held_out, "dev")

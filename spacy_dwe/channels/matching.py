@@ -9,6 +9,7 @@ else of none, among a mention's candidates.
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from ..names.normalisation import (
     text_hashes,
     word_buckets,
 )
-from ..names.rarity import rarity
+from ..names.rarity import rarity, weights
 
 if TYPE_CHECKING:
     from ..kb.index.lexicon import Lexicon
@@ -66,6 +67,10 @@ SHORT = 6
 """Letters of an acronym at most."""
 MOST_REST, MOST_AROUND, MOST_COUNTED, MOST_SHARED, MOST_LETTERS = 3, 2, 6, 3, 12
 """What makes a feature 1."""
+NEARLY_ALL = 0.15
+"""Rarity of what a mention that is taken to be whole may have beside a name."""
+MORE_NUMBERS = 0.3
+"""Of a name with a number that the mention lacks: less than 1 the other way round."""
 TINY = 1e-6
 NOTHING = "\0"
 OPENING = "#@\"'“‘«„("
@@ -80,7 +85,7 @@ class MentionWords:
     """What is read of mentions for comparing them with names.
 
     mentions (Sequence[str]): as written.
-    keys (list[str]): normalised, without possessive.
+    keys (list[str]): `bare`, and normalised.
     contexts (Sequence[str]): what each stands in.
     """
 
@@ -100,7 +105,7 @@ class MentionWords:
         self.acronyms = text_hashes(letters).reshape(len(keys), -1)
         self.rarity = np.zeros((len(keys), self.n_split.max()), dtype=np.float32)
         for own, words in zip(self.rarity, self.split):
-            own[: len(words)] = [*map(rarity, words)]
+            own[: len(words)] = weights(words)
         self.numbers = np.array([sum(map(str.isdigit, words)) for words in self.split])
         starts = [mention.lstrip(OPENING)[:1] for mention in mentions]
         self.lower = np.array([c.islower() or c.isdigit() for c in starts])
@@ -146,16 +151,19 @@ def match_features(
     rare = mentions.rarity[owner]
     whole, total = np.maximum(rare.sum(axis=1), TINY), np.maximum(words.total, TINY)
     covered = np.maximum((rare * likeness).sum(axis=1) / whole, acronym)
+    missing = (rare * (1 - likeness)).max(axis=1, initial=0)
+    # Denis Thatcher is not Margaret, though she stands beside him.
+    is_whole = missing < NEARLY_ALL
     columns = (
         *(cosine, equal, joined, acronym, spelt_out),
         *(covered, resembling / total),
         *((rare * shared).sum(axis=1) / whole, common / total),
         (rare * likeness).max(axis=1, initial=0),
-        (rare * (1 - likeness)).max(axis=1, initial=0),
+        missing,
         (words.total - resembling) / MOST_REST,
-        words.around / np.maximum(words.rest, TINY),
-        words.around / MOST_AROUND,
-        title.around / np.maximum(title.rest, TINY),
+        is_whole * words.around / np.maximum(words.rest, TINY),
+        is_whole * words.around / MOST_AROUND,
+        is_whole * title.around / np.maximum(title.rest, TINY),
         *(words.equal_ends(0), words.equal_ends(-1)),
         mentions.n_words[owner] == 1,
         rare.max(axis=1, initial=0),
@@ -205,7 +213,8 @@ class _SharedWords:
         is_number = codes >= NUMBER_BIT
         numbers = np.add.reduceat(is_number, starts, dtype=np.int64)
         both = np.add.reduceat(is_number & has, starts, dtype=np.int64)
-        self.differing_numbers = (numbers > both) | (mentions.numbers[owner] > both)
+        more = mentions.numbers[owner] > both
+        self.differing_numbers = np.where(more, 1, MORE_NUMBERS * (numbers > both))
 
     def equal_ends(self, end: int) -> np.ndarray:
         own = word_buckets([words[end] for words in self.mentions.ends])
@@ -233,12 +242,25 @@ class _SharedWords:
             ]
             for i in missing:
                 own[pair, i] = max((alike(words[i], w) for w in others), default=0.0)
+            likeness = {w: max(alike(words[i], w) for i in missing) for w in others}
+            _add_joined(own[pair], words, likeness)
             own[pair, 0] = max(own[pair, 0], _first_names(words, name))
-            theirs[pair] = sum(
-                rarity(word) * max(alike(words[i], word) for i in missing)
-                for word in others
-            )
+            theirs[pair] = sum(rarity(word) * like for word, like in likeness.items())
         return own, theirs
+
+
+def _add_joined(own: np.ndarray, words: list[str], theirs: dict[str, float]) -> None:
+    """Words that the other side joins, Di Caprio and DiCaprio, are equal.
+
+    own (np.ndarray): how like each of the mention's words is to one of the name.
+    theirs (dict[str, float]): the same of words that the name alone has.
+    """
+    for place, (left, right) in enumerate(pairwise(words)):
+        if left + right in theirs:
+            own[place : place + 2] = theirs[left + right] = 1.0
+    for left, right in pairwise(theirs):
+        if left + right in words:
+            own[words.index(left + right)] = theirs[left] = theirs[right] = 1.0
 
 
 def _first_names(words: Sequence[str], name: Sequence[str]) -> float:
@@ -249,7 +271,7 @@ def _first_names(words: Sequence[str], name: Sequence[str]) -> float:
     letters = "".join(word[0] for word in name[:-1])
     if len(words[0]) > FIRST_LETTERS or letters[0] != words[0][0]:
         return 0.0
-    return 0.8 if letters.startswith(words[0]) else 0.5
+    return 0.9 if letters.startswith(words[0]) else 0.5
 
 
 def _places(

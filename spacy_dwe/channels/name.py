@@ -13,10 +13,10 @@ from ..kb.index.lexicon import Lexicon, candidate_names
 from ..names.likeness import gram_cosines, ragged
 from ..names.normalisation import (
     BUCKETS,
+    bare,
     normalise,
     text_hash,
     text_hashes,
-    without_possessive,
     word_buckets,
 )
 from .matching import MentionWords, match_features, match_logits
@@ -32,15 +32,15 @@ class NameChannel:
     """The mention · title and aliases; "spacy-dwe.NameChannel.v1"."""
 
     columns: Mapping[str, float] = {
-        "ngram_cosine": 2.0,
-        "exact": 0.5,
-        "exact_title": 0.5,
-        "mention_coverage": 5.0,
-        "title_coverage": 1.0,
-        "first_token": 1.5,
-        "last_token": 3.0,
-        "rarity": 2.5,
-        "initials": 1.0,
+        "ngram_cosine": 0.0,
+        "exact": 0.0,
+        "exact_title": 0.0,
+        "mention_coverage": 0.0,
+        "title_coverage": 0.0,
+        "first_token": 0.0,
+        "last_token": 0.0,
+        "rarity": 0.0,
+        "initials": 0.0,
         "match": 1.0,
     }
     reads = ()
@@ -125,7 +125,7 @@ class Compared:
         candidates: Candidates,
     ) -> None:
         self.lexicon, self.rows = lexicon, candidates.rows
-        self.keys = [normalise(without_possessive(mention)) for mention in mentions]
+        self.keys = [normalise(bare(mention)) for mention in mentions]
         self.owner = candidates.mentions
         self.words = words = MentionWords(mentions, self.keys, contexts)
         names, pairs, starts = candidate_names(lexicon, candidates.rows)

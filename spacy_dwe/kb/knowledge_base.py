@@ -13,7 +13,7 @@ from spacy.tokens import Span
 from spacy.vocab import Vocab
 
 from ..errors import DweError, Errors
-from ..names.normalisation import normalise, text_hashes, without_possessive
+from ..names.normalisation import bare, normalise, text_hashes
 from .candidates import Candidates, FoundBy
 from .entity import Entity
 from .index.lexicon import Lexicon, priors
@@ -137,7 +137,7 @@ class DweKnowledgeBase(KnowledgeBase):
         """
         from .index.search import search_names
 
-        keys = [normalise(without_possessive(mention)) for mention in mentions]
+        keys = [normalise(bare(mention)) for mention in mentions]
         per_entity = min(max(self.meta["names"] / self.n_rows, 1), _NAMES_EACH)
         return search_names(
             self.lexicon,
@@ -167,9 +167,7 @@ class DweKnowledgeBase(KnowledgeBase):
         """RETURNS (Candidates): entities with a name equal to the mention but for case,
         diacritics and punctuation, by row."""
         whole = self._exact([normalise(mention) for mention in mentions])
-        return whole.union(
-            self._exact([normalise(without_possessive(each)) for each in mentions])
-        )
+        return whole.union(self._exact([normalise(bare(each)) for each in mentions]))
 
     def all_rows(self, n_mentions: int) -> Candidates:
         """RETURNS (Candidates): every entity for each mention, by row."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,24 +88,36 @@ def _eigenvectors(moments: Tensor) -> Tensor:
 
 
 UNTRAINED_NIL = {
-    "bias": 2.0,
-    "best": 0.0,
+    "bias": 0.0,
+    "best": 1.0,
     "margin": 0.0,
-    "name": 6.0,
+    "name": 0.0,
     "described": 0.0,
     "mention": 1.0,
+    "match": -1.0,
+    "text": 0.0,
 }
 """The NIL logit before training, as a function of the best candidate and of the
-mention, which says nothing before it was learnt from labelled NIL."""
-DEFAULT_COVERAGE = 0.3
+mention, which says nothing before it was learnt from labelled NIL. NIL is as good as
+the best candidate, less what the mention's own words say for that one: evidence of
+sentence and picture chooses among candidates, and makes no link."""
+DEFAULT_COVERAGE = 0.45
 """Share of the mentions whose entity the KB holds, where nobody said so untrained."""
 FITTED_COVERAGE = 0.2
 """The same where `UNTRAINED_NIL` was fitted."""
 SURE, SEEN = 1e-9, 1e-3
 """How near to 0 and 1 a share counts: one that is set, and one that was fitted to, as
 mentions that hardly any data has teach NIL no less than this."""
-NAME_LIKENESS = ("name", "ngram_cosine")
-"""Channel and name of the column that tells NIL how like a name the mention is."""
+COLUMNS_OF_NIL = {
+    "name": ("name", "ngram_cosine"),
+    "match": ("name", "match"),
+    "text": ("text", "description"),
+}
+"""Channel and name of the columns of the best candidate that NIL reads."""
+MOST_TEXT = 2.0
+"""Deviations at which what the text says to NIL ends."""
+ALLOWED = 3.0
+"""Match of all entities where names are not compared."""
 NIL_LOGITS = ("best", "margin")
 """Features of NIL that are logits of candidates themselves."""
 
@@ -116,7 +129,7 @@ class CombinedScores:
     logits (Tensor): -inf where there is no candidate. *Shape:* ``(batch, candidates)``
     nil (Tensor): *Shape:* ``(batch,)``
     nil_features (Tensor): what NIL's logit is linear in beside its bias, in the order
-        of `UNTRAINED_NIL`; 0 where there is no candidate. *Shape:* ``(batch, 5)``
+        of `UNTRAINED_NIL`; 0 where there is no candidate. *Shape:* ``(batch, 7)``
     by_column (Tensor): what each feature added to each logit.
         *Shape:* ``(batch, candidates, features)``
     """
@@ -157,9 +170,10 @@ class Combiner(nn.Module):
 
     A missing or switched-off feature is masked by m_c: it neither adds to a score nor
     takes from it. NIL's logit is linear in the best score, its margin over the second
-    (over 0 where there is none), and the best candidate's name likeness and having a
-    description, because a softmax over candidates alone gives a single candidate
-    probability 1. Untrained, the weights are those that the columns say.
+    (over 0 where there is none), and what the best candidate has: likeness and match of
+    its name, a description and its fit, because a softmax over candidates alone gives a
+    single candidate probability 1. Untrained, the weights are those that the columns
+    say.
 
     Where mentions labelled NIL taught it, NIL's logit also depends on what stands at
     the edges of a mention: "deep red" is a film in a list of films and a colour before
@@ -177,9 +191,8 @@ class Combiner(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(columns)))
         self.nil = nn.Parameter(torch.tensor(list(UNTRAINED_NIL.values())))
         self.edges = EdgeReader(edge_width)
-        self.name_columns = [
-            i for i, name in enumerate(columns.names) if name == NAME_LIKENESS
-        ]
+        places = {name: i for i, name in enumerate(columns.names)}
+        self._read = [places.get(name) for name in COLUMNS_OF_NIL.values()]
 
     def forward(
         self,
@@ -207,12 +220,21 @@ class Combiner(nn.Module):
         nil = self.nil[0] + nil_features @ self.nil[1:]
         return CombinedScores(logits, nil, nil_features, by_column)
 
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        """Weights that were saved before NIL read as much do not read the rest."""
+        nil = state_dict[f"{prefix}nil"]
+        more = len(UNTRAINED_NIL) - len(nil)
+        state_dict[f"{prefix}nil"] = nn.functional.pad(nil, (0, more))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def divide_logits(self, temperature: float, nil: Tensor | None = None) -> None:
         """Divide every logit by a temperature. No order of candidates changes.
 
         temperature (float): above 0.
         nil (Tensor | None): bias and weights that give NIL's logit from its features
-            before the division; None = NIL's logit is divided, too. *Shape:* ``(6,)``
+            before the division; None = NIL's logit is divided, too. *Shape:* ``(8,)``
         """
         own = [name not in NIL_LOGITS for name in UNTRAINED_NIL]
         with torch.no_grad():
@@ -241,10 +263,26 @@ class Combiner(nn.Module):
         ).amax(dim=1)
         top = top.gather(1, best)[:, 0]
         margin = top - torch.where(torch.isfinite(second), second, 0.0)
-        name = torch.zeros_like(top)
-        for column in self.name_columns:
-            named = torch.where(present[..., column], features[..., column], 0.0)
-            name = named.gather(1, best)[:, 0]
+        name, match, text = (
+            self._of_best(place, features, present, best) for place in self._read
+        )
+        match = match.nan_to_num(ALLOWED)
+        text = text.nan_to_num(0.0).clamp(-MOST_TEXT, MOST_TEXT)
         has_description = described.to(top.dtype).gather(1, best)[:, 0]
-        values = torch.stack([top, margin, name, has_description, mention], dim=1)
+        values = torch.stack(
+            [top, margin, name.nan_to_num(0.0), has_description, mention, match, text],
+            dim=1,
+        )
         return torch.where(some[:, None], values, 0.0)
+
+    @staticmethod
+    def _of_best(
+        place: int | None, features: Tensor, present: Tensor, best: Tensor
+    ) -> Tensor:
+        """RETURNS (Tensor): a column of the best candidate; NaN = it is missing.
+        *Shape:* ``(batch,)``"""
+        if place is None:
+            return torch.full_like(features[:, 0, 0], torch.nan)
+        known = present[..., place].gather(1, best)[:, 0]
+        own = features[..., place].gather(1, best)[:, 0]
+        return torch.where(known, own, torch.nan)

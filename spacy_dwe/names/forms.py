@@ -85,7 +85,8 @@ def alike(word: str, other: str) -> float:
     RETURNS (float): from 0 to 1.
     """
     if set(spellings(word)).intersection(spellings(other)):
-        return 0.85 if min(len(word), len(other)) > SPELT_LETTERS else 0.7
+        is_long = min(len(word), len(other)) > SPELT_LETTERS
+        return 0.85 if is_long and word[0] == other[0] else 0.4
     shorter = min(len(word), len(other))
     equal = (a == b for a, b in zip(word, other))
     shared = sum(takewhile(bool, equal))

@@ -127,13 +127,14 @@ class _Classes(dict[int, str]):
 
 _MARKS = _Marks()
 _CLASSES = _Classes()
-_POSSESSIVE = re.compile(rf"(?<=\w)\s?[{APOSTROPHES}]\s?s\W*$", re.IGNORECASE)
+_POSSESSIVE = re.compile(rf"(?<=[\w.])\s?[{APOSTROPHES}]\s?s\W*$", re.IGNORECASE)
+_ARTICLE = re.compile(r"^\s*the\s+(?=\S)", re.IGNORECASE)
 _QUALIFIED = re.compile(r"(?<=\S)\s*[(\uff08][^()\uff08\uff09]*[)\uff09]\s*$")
 
 
-def without_possessive(mention: str) -> str:
-    """RETURNS (str): Hopper of Hopper's; equal to the mention where there is none."""
-    return _POSSESSIVE.sub("", mention)
+def bare(mention: str) -> str:
+    """RETURNS (str): Hopper of Hopper's, EU of the EU, and others as they are."""
+    return _ARTICLE.sub("", _POSSESSIVE.sub("", mention))
 
 
 def without_qualifier(title: str) -> str:

@@ -5,6 +5,7 @@ newspapers. common_words.txt lists words by level, in steps of 1 / LEVELS; it wa
 counted in encyclopedia sentences and captions (`scripts/fit_names.py`).
 """
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -13,12 +14,120 @@ from .forms import CACHED
 LEVELS = 32
 NUMBER = 0.6
 """Rarity of a number: it tells one of a series from another, but no series."""
+LETTER = 0.35
+"""Of a single letter or ideograph."""
+BEFORE_NAMES = frozenset(
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "miss",
+        "mister",
+        "dr",
+        "doctor",
+        "prof",
+        "professor",
+        "sir",
+        "dame",
+        "lord",
+        "lady",
+        "rev",
+        "reverend",
+        "former",
+        "late",
+        "president",
+        "chancellor",
+        "premier",
+        "minister",
+        "senator",
+        "governor",
+        "mayor",
+        "judge",
+        "king",
+        "queen",
+        "prince",
+        "princess",
+        "emperor",
+        "empress",
+        "pope",
+        "bishop",
+        "cardinal",
+        "saint",
+        "general",
+        "colonel",
+        "captain",
+        "major",
+        "admiral",
+        "sergeant",
+        "lieutenant",
+        "secretary",
+        "chairman",
+        "herr",
+        "frau",
+        "monsieur",
+        "madame",
+        "don",
+        "dona",
+        "senor",
+        "senora",
+        "signor",
+    ]
+)
+AFTER_NAMES = frozenset(
+    [
+        "junior",
+        "senior",
+        "esq",
+        "phd",
+        "md",
+        "inc",
+        "incorporated",
+        "corp",
+        "corporation",
+        "co",
+        "company",
+        "ltd",
+        "limited",
+        "llc",
+        "llp",
+        "plc",
+        "ag",
+        "gmbh",
+        "kg",
+        "sa",
+        "spa",
+        "nv",
+        "bv",
+        "oy",
+        "ab",
+    ]
+)
+MINOR = 0.1
+"""What a word of these counts of another one: it says little of whose the name is."""
 WORDS = Path(__file__).with_name("common_words.txt")
+
+
+def weights(words: Sequence[str]) -> list[float]:
+    """RETURNS (list[float]): what each word of a name says: its rarity, or little of it
+    for what merely stands before or after names."""
+    last = len(words) - 1
+    return [
+        rarity(word)
+        * (
+            MINOR
+            if (word in BEFORE_NAMES and place < last)
+            or (word in AFTER_NAMES and place and place == last)
+            else 1
+        )
+        for place, word in enumerate(words)
+    ]
 
 
 @lru_cache(CACHED)
 def rarity(word: str) -> float:
     """RETURNS (float): 0 for the commonest normalised words, 1 for all not listed."""
+    if len(word) == 1 and word.isalpha():
+        return LETTER
     return NUMBER if word.isdigit() else common_words().get(word, LEVELS) / LEVELS
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ...names.forms import acronyms
 from ...names.likeness import ragged
 from ...names.normalisation import normalise, text_hash, text_hashes
-from ...names.rarity import rarity
+from ...names.rarity import weights
 from ..arrays import map_array
 from ..candidates import Candidates
 
@@ -44,7 +44,7 @@ class Lexicon:
     gram_norm: length of the name's weighted n-gram vector. (M,) float32
     gram_weight: rarity of each n-gram. (BUCKETS,) float32
     words, word_offsets: distinct words of each name. uint32, (M + 1,) int64
-    word_weights: `names.rarity` of each, 127 for 1; numbers have 128 added. uint8
+    word_weights: `names.rarity.weights`, 127 for 1; numbers have 128 added. uint8
     name_ends: first and last word of each name. (M, 2) uint32
     word_rarity: 0 for a word that all names have, 1 for a new one. (BUCKETS,)
     title_hash: hash of the title as written. (N,) uint64
@@ -167,9 +167,12 @@ def description_words(text: str) -> list[str]:
     return [word for word in normalise(text).split() if not word.isdigit()]
 
 
-def word_weight(word: str) -> int:
-    """RETURNS (int): what stands in `Lexicon.word_weights`."""
-    return round(rarity(word) * WHOLE_WEIGHT) | (NUMBER_BIT if word.isdigit() else 0)
+def word_weights(words: Sequence[str]) -> list[int]:
+    """RETURNS (list[int]): what stands in `Lexicon.word_weights` for a name."""
+    return [
+        round(weight * WHOLE_WEIGHT) | (NUMBER_BIT if word.isdigit() else 0)
+        for word, weight in zip(words, weights(words))
+    ]
 
 
 def acronym_hashes(words: Sequence[str]) -> list[int]:

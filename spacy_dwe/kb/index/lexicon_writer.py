@@ -23,7 +23,7 @@ from .lexicon import (
     Lexicon,
     acronym_hashes,
     description_words,
-    word_weight,
+    word_weights,
     years_in,
 )
 
@@ -168,7 +168,8 @@ class LexiconWriter:
         self._put("grams", grams)
         flat = [word for words in distinct for word in words]
         self._put("words", word_buckets(flat))
-        self._put("word_weights", np.array([*map(word_weight, flat)], dtype=np.uint8))
+        codes = [code for words in distinct for code in word_weights(words)]
+        self._put("word_weights", np.array(codes, dtype=np.uint8))
         texts = [key.encode() for key in keys]
         self._put("name_text", np.frombuffer(b"".join(texts), dtype=np.uint8))
         self._put_offsets("text_offsets", [*map(len, texts)])

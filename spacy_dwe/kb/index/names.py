@@ -295,6 +295,7 @@ class TantivyNames:
             joined.append("".join(words))
         alike = [self._spellings(word) for word in (*rare, *joined)]
         known = [form for own, _ in alike for form in own]
+        known += [self._word(word) for word in joined if self._count(word)]
         query = any_of(known)
         common = [word for word in dict.fromkeys(words) if word not in rare]
         total = sum(total for _, total in alike)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import DweError, Errors
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
 
 
