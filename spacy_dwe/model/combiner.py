@@ -95,7 +95,7 @@ UNTRAINED_NIL = {
     "described": 0.0,
     "mention": 1.0,
     "match": -1.0,
-    "text": 0.0,
+    "text": -1.1,
 }
 """The NIL logit before training, as a function of the best candidate and of the
 mention, which says nothing before it was learnt from labelled NIL. NIL is as good as
@@ -114,8 +114,9 @@ COLUMNS_OF_NIL = {
     "text": ("text", "description"),
 }
 """Channel and name of the columns of the best candidate that NIL reads."""
-MOST_TEXT = 2.0
-"""Deviations at which what the text says to NIL ends."""
+LEAST_TEXT, MOST_TEXT = -0.5, 1.5
+"""Deviations at which what the text says to NIL ends: a surname is taken for somebody
+the sentence is about, and a sentence about something else says little."""
 ALLOWED = 3.0
 """Match of all entities where names are not compared."""
 NIL_LOGITS = ("best", "margin")
@@ -267,7 +268,7 @@ class Combiner(nn.Module):
             self._of_best(place, features, present, best) for place in self._read
         )
         match = match.nan_to_num(ALLOWED)
-        text = text.nan_to_num(0.0).clamp(-MOST_TEXT, MOST_TEXT)
+        text = text.nan_to_num(0.0).clamp(LEAST_TEXT, MOST_TEXT)
         has_description = described.to(top.dtype).gather(1, best)[:, 0]
         values = torch.stack(
             [top, margin, name.nan_to_num(0.0), has_description, mention, match, text],
