@@ -18,7 +18,7 @@ class TextChannel:
     """The mention in its context · "title. description", by the sentence encoder of the
     KB, else by CLIP; "spacy-dwe.TextChannel.v1"."""
 
-    columns: Mapping[str, float] = {"description": 2.5}
+    columns: Mapping[str, float] = {"description": 2.0}
     reads = (READ_TEXT,)
 
     def compute(
