@@ -36,10 +36,8 @@ def database_of(kb: Path, oldest: int = FORMAT) -> Path:
     RETURNS (Path): the file.
     RAISES (DweError): there is none, or the KB is of another format.
     """
-    try:
-        meta = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
-        number, name = int(meta["format"]), meta.get("database")
-    except (OSError, ValueError, KeyError, TypeError):
+    number, name = _told(kb)
+    if number is None:
         found = databases_in(kb)
         name = found[0].name if len(found) == 1 else None
     else:
@@ -47,6 +45,25 @@ def database_of(kb: Path, oldest: int = FORMAT) -> Path:
     if name is None:
         raise DweError(Errors.E104.format(path=kb, file=new_database("*")))
     return kb / name
+
+
+def _told(kb: Path) -> tuple[int | None, str | None]:
+    """RETURNS (tuple[int | None, str | None]): the format and the database that
+    meta.json names, None where it cannot be read."""
+    try:
+        meta = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
+        return int(meta["format"]), meta.get("database")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
+
+
+def is_of_earlier_format(kb: Path, committed: int) -> bool:
+    """Whether a KB is to be brought up to date, or that was stopped before its end.
+
+    committed (int): the format that its last version tells.
+    """
+    number, _ = _told(kb)
+    return min(committed, FORMAT if number is None else number) < FORMAT
 
 
 def require_format(kb: Path, found: int, oldest: int = FORMAT) -> None:

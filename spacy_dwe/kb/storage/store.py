@@ -392,6 +392,7 @@ class StoreWriter(_Tables):
             "INSERT INTO versions VALUES (?,?,?)",
             (version.number, version.snapshot, meta),
         )
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("DELETE FROM files")
         connection.executemany(
             "INSERT INTO files VALUES (?,?,?)",
