@@ -139,7 +139,14 @@ def test_equal_names_link_what_is_not_ambiguous(tmp_path, labelled):
     nlp = spacy.blank("en")
     linker = nlp.add_pipe("dwe_linker", config={"channels": ["name"]})
     linker.load_kb(tmp_path / "few.kb")
-    expected = {"Lone": "Q1", "Half": "Q1", "Odds": "Q3", "Ode": None, "Twin": None, "Same": None}
+    expected = {
+        "Lone": "Q1",
+        "Half": "Q1",
+        "Odds": "Q3",
+        "Ode": None,
+        "Twin": None,
+        "Same": None,
+    }
     docs = [
         labelled(name, (0, 1, kb_id or "NIL"), name=name)
         for name, kb_id in expected.items()

@@ -206,10 +206,13 @@ class TestNil:
         alone = [float(w) * z for w, z in zip(reader.weight, states)]
         return sum(alone) + sum(pairs)
 
-    def test_is_there_without_a_name_channel(self, randomise):
-        combiner = randomise(Combiner(columns(["text"])))
+    @pytest.mark.parametrize("channels", [["text"], []])
+    def test_is_there_without_a_name_channel(self, randomise, channels):
+        combiner = randomise(Combiner(columns(channels)))
         yes = torch.ones(1, 2, dtype=torch.bool)
-        scores = combiner(torch.rand(1, 2, 1), yes.unsqueeze(-1), yes, yes)
+        features = torch.rand(1, 2, len(channels))
+        present = torch.ones_like(features, dtype=torch.bool)
+        scores = combiner(features, present, yes, yes)
         assert torch.isfinite(scores.nil).all()
 
 
