@@ -27,6 +27,10 @@ class Errors:
     E101 = (
         "[DWE-E101] {path}, line {line}: the id {id!r} stands in line {first} already"
     )
+    E102 = (
+        "[DWE-E102] The KnowledgeBase {path} was made by an earlier spacy-dwe (format "
+        "{found}, now {known}): run `python -m spacy dwe kb rebuild {path}`"
+    )
     E103 = (
         "[DWE-E103] {path} is no KnowledgeBase: it has no meta.json. Build one with "
         "`python -m spacy dwe kb build ENTITIES.jsonl OUT.kb`"

@@ -80,8 +80,9 @@ def labelled(nlp, golds):
     return [example(nlp, f"We saw {name}.", (name, gold)) for name, gold in golds]
 
 
-def trained_on(kb, golds, steps=0, **model):
-    nlp = linking_pipeline(kb, model={**FEATURES, **model})
+def trained_on(kb, golds, steps=0, channels=(), **model):
+    chosen = {"channels": [*channels]} if channels else {}
+    nlp = linking_pipeline(kb, model={**FEATURES, **model}, **chosen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return train(nlp, lambda nlp: labelled(nlp, golds), steps=steps)
@@ -135,19 +136,19 @@ def test_a_run_that_continues_counts_its_own_mentions(described_kb, tmp_path):
 
 def test_real_mentions_of_what_a_cut_kb_lacks_teach_nil(world, bert, tmp_path):
     """A fifth of the entities, named by one word; the others are called by it and a
-    second one, which golds taken away would not show."""
+    second one, which golds taken away would not show where names are not compared."""
     rest = [f"{name} Xq{n}" for n, name in enumerate(NAMES[:8])]
     kept = [Entity(name, name, f"The place {name}.") for name in NAMES[:2]]
     kb = build_kb(kept, tmp_path / "cut.kb", text_encoder=bert).path
     golds = [(name, name) for name in NAMES[:2]] * 4
     golds += [(name, name) for name in [*rest[:2], *NAMES[2:8]]] * 4
-    nlp = trained_on(kb, golds)
+    nlp = trained_on(kb, golds, channels=["prior", "text"])
     linker = linker_of(nlp)
     assert linker.nil_is_labelled and linker.coverages[0] == pytest.approx(0.2)
     assert linker.network_shim.network.spec.edge_width, "edges of mentions are read"
     assert scored(nlp, NAMES[0]).nil_probability < 0.5
     assert scored(nlp, rest[0]).nil_probability > 0.5
-    taken_away = trained_on(kb, golds[:8])
+    taken_away = trained_on(kb, golds[:8], channels=["prior", "text"])
     assert scored(taken_away, rest[0]).nil_probability < 0.5
 
 

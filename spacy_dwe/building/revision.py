@@ -15,7 +15,7 @@ from ..errors import DweError, Errors
 from ..kb.entity import Entity
 from ..kb.index.snapshot import FOLDER as NAMES_FOLDER
 from ..kb.index.snapshot import SnapshotWriter, is_worn
-from ..kb.storage.folder import database_of, remove_databases, write_meta
+from ..kb.storage.folder import OLDEST, database_of, remove_databases, write_meta
 from ..kb.storage.manifest import file_records, sync_folders, writer_lock
 from ..kb.storage.store import BATCH, FORMAT, EntityStore, StoreWriter, Version, batches
 from ..kb.vectors.sets import FOLDER as VECTORS_FOLDER
@@ -28,17 +28,19 @@ class Revision:
     """One change of a KB, from the lock to the commit. Until then readers see nothing
     of it, and what a killed one leaves behind is cleared by the next."""
 
-    def __init__(self, kb: Path, *, lock: bool = True) -> None:
+    def __init__(self, kb: Path, *, lock: bool = True, renew: bool = False) -> None:
         """kb (Path): the KB's folder.
         lock (bool): False if the caller holds the lock already.
+        renew (bool): make all names anew; then an earlier format will do.
         """
-        self.kb = kb
+        self.kb, self._renew = kb, renew
+        oldest = OLDEST if renew else FORMAT
         self._exit = ExitStack()
         try:
             if lock:
                 self._exit.enter_context(writer_lock(kb))
-            EntityStore(kb).close()
-            self._database = database_of(kb)
+            EntityStore(kb, oldest).close()
+            self._database = database_of(kb, oldest)
             self.store = self._exit.enter_context(_open(self._database))
         except BaseException:
             self._exit.close()
@@ -61,8 +63,9 @@ class Revision:
 
     @property
     def is_empty(self) -> bool:
-        """RETURNS (bool): whether no entity has come or gone."""
-        return self.store.n_rows == self.first_row and not self._removed
+        """RETURNS (bool): whether no entity has come or gone, and names are good."""
+        changed = self._renew or self._removed or self.store.n_rows > self.first_row
+        return not changed
 
     def publish(
         self,
@@ -140,7 +143,8 @@ class Revision:
                 raise
 
         counts = None
-        if not is_worn(store.n_rows - counted, len(removed) - without, counted):
+        changes = store.n_rows - counted, len(removed) - without
+        if not self._renew and not is_worn(*changes, counted):
             name, counts = write((last.snapshot, self.first_row))
         extended = counts is not None
         if counts is None:

@@ -16,7 +16,7 @@ from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from ..images import resolve
 from ..kb.entity import Entity, kept_by, with_descriptions
 from ..kb.knowledge_base import DweKnowledgeBase
-from ..kb.storage.folder import databases_in
+from ..kb.storage.folder import OLDEST, databases_in, is_of_earlier_format
 from ..kb.storage.manifest import writer_lock
 from ..kb.storage.store import BATCH, EntityStore, batches
 from .build import build_from
@@ -190,7 +190,9 @@ def rebuild_kb(
     **encoding: Unpack[Encoding],
 ) -> DweKnowledgeBase:
     """Make everything but the entities again: names, facts and vectors. It repairs a
-    KB whose database is whole, and drops the rows of removed entities.
+    KB whose database is whole, and drops the rows of removed entities. One of an
+    earlier format gets names anew and keeps all its vectors ("reuse"): their pictures
+    may be out of reach.
 
     path (str | Path): the KB's folder.
     vectors ("reuse" | "encode" | "drop"): keep the vectors that are sound and encode
@@ -200,8 +202,12 @@ def rebuild_kb(
     """
     own, folder = _Encoding(**encoding), _folder(path)
     with writer_lock(folder):
-        store = EntityStore(folder)
+        store = EntityStore(folder, OLDEST)
         meta = store.version.meta
+        if vectors == "reuse" and is_of_earlier_format(folder, meta["format"]):
+            with Revision(folder, lock=False, renew=True) as revision:
+                revision.publish(show_progress=own.show_progress)
+            return DweKnowledgeBase(folder)
         return build_from(
             (entity for _, entity in store),
             folder,

@@ -298,8 +298,11 @@ def match_logits(features: np.ndarray) -> np.ndarray:
     RETURNS (np.ndarray): `UNSUPPORTED` at least. Shape: (n,), float32
     """
     weights = _weights()
-    hidden = np.maximum(features @ weights["hidden"] + weights["hidden_bias"], 0)
-    logits = features @ weights["linear"] + hidden @ weights["out"] + weights["bias"]
+    # A product of matrices would round a pair by which others are beside it.
+    hidden = np.einsum("nf,fh->nh", features, weights["hidden"])
+    hidden = np.maximum(hidden + weights["hidden_bias"], 0)
+    logits = np.einsum("nf,f->n", features, weights["linear"])
+    logits += np.einsum("nh,h->n", hidden, weights["out"]) + weights["bias"]
     supported = features[:, SUPPORTING].max(axis=1) > 0
     return np.where(supported, np.maximum(logits, UNSUPPORTED), UNSUPPORTED)
 

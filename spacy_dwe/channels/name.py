@@ -1,6 +1,6 @@
 """How well a mention matches an entity's names, computed for all pairs of a batch at
-once. Each column lies in [0, 1] and depends on one mention and one entity, and on how
-rare words are in the KB.
+once. Each column lies in [0, 1] but for `match`, a logit. It depends on one mention and
+one entity, and on how rare words are in the KB.
 """
 
 from collections.abc import Mapping, Sequence

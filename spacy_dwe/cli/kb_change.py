@@ -155,8 +155,9 @@ def rebuild_cli(
 ) -> None:
     """Make the indexes and vectors of a KnowledgeBase again from its entities.
 
-    It repairs a KB whose database is whole, drops what removed entities left
-    behind, and keeps the vectors that are sound.
+    It repairs a KB whose database is whole, brings one of an earlier version up to
+    date, drops what removed entities left behind, and keeps the vectors that are
+    sound.
     """
     from wasabi import Printer
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from ..names.normalisation import normalise
+from ..names.normalisation import bare, normalise
 from .misses import Miss
 
 if TYPE_CHECKING:
@@ -313,10 +313,9 @@ def bears(entity: "Entity", mention: str) -> bool:
 
 def shared_words(mention: str, entity: "Entity") -> float:
     """RETURNS (float): share of the mention's words that one name of the entity has, as
-    they stand but for case and diacritics, or as an initial."""
-    words = normalise(mention).split()
-    if len(words) > 1 and words[-1] == "s":
-        words.pop()  # Of a possessive.
+    they stand but for case and diacritics, or as an initial. An article or possessive
+    is no word of it."""
+    words = normalise(bare(mention)).split()
     names = [normalise(name).split() for name in entity.names]
     return max(
         sum(any(_is_form(word, part) for part in name) for word in words) / len(words)

@@ -148,9 +148,9 @@ def name_links(evaluation: "Evaluation", kb: "DweKnowledgeBase") -> Links:
     RETURNS (Links): one for each labelled mention, all of one score.
     """
     texts = [outcome.text for outcome in evaluation.outcomes]
-    counts = np.diff(kb.exact(texts).offsets).tolist()
+    counts = np.diff(kb.exact(texts, whole_only=True).offsets).tolist()
     names = [text if n else cut_possessive(text) for text, n in zip(texts, counts)]
-    found = kb.exact(names)
+    found = kb.exact(names, whole_only=True)
     priors = kb.priors(names, found)
     parts = (slice(*bounds) for bounds in pairwise(found.offsets.tolist()))
     best = np.array([_most_likely(found.rows[own], priors[own]) for own in parts])

@@ -163,10 +163,17 @@ class DweKnowledgeBase(KnowledgeBase):
         """
         return self._nearest_in(name, device)(queries, n)
 
-    def exact(self, mentions: Sequence[str]) -> Candidates:
-        """RETURNS (Candidates): entities with a name equal to the mention but for case,
-        diacritics and punctuation, by row."""
+    def exact(self, mentions: Sequence[str], *, whole_only: bool = False) -> Candidates:
+        """Entities with a name equal to the mention but for case, diacritics and
+        punctuation.
+
+        mentions (Sequence[str]): texts.
+        whole_only (bool): not to what is left of it without an article or possessive.
+        RETURNS (Candidates): by row.
+        """
         whole = self._exact([normalise(mention) for mention in mentions])
+        if whole_only:
+            return whole
         return whole.union(self._exact([normalise(bare(each)) for each in mentions]))
 
     def all_rows(self, n_mentions: int) -> Candidates:

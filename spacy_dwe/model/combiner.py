@@ -283,7 +283,7 @@ class Combiner(nn.Module):
         """RETURNS (Tensor): a column of the best candidate; NaN = it is missing.
         *Shape:* ``(batch,)``"""
         if place is None:
-            return torch.full_like(features[:, 0, 0], torch.nan)
+            return features.new_full((len(best),), torch.nan)
         known = present[..., place].gather(1, best)[:, 0]
         own = features[..., place].gather(1, best)[:, 0]
         return torch.where(known, own, torch.nan)

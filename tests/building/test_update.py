@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.index import snapshot as snapshot
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.storage.folder import FORMAT, OLDEST
 from spacy_dwe.kb.storage.manifest import writer_lock
 from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES
 from spacy_dwe.kb.verify import kb_problems
@@ -217,6 +219,62 @@ def test_rebuilding_makes_all_but_the_entities_again(path, entities):
     rebuild_kb(path, text_encoder=encoder, vectors="encode")
     assert len(encoder.texts) == 4
     assert rebuild_kb(path, vectors="drop").vector_sets == {}
+
+
+def with_format(path, number):
+    """Say that a KB has another format, as its three places do."""
+    database = DweKnowledgeBase(path).store.path
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps({**meta, "format": number}))
+    with closing(sqlite3.connect(database)) as db, db:
+        ((text,),) = db.execute("SELECT meta FROM versions WHERE meta != ''")
+        text = json.dumps({**json.loads(text), "format": number})
+        db.execute("UPDATE versions SET meta = ? WHERE meta != ''", (text,))
+        db.execute(f"PRAGMA user_version = {number}")
+
+
+def test_a_kb_of_an_earlier_format_is_rebuilt_with_its_vectors(path, entities):
+    before = DweKnowledgeBase(path).vector_sets[DESCRIPTIONS].gather(range(6))[0]
+    with_format(path, OLDEST)
+    for file in (path / "names").rglob("name_joined.npy"):
+        file.unlink()
+    changes = (
+        DweKnowledgeBase,
+        lambda kb: remove_entities(kb, ["Q994"]),
+        lambda kb: add_entities(kb, [BATUMI]),
+    )
+    for change in changes:
+        with pytest.raises(DweError, match=r"earlier spacy-dwe") as told:
+            change(path)
+        (line,) = str(told.value).splitlines()
+        assert line.endswith(f"run `python -m spacy dwe kb rebuild {path}`")
+    assert [*kb_problems(path)] == [line]
+    kb = rebuild_kb(path)
+    assert (list(kb), kb.meta["format"]) == (entities, FORMAT)
+    np.testing.assert_array_equal(
+        kb.vector_sets[DESCRIPTIONS].gather(range(6))[0], before
+    )
+    assert found(kb, "Tbilisi") == ["Q994"]
+    assert [*kb_problems(path)] == []
+
+
+def test_bringing_a_kb_up_to_date_may_be_stopped_before_its_end(path, entities):
+    """The commit is in the database; meta.json comes after it."""
+    with_format(path, OLDEST)
+    meta = (path / "meta.json").read_text()
+    rebuild_kb(path)
+    (path / "meta.json").write_text(meta)
+    with pytest.raises(DweError, match="run `python -m spacy dwe kb rebuild"):
+        DweKnowledgeBase(path)
+    assert [*rebuild_kb(path)] == entities
+    assert [*kb_problems(path)] == []
+
+
+@pytest.mark.parametrize("number", [OLDEST - 1, FORMAT + 1])
+def test_no_rebuild_reads_a_format_that_it_does_not_know(path, number):
+    with_format(path, number)
+    with pytest.raises(DweError, match=rf"has format {number}.*build the KB again"):
+        rebuild_kb(path, text_encoder=WordEncoder())
 
 
 def test_one_writer_at_a_time(path):

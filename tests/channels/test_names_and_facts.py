@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spacy_dwe.channels.facts import FactsChannel, fact_columns
+from spacy_dwe.channels.matching import UNSUPPORTED
 from spacy_dwe.channels.name import NameChannel, name_columns
 from spacy_dwe.kb.candidates import Candidates
 from spacy_dwe.kb.index.lexicon import years_in
@@ -29,6 +30,9 @@ CONTEXTS = [
     "",
     "1917!",
 ]
+
+
+NAMES = list(NameChannel.columns)
 
 
 def column(values, name):
@@ -86,7 +90,10 @@ def test_all_values_are_bounded_and_finite(kb):
     assert names.shape == (len(MENTIONS) * len(kb), len(NameChannel.columns))
     assert facts.shape == present.shape == (len(names), len(FactsChannel.columns))
     assert names.dtype == facts.dtype == np.float32
-    for values in (names, facts):
+    match = column(names, "match")
+    assert (np.isfinite(match) & (match >= UNSUPPORTED)).all()
+    assert match.min() == UNSUPPORTED < 0 < match.max()
+    for values in (np.delete(names, NAMES.index("match"), axis=1), facts):
         assert ((values >= 0) & (values <= 1)).all()
 
 
@@ -108,7 +115,7 @@ def test_a_pair_does_not_depend_on_the_others(kb):
             at = candidates.offsets[i] + j
             alone, there = fact_columns(kb.lexicon, [context], pair)
             np.testing.assert_allclose(
-                name_columns(kb.lexicon, [mention], pair)[0], names[at]
+                name_columns(kb.lexicon, [mention], pair)[0], names[at], rtol=1e-5
             )
             np.testing.assert_allclose(alone[0], facts[at])
             np.testing.assert_array_equal(there[0], present[at])
@@ -153,8 +160,25 @@ def test_a_rare_word_counts_more_than_a_common_one(kb):
 
 
 def test_nothing_in_common(kb):
-    assert set(one(kb, "", "Q230").values()) == {0}
-    assert one(kb, "zzz", "Q230")["mention_coverage"] == 0
+    for mention in ("", "!", "zzz"):
+        features = one(kb, mention, "Q230")
+        assert features.pop("match") == UNSUPPORTED
+        assert {*features.values()} == {0}
+
+
+def test_what_a_mention_supports(kb):
+    """A whole name more than a part, a part more than none, also of spelling."""
+
+    def match(mention, entity="Q9696", context=""):
+        pair = Candidates.from_lists([kb.rows_of([entity])])
+        return column(name_columns(kb.lexicon, [mention], pair, [context]), "match")[0]
+
+    whole, part = match("John F. Kennedy"), match("Kennedy")
+    assert whole > part > match("Ted Kennedy") > UNSUPPORTED
+    assert match("Jon F. Kennedy") > match("Ted Kennedy")
+    assert match("JFK") > part
+    assert match("Kennedy", context="John F. Kennedy spoke first.") > part
+    assert match("Tbilisi") == UNSUPPORTED
 
 
 def test_years():

@@ -32,8 +32,8 @@ def document(identifier, text, *golds, images=(), **mention):
 ENTITIES = [
     {"id": "Q1", "title": "Georgia", "description": "a state", "images": ["flag.png"]},
     {"id": "Q2", "title": "Georgia", "description": " "},
-    {"id": "Q3", "title": "Congo Basin"},
-    {"id": "Q4", "title": "Congo River"},
+    {"id": "Q3", "title": "Congo Luzek"},
+    {"id": "Q4", "title": "Congo Mbwod"},
 ]
 
 

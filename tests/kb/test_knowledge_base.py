@@ -1,4 +1,5 @@
 import copy
+import json
 import multiprocessing
 import pickle
 import shutil
@@ -21,6 +22,7 @@ from spacy_dwe.kb.generators import (
     name_candidates,
 )
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase, kb_from_path
+from spacy_dwe.kb.storage.folder import FORMAT
 
 
 def found(kb, mention, n=100):
@@ -249,9 +251,10 @@ def test_a_broken_meta_file(kb, tmp_path, meta):
 
 def test_a_newer_format_is_refused(kb, tmp_path):
     folder = shutil.copytree(kb.path, tmp_path / "kb")
-    meta = (folder / "meta.json").read_text()
-    (folder / "meta.json").write_text(meta.replace('"format": 2', '"format": 3'))
-    with pytest.raises(DweError, match=r"has format 3.*upgrade spacy-dwe"):
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["format"] = FORMAT + 1
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(DweError, match=rf"format {FORMAT + 1}.*upgrade spacy-dwe"):
         DweKnowledgeBase(folder)
 
 

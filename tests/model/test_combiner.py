@@ -6,10 +6,11 @@ import pytest
 import torch
 from columns import columns
 
-from spacy_dwe.model.combiner import Combiner
+from spacy_dwe.model.combiner import ALLOWED, MOST_TEXT, Combiner
 
 LAYOUT = columns(["name", "prior", "text"])
 NAME, PRIOR = LAYOUT.of("name")[0], LAYOUT.of("prior")[0]
+MATCH, TEXT = LAYOUT.of("name")[-1], LAYOUT.of("text")[0]
 
 
 @pytest.fixture
@@ -89,12 +90,16 @@ def test_padding_has_no_probability(combiner, features, present, candidates, des
 
 
 class TestNil:
-    """NIL's logit is linear in four features of the best candidate, and in what the
+    """NIL's logit is linear in six features of the best candidate, and in what the
     mention's edges say."""
 
-    def by_hand(self, combiner, best, margin, name, described, mention=0.0):
+    def by_hand(self, combiner, best, margin, own, described, mention=0.0, named=True):
+        """own (Tensor): the best candidate's columns."""
         bias, *weights = combiner.nil.tolist()
-        values = (best, margin, name, described, mention)
+        name, match, text = own[[NAME, MATCH, TEXT]].tolist()
+        if not named:
+            name, match = 0.0, ALLOWED
+        values = (best, margin, name, described, mention, match, text)
         return bias + sum(w * v for w, v in zip(weights, values))
 
     def test_follows_the_best_candidate(
@@ -103,21 +108,21 @@ class TestNil:
         scores = combiner(features, present, candidates, described)
         best = int(scores.logits[0].argmax())
         first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
-        name = features[0, best, NAME].item()
-        expected = self.by_hand(combiner, first, first - second, name, 1.0)
+        own = features[0, best]
+        expected = self.by_hand(combiner, first, first - second, own, 1.0)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
         described[0, best] = False
         scores = combiner(features, present, candidates, described)
-        expected = self.by_hand(combiner, first, first - second, name, 0.0)
+        expected = self.by_hand(combiner, first, first - second, own, 0.0)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
     def test_a_lone_candidate_has_its_margin_over_zero_and_is_not_certain(
         self, combiner, features, present, candidates, described
     ):
         scores = combiner(features, present, candidates, described)
-        best, name = scores.logits[1, 0].item(), features[1, 0, NAME].item()
-        expected = self.by_hand(combiner, best, best, name, 1.0)
+        best = scores.logits[1, 0].item()
+        expected = self.by_hand(combiner, best, best, features[1, 0], 1.0)
         assert scores.nil[1].item() == pytest.approx(expected, abs=1e-5)
         assert scores.log_probabilities()[1, 0].exp() < 1
 
@@ -133,8 +138,21 @@ class TestNil:
     ):
         features[0] = features[0, 0]
         scores = combiner(features, present, candidates, described)
-        best, name = scores.logits[0, 0].item(), features[0, 0, NAME].item()
-        expected = self.by_hand(combiner, best, 0.0, name, 1.0)
+        best = scores.logits[0, 0].item()
+        expected = self.by_hand(combiner, best, 0.0, features[0, 0], 1.0)
+        assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize("text", [MOST_TEXT + 3, -MOST_TEXT - 3])
+    def test_reads_no_more_of_the_text_than_that(
+        self, combiner, features, present, candidates, described, text
+    ):
+        features[0] = features[0, 0]
+        features[0, :, TEXT] = text
+        scores = combiner(features, present, candidates, described)
+        own = features[0, 0].clone()
+        own[TEXT] = MOST_TEXT if text > 0 else -MOST_TEXT
+        best = scores.logits[0, 0].item()
+        expected = self.by_hand(combiner, best, 0.0, own, 1.0)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
     def test_does_not_read_a_name_that_is_switched_off(
@@ -143,7 +161,9 @@ class TestNil:
         present[..., LAYOUT.of("name")] = False
         scores = combiner(features, present, candidates, described)
         first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
-        expected = self.by_hand(combiner, first, first - second, 0.0, 1.0)
+        own = features[0, int(scores.logits[0].argmax())]
+        margin = first - second
+        expected = self.by_hand(combiner, first, margin, own, 1.0, named=False)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
     def test_reads_the_edges_of_the_mention(
@@ -157,13 +177,13 @@ class TestNil:
         edges = torch.randn(3, 8)
         scores = combiner(features, present, candidates, described, edges)
         first, second = scores.logits[0].sort(descending=True).values[:2].tolist()
-        name = features[0, int(scores.logits[0].argmax()), NAME].item()
+        own = features[0, int(scores.logits[0].argmax())]
         mention = self.edges_by_hand(combiner.edges, edges[0])
-        expected = self.by_hand(combiner, first, first - second, name, 1.0, mention)
+        expected = self.by_hand(combiner, first, first - second, own, 1.0, mention)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
 
         unread = combiner(features, present, candidates, described)
-        expected = self.by_hand(combiner, first, first - second, name, 1.0)
+        expected = self.by_hand(combiner, first, first - second, own, 1.0)
         assert unread.nil[0].item() == pytest.approx(expected, abs=1e-5)
         assert torch.equal(unread.logits, scores.logits)
 
@@ -186,10 +206,13 @@ class TestNil:
         alone = [float(w) * z for w, z in zip(reader.weight, states)]
         return sum(alone) + sum(pairs)
 
-    def test_is_there_without_a_name_channel(self, randomise):
-        combiner = randomise(Combiner(columns(["text"])))
+    @pytest.mark.parametrize("channels", [["text"], []])
+    def test_is_there_without_a_name_channel(self, randomise, channels):
+        combiner = randomise(Combiner(columns(channels)))
         yes = torch.ones(1, 2, dtype=torch.bool)
-        scores = combiner(torch.rand(1, 2, 1), yes.unsqueeze(-1), yes, yes)
+        features = torch.rand(1, 2, len(channels))
+        present = torch.ones_like(features, dtype=torch.bool)
+        scores = combiner(features, present, yes, yes)
         assert torch.isfinite(scores.nil).all()
 
 
@@ -207,11 +230,13 @@ def test_gradients_are_finite_beside_padding(
     assert not features.grad[~candidates].any()
 
 
-def test_untrained_an_exact_name_beats_nil_and_a_poor_one_does_not():
-    combiner = Combiner(columns(["name"]))
-    yes = torch.ones(2, 1, dtype=torch.bool)
-    exact = torch.ones(combiner.columns.of("name")[-1] + 1)
-    features = torch.stack([exact, exact * 0.04]).unsqueeze(1)
-    present = torch.ones_like(features, dtype=torch.bool)
-    log_p = combiner(features, present, yes, yes).log_probabilities()
-    assert (log_p[:, 0] > log_p[:, 1]).tolist() == [True, False]
+def test_untrained_a_name_that_matches_beats_nil_whatever_else_is_said():
+    """Text and prior choose among candidates, and make no link."""
+    combiner = Combiner(LAYOUT)
+    features = torch.zeros(3, 2, len(LAYOUT))
+    features[:, :, MATCH] = torch.tensor([[4.0, 4.0], [-4.0, -4.0], [-4.0, -4.0]])
+    features[:2, 1, TEXT] = features[2, 1, PRIOR] = 1.0
+    yes = torch.ones(3, 2, dtype=torch.bool)
+    scores = combiner(features, torch.ones_like(features, dtype=torch.bool), yes, yes)
+    assert (scores.logits[:, 1] > scores.logits[:, 0]).all()
+    assert (scores.logits[:, 1] > scores.nil).tolist() == [True, False, False]

@@ -13,7 +13,7 @@ from spacy_dwe.names.normalisation import (
 @pytest.mark.parametrize(
     ("text", "normal"),
     [
-        ("George  O'Brien-Smith, Jr.", "george o brien smith jr"),
+        ("George  O'Brien-Smith, Jr.", "george obrien smith junior"),
         ("François Łódź", "francois lodz"),
         ("STRASSE", normalise("Straße")),
         ("Ærøskøbing", "aeroskobing"),
@@ -24,6 +24,14 @@ from spacy_dwe.names.normalisation import (
         ("東京タワー", "東 京 タ ワ ー"),
         ("서울 특별시", "서울 특별시"),
         ("हिन्दी भाषा", "हिन्दी भाषा"),
+        ("Emperor`s  O\u2019Hara", "emperors ohara"),
+        ("F.B.I. agent", "fbi agent"),
+        ("Henry VIII", "henry 8"),
+        ("AT&T", "att"),
+        ("Johnson & Johnson", "johnson and johnson"),
+        ("#BlackLivesMatter", "black lives matter"),
+        ("St. Mt. Helens", "saint mount helens"),
+        ("soft\u00adware\u200b", "software"),
         ("!!!", "!!!"),
         ("\t \n", ""),
     ],
@@ -31,6 +39,13 @@ from spacy_dwe.names.normalisation import (
 def test_normalise(text, normal):
     assert normalise(text) == normal
     assert normalise(normal) == normal
+
+
+def test_letters_and_short_words_that_are_no_abbreviation_stay():
+    assert normalise("V for Vendetta") == "v for vendetta"
+    assert normalise("a St") == "a st"
+    assert normalise("Jr. Walker") == "jr walker"
+    assert normalise("Malcolm X") == "malcolm x"
 
 
 def test_voiced_kana_stay_another_word():

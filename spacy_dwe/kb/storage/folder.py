@@ -10,7 +10,8 @@ from ...errors import DweError, Errors
 
 FORMAT = 3
 """Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
-
+OLDEST = 2
+"""The first format with this database: from there on, the rest can be made again."""
 
 META_FILE = "meta.json"
 
@@ -27,25 +28,50 @@ def databases_in(kb: Path) -> list[Path]:
     return sorted(kb.glob(new_database("*")))
 
 
-def database_of(kb: Path) -> Path:
+def database_of(kb: Path, oldest: int = FORMAT) -> Path:
     """The database of a KB: the one that meta.json names, or else the only one.
 
     kb (Path): the KB's folder.
+    oldest (int): the lowest format that will do.
     RETURNS (Path): the file.
     RAISES (DweError): there is none, or the KB is of another format.
     """
-    try:
-        meta = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
-        number, name = meta["format"], meta.get("database")
-    except (OSError, ValueError, KeyError, TypeError):
+    number, name = _told(kb)
+    if number is None:
         found = databases_in(kb)
         name = found[0].name if len(found) == 1 else None
     else:
-        if number != FORMAT:
-            raise DweError(Errors.E108.format(path=kb, found=number, known=FORMAT))
+        require_format(kb, number, oldest)
     if name is None:
         raise DweError(Errors.E104.format(path=kb, file=new_database("*")))
     return kb / name
+
+
+def _told(kb: Path) -> tuple[int | None, str | None]:
+    """RETURNS (tuple[int | None, str | None]): the format and the database that
+    meta.json names, None where it cannot be read."""
+    try:
+        meta = json.loads((kb / META_FILE).read_text(encoding="utf-8"))
+        return int(meta["format"]), meta.get("database")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
+
+
+def is_of_earlier_format(kb: Path, committed: int) -> bool:
+    """Whether a KB is to be brought up to date, or that was stopped before its end.
+
+    committed (int): the format that its last version tells.
+    """
+    number, _ = _told(kb)
+    return min(committed, FORMAT if number is None else number) < FORMAT
+
+
+def require_format(kb: Path, found: int, oldest: int = FORMAT) -> None:
+    """RAISES (DweError): the format of a KB is below `oldest`, or unknown."""
+    if not oldest <= found <= FORMAT:
+        old = OLDEST <= found < FORMAT
+        error = Errors.E102 if old else Errors.E108
+        raise DweError(error.format(path=kb, found=found, known=FORMAT))
 
 
 def write_meta(kb: Path, meta: dict[str, Any], database: str) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import DweError, Errors
 from ..entity import Alias, Entity
-from .folder import FORMAT, database_of
+from .folder import FORMAT, database_of, require_format
 
 _CHUNK = 500
 _MMAP_BYTES = 1 << 40
@@ -191,20 +191,21 @@ class EntityStore(_Tables):
     """Reads one version of the entities. Safe to use from several threads and after
     a fork: each gets a connection of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, oldest: int = FORMAT) -> None:
         """path (Path): the KB's folder.
+        oldest (int): the lowest format that will do.
         RAISES (DweError): the store is missing or damaged, or of another format.
         """
-        self.path = database_of(path)
+        self.path = database_of(path, oldest)
         while not self.path.is_file():
             # A build may have replaced it in this moment.
-            missing, self.path = self.path, database_of(path)
+            missing, self.path = self.path, database_of(path, oldest)
             if missing == self.path:
                 raise DweError(Errors.E104.format(path=path, file=missing.name))
         self._local = threading.local()
         self._version: Version | None = None
         try:
-            self._check_file()
+            self._check_file(oldest)
             self._version = self.last_version()
             self.removed = self._tombstones(self._version.number)
         except sqlite3.DatabaseError as error:
@@ -288,7 +289,7 @@ class EntityStore(_Tables):
             self.close()
             raise DweError(Errors.E106.format(path=self.path.parent))
 
-    def _check_file(self) -> None:
+    def _check_file(self, oldest: int) -> None:
         ((pages,),) = self._execute("PRAGMA page_count")
         ((page_bytes,),) = self._execute("PRAGMA page_size")
         found = self.path.stat().st_size
@@ -297,10 +298,7 @@ class EntityStore(_Tables):
                 f"{found:,} bytes where {pages * page_bytes:,} belong"
             )
         ((number,),) = self._execute("PRAGMA user_version")
-        if number != FORMAT:
-            raise DweError(
-                Errors.E108.format(path=self.path.parent, found=number, known=FORMAT)
-            )
+        require_format(self.path.parent, number, oldest)
 
     def _damaged(self, error: sqlite3.Error) -> DweError:
         kb, file = self.path.parent, self.path.name
@@ -394,6 +392,7 @@ class StoreWriter(_Tables):
             "INSERT INTO versions VALUES (?,?,?)",
             (version.number, version.snapshot, meta),
         )
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("DELETE FROM files")
         connection.executemany(
             "INSERT INTO files VALUES (?,?,?)",
