@@ -251,15 +251,16 @@ class _SharedWords:
             if near[i].isdisjoint(name):
                 continue
             words = split[i]
+            shared = self.shared[pair].tolist()
+            missing = [word for word, has in zip(words, shared) if not has]
             others = [word for word in dict.fromkeys(name) if word not in words]
-            missing = [
-                i for i, has in enumerate(self.shared[pair, : len(words)]) if not has
-            ]
-            for i in missing:
-                own[pair, i] = max((alike(words[i], w) for w in others), default=0.0)
-            likeness = {w: max(alike(words[i], w) for i in missing) for w in others}
-            _add_joined(own[pair], words, likeness)
-            own[pair, 0] = max(own[pair, 0], _first_names(words, name))
+            likes = [[alike(word, other) for word in missing] for other in others]
+            mine = dict.fromkeys(words, 0.0)
+            mine |= zip(missing, map(max, zip(*likes)))
+            likeness = dict(zip(others, map(max, likes)))
+            _add_joined(mine, likeness)
+            mine[words[0]] = max(mine[words[0]], _first_names(words, name))
+            own[pair, : len(words)] = [*mine.values()]
             theirs[pair] = sum(rarity(word) * like for word, like in likeness.items())
         return own, theirs
 
@@ -296,18 +297,18 @@ def _of(word: str) -> tuple[str, ...]:
     return (*spellings(word), start) if start else spellings(word)
 
 
-def _add_joined(own: np.ndarray, words: list[str], theirs: dict[str, float]) -> None:
+def _add_joined(own: dict[str, float], theirs: dict[str, float]) -> None:
     """Words that the other side joins, Di Caprio and DiCaprio, are equal.
 
-    own (np.ndarray): how like each of the mention's words is to one of the name.
+    own (dict[str, float]): how like each of the mention's words is to one of the name.
     theirs (dict[str, float]): the same of words that the name alone has.
     """
-    for place, (left, right) in enumerate(pairwise(words)):
+    for left, right in pairwise(own):
         if left + right in theirs:
-            own[place : place + 2] = theirs[left + right] = 1.0
+            own[left] = own[right] = theirs[left + right] = 1.0
     for left, right in pairwise(theirs):
-        if left + right in words:
-            own[words.index(left + right)] = theirs[left] = theirs[right] = 1.0
+        if left + right in own:
+            own[left + right] = theirs[left] = theirs[right] = 1.0
 
 
 def _first_names(words: Sequence[str], name: Sequence[str]) -> float:

@@ -108,7 +108,7 @@ class Lexicon:
 
     def texts_of(self, names: np.ndarray) -> list[str]:
         """RETURNS (list[str]): names, normalised."""
-        text = memoryview(self.name_text)
+        text = self.name_text.data
         starts, ends = self.text_offsets[names], self.text_offsets[names + 1]
         bounds = zip(starts.tolist(), ends.tolist())
         return [str(text[start:end], "utf-8") for start, end in bounds]
