@@ -8,7 +8,7 @@ else of none, among a mention's candidates.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kb.index.lexicon import NUMBER_BIT, WHOLE_WEIGHT
-from ..names.forms import FIRST_LETTERS, acronyms, alike
+from ..names.forms import (
+    CACHED,
+    FIRST_LETTERS,
+    acronyms,
+    alike,
+    beginning,
+    spellings,
+)
 from ..names.likeness import ragged
 from ..names.normalisation import (
     BUCKETS,
@@ -233,34 +240,75 @@ class _SharedWords:
         own = np.zeros(self.shared.shape, dtype=np.float32)
         theirs = np.zeros(len(self.names), dtype=np.float32)
         complete = self.shared.sum(axis=1) >= self.mentions.n_split[self.owner]
-        for pair in np.flatnonzero(which & ~complete).tolist():
-            words = self.mentions.split[self.owner[pair]]
-            name = lexicon.words_of(self.names[pair])
+        pairs = np.flatnonzero(which & ~complete)
+        owners = self.owner[pairs].tolist()
+        distinct, place = np.unique(self.names[pairs], return_inverse=True)
+        texts = lexicon.texts_of(distinct)
+        split = {i: self.mentions.split[i] for i in owners}
+        near = _near(split, {*" ".join(texts).split()})
+        for pair, i, j in zip(pairs.tolist(), owners, place.tolist()):
+            name = texts[j].split()
+            if near[i].isdisjoint(name):
+                continue
+            words = split[i]
+            shared = self.shared[pair].tolist()
+            missing = [word for word, has in zip(words, shared) if not has]
             others = [word for word in dict.fromkeys(name) if word not in words]
-            missing = [
-                i for i, has in enumerate(self.shared[pair, : len(words)]) if not has
-            ]
-            for i in missing:
-                own[pair, i] = max((alike(words[i], w) for w in others), default=0.0)
-            likeness = {w: max(alike(words[i], w) for i in missing) for w in others}
-            _add_joined(own[pair], words, likeness)
-            own[pair, 0] = max(own[pair, 0], _first_names(words, name))
+            likes = [[alike(word, other) for word in missing] for other in others]
+            mine = dict.fromkeys(words, 0.0)
+            mine |= zip(missing, map(max, zip(*likes)))
+            likeness = dict(zip(others, map(max, likes)))
+            _add_joined(mine, likeness)
+            mine[words[0]] = max(mine[words[0]], _first_names(words, name))
+            own[pair, : len(words)] = [*mine.values()]
             theirs[pair] = sum(rarity(word) * like for word, like in likeness.items())
         return own, theirs
 
 
-def _add_joined(own: np.ndarray, words: list[str], theirs: dict[str, float]) -> None:
+def _near(mentions: dict[int, list[str]], vocabulary: set[str]) -> dict[int, set[str]]:
+    """Most names have no word that is like one of a mention: this finds those that may.
+
+    mentions (dict[int, list[str]]): distinct words of each.
+    vocabulary (set[str]): words of names.
+    RETURNS (dict[int, set[str]]): of each mention, words of the names without which no
+        likeness is found.
+    """
+    forms = {f for words in mentions.values() for word in words for f in _of(word)}
+    known: dict[str, list[str]] = {}
+    for word in vocabulary:
+        for form in forms.intersection(_of(word)):
+            known.setdefault(form, []).append(word)
+    near = {}
+    for i, words in mentions.items():
+        own = {w for word in words for form in _of(word) for w in known.get(form, ())}
+        own.update(left + right for left, right in pairwise(words))
+        own.update(word[:end] for word in words for end in range(1, len(word)))
+        own.difference_update(words)
+        if len(words) > 1 and len(words[0]) <= FIRST_LETTERS:
+            own.add(words[-1])
+        near[i] = own
+    return near
+
+
+@lru_cache(CACHED)
+def _of(word: str) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): forms of which words that are `alike` share one."""
+    start = beginning(word)
+    return (*spellings(word), start) if start else spellings(word)
+
+
+def _add_joined(own: dict[str, float], theirs: dict[str, float]) -> None:
     """Words that the other side joins, Di Caprio and DiCaprio, are equal.
 
-    own (np.ndarray): how like each of the mention's words is to one of the name.
+    own (dict[str, float]): how like each of the mention's words is to one of the name.
     theirs (dict[str, float]): the same of words that the name alone has.
     """
-    for place, (left, right) in enumerate(pairwise(words)):
+    for left, right in pairwise(own):
         if left + right in theirs:
-            own[place : place + 2] = theirs[left + right] = 1.0
+            own[left] = own[right] = theirs[left + right] = 1.0
     for left, right in pairwise(theirs):
-        if left + right in words:
-            own[words.index(left + right)] = theirs[left] = theirs[right] = 1.0
+        if left + right in own:
+            own[left + right] = theirs[left] = theirs[right] = 1.0
 
 
 def _first_names(words: Sequence[str], name: Sequence[str]) -> float:

@@ -101,7 +101,7 @@ UNTRAINED_NIL = {
 mention, which says nothing before it was learnt from labelled NIL. NIL is as good as
 the best candidate, less what the mention's own words say for that one: evidence of
 sentence and picture chooses among candidates, and makes no link."""
-DEFAULT_COVERAGE = 0.4
+DEFAULT_COVERAGE = 0.45
 """Share of the mentions whose entity the KB holds, where nobody said so untrained."""
 FITTED_COVERAGE = 0.2
 """The same where `UNTRAINED_NIL` was fitted."""

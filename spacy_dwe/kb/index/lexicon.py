@@ -106,10 +106,12 @@ class Lexicon:
                 arrays[name] = map_array(kb, f"{folder}/{name}.npy", length)
         return cls(**arrays)
 
-    def words_of(self, name: int) -> list[str]:
-        """RETURNS (list[str]): the words of a name, normalised."""
-        text = self.name_text[self.text_offsets[name] : self.text_offsets[name + 1]]
-        return text.tobytes().decode().split()
+    def texts_of(self, names: np.ndarray) -> list[str]:
+        """RETURNS (list[str]): names, normalised."""
+        text = self.name_text.data
+        starts, ends = self.text_offsets[names], self.text_offsets[names + 1]
+        bounds = zip(starts.tolist(), ends.tolist())
+        return [str(text[start:end], "utf-8") for start, end in bounds]
 
     @property
     def n_rows(self) -> int:
