@@ -22,6 +22,7 @@ from ..names.forms import (
     acronyms,
     alike,
     beginning,
+    capitals,
     spellings,
 )
 from ..names.likeness import ragged
@@ -31,7 +32,7 @@ from ..names.normalisation import (
     text_hashes,
     word_buckets,
 )
-from ..names.rarity import rarity, weights
+from ..names.rarity import MINOR, rarity, weights
 
 if TYPE_CHECKING:
     from ..kb.index.lexicon import Lexicon
@@ -62,6 +63,7 @@ FEATURES = (
     "upper",  # short, and all capital letters
     "numbers",  # a number that only one of both has
     "length",
+    "other_name",  # the name lacks a word that the mention writes with a capital
 )
 """Each lies in [0, 1]."""
 UNSUPPORTED = -12.0
@@ -74,6 +76,7 @@ SHORT = 6
 """Letters of an acronym at most."""
 MOST_REST, MOST_AROUND, MOST_COUNTED, MOST_SHARED, MOST_LETTERS = 3, 2, 6, 3, 12
 """What makes a feature 1."""
+HALF_ALIKE = 0.5
 NEARLY_ALL = 0.15
 """Rarity of what a mention that is taken to be whole may have beside a name."""
 MORE_NUMBERS = 0.3
@@ -113,6 +116,11 @@ class MentionWords:
         self.rarity = np.zeros((len(keys), self.n_split.max()), dtype=np.float32)
         for own, words in zip(self.rarity, self.split):
             own[: len(words)] = weights(words)
+        self.capital = np.zeros(self.rarity.shape, dtype=bool)
+        for place, words in enumerate(self.split):
+            known = capitals(mentions[place])
+            self.capital[place, : len(words)] = [word in known for word in words]
+        self.capital &= self.rarity > MINOR
         self.numbers = np.array([sum(map(str.isdigit, words)) for words in self.split])
         starts = [mention.lstrip(OPENING)[:1] for mention in mentions]
         self.lower = np.array([c.islower() or c.isdigit() for c in starts])
@@ -141,7 +149,7 @@ def match_features(
     owner (np.ndarray): mention of each pair, ascending. Shape: (n,)
     cosine (np.ndarray): of n-grams. Shape: (n,)
     equal (np.ndarray): the normalised name equals the mention. Shape: (n,), bool
-    RETURNS (np.ndarray): in the order of `FEATURES`. Shape: (n, 25), float32
+    RETURNS (np.ndarray): in the order of `FEATURES`. Shape: (n, 26), float32
     """
     words = _SharedWords(lexicon, mentions, names, owner)
     title = words if (names == titles).all() else None
@@ -159,6 +167,7 @@ def match_features(
     whole, total = np.maximum(rare.sum(axis=1), TINY), np.maximum(words.total, TINY)
     covered = np.maximum((rare * likeness).sum(axis=1) / whole, acronym)
     missing = (rare * (1 - likeness)).max(axis=1, initial=0)
+    other = (mentions.capital[owner] & (likeness < HALF_ALIKE)).any(axis=1)
     # Denis Thatcher is not Margaret, though she stands beside him.
     is_whole = missing < NEARLY_ALL
     columns = (
@@ -179,6 +188,7 @@ def match_features(
         *(mentions.lower[owner], mentions.upper[owner]),
         words.differing_numbers,
         mentions.length[owner],
+        other & (acronym == 0),
     )
     return np.stack(columns, axis=1, dtype=np.float32, casting="unsafe").clip(0, 1)
 
@@ -342,7 +352,7 @@ def _places(
 def match_logits(features: np.ndarray) -> np.ndarray:
     """One layer of rectified units beside a linear map.
 
-    features (np.ndarray): Shape: (n, 25), float32
+    features (np.ndarray): Shape: (n, 26), float32
     RETURNS (np.ndarray): `UNSUPPORTED` at least. Shape: (n,), float32
     """
     weights = _weights()

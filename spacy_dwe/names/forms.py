@@ -5,11 +5,12 @@ Spelling is compared by what is left of a word when one letter is taken out, of 
 side, so that a look-up costs the same whatever the number of words in the KB.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
-from .normalisation import initials
+from .normalisation import initials, normalise
 
 CACHED = 1 << 16
 """Words that something is remembered of."""
@@ -75,6 +76,15 @@ def spellings(word: str) -> tuple[str, ...]:
 
 def beginning(word: str) -> str:
     return f"{word[:PREFIX]}*" if len(word) >= PREFIX else ""
+
+
+@lru_cache(CACHED)
+def capitals(mention: str) -> frozenset[str]:
+    """RETURNS (frozenset[str]): normalised words of a mention that begin with a capital
+    letter, or are of a script that has none."""
+    written = re.split(r"[\s\-–—/]+", mention)
+    begun = (word for word in written if word[:1] == word[:1].upper() != "")
+    return frozenset(normalise(" ".join(begun)).split())
 
 
 @lru_cache(CACHED)

@@ -16,21 +16,21 @@ NUMBER = 0.6
 """Rarity of a number: it tells one of a series from another, but no series."""
 LETTER = 0.35
 """Of a single letter or ideograph."""
-_split = str.split
+_listed = str.split
 BEFORE_NAMES = frozenset(
-    _split(
-        "mr mrs ms miss mister dr doctor prof professor sir dame lord lady rev reverend "
-        "former late president chancellor premier minister senator governor mayor judge "
-        "king queen prince princess emperor empress pope bishop cardinal saint general "
-        "colonel captain major admiral sergeant lieutenant secretary chairman herr frau "
-        "monsieur madame don dona senor senora signor"
-    )
+    _listed("""
+    mr mrs ms miss mister dr doctor prof professor sir dame lord lady rev reverend
+    former late president chancellor premier minister senator governor mayor judge
+    king queen prince princess emperor empress pope bishop cardinal saint general
+    colonel captain major admiral sergeant lieutenant secretary chairman herr frau
+    monsieur madame don dona senor senora signor
+    """)
 )
 AFTER_NAMES = frozenset(
-    _split(
-        "junior senior esq phd md inc incorporated corp corporation co company ltd limited "
-        "llc llp plc ag gmbh kg sa spa nv bv oy ab"
-    )
+    _listed("""
+    junior senior esq phd md inc incorporated corp corporation co company ltd limited
+    llc llp plc ag gmbh kg sa spa nv bv oy ab
+    """)
 )
 MINOR = 0.1
 """What a word of these counts of another one: it says little of whose the name is."""
