@@ -53,8 +53,8 @@ def acronyms(words: Sequence[str]) -> list[str]:
 
 def abbreviations(words: list[str]) -> list[str]:
     """Forms of the names that a mention may abbreviate: JFK, J. Kennedy, JF Kennedy."""
-    if len(words) == 1:
-        return [f"={words[0]}"] if len(words[0]) in INITIALS else []
+    if len(words) < 2:
+        return [f"={word}" for word in words if len(word) in INITIALS]
     ends = ((words[0], words[-1]), (words[-1], words[0]))
     return [
         f"{letters[0]}={word}"
