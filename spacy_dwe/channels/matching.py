@@ -118,8 +118,8 @@ class MentionWords:
             own[: len(words)] = weights(words)
         self.capital = np.zeros(self.rarity.shape, dtype=bool)
         for place, words in enumerate(self.split):
-            known = capitals(mentions[place])
-            self.capital[place, : len(words)] = [word in known for word in words]
+            big = capitals(mentions[place])
+            self.capital[place, : len(words)] = [word in big for word in words]
         self.capital &= self.rarity > MINOR
         self.numbers = np.array([sum(map(str.isdigit, words)) for words in self.split])
         starts = [mention.lstrip(OPENING)[:1] for mention in mentions]

@@ -6,6 +6,7 @@ Hashes go to disk, so they are stable between processes and machines.
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -43,8 +44,11 @@ _AFTER_NAMES = {"jr": "junior", "sr": "senior"} | {
     for number, numeral in enumerate(NUMERALS, start=2)
     if len(numeral) > 1
 }
+_REMEMBERED = 1 << 11
+"""Texts: search and several channels normalise the same mentions and contexts."""
 
 
+@lru_cache(_REMEMBERED)
 def normalise(text: str) -> str:
     """One form for what is one name: docs/names.md has the table of rules.
 

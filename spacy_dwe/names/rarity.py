@@ -7,6 +7,7 @@ counted in encyclopedia sentences and captions (`scripts/fit_names.py`).
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from .forms import CACHED
@@ -40,17 +41,13 @@ WORDS = Path(__file__).with_name("common_words.txt")
 def weights(words: Sequence[str]) -> list[float]:
     """RETURNS (list[float]): what each word of a name says: its rarity, or little of it
     for what merely stands before or after names."""
+    own = [rarity(word) for word in words]
     last = len(words) - 1
-    return [
-        rarity(word)
-        * (
-            MINOR
-            if (word in BEFORE_NAMES and place < last)
-            or (word in AFTER_NAMES and place and place == last)
-            else 1
-        )
-        for place, word in enumerate(words)
-    ]
+    for place in takewhile(lambda i: words[i] in BEFORE_NAMES, range(last)):
+        own[place] *= MINOR
+    if last > 0 and words[last] in AFTER_NAMES:
+        own[last] *= MINOR
+    return own
 
 
 @lru_cache(CACHED)
