@@ -84,6 +84,8 @@ MORE_NUMBERS = 0.3
 TINY = 1e-6
 NOTHING = "\0"
 OPENING = "#@\"'“‘«„("
+EQUAL, LEAST_EQUAL = FEATURES.index("equal"), 1.0
+"""Of an equal name, however common its words are."""
 SUPPORTING = [
     FEATURES.index(name) for name in ("mention_coverage", "joined", "spelt_out")
 ]
@@ -116,6 +118,10 @@ class MentionWords:
         self.rarity = np.zeros((len(keys), self.n_split.max()), dtype=np.float32)
         for own, words in zip(self.rarity, self.split):
             own[: len(words)] = weights(words)
+        self.upper = np.array([len(m) <= SHORT and m.isupper() for m in mentions])
+        # WHO is no common word.
+        n_letters = np.array([*map(len, joined)])
+        self.rarity[self.upper & (self.n_split == 1) & (n_letters > 2), 0] = 1.0
         self.capital = np.zeros(self.rarity.shape, dtype=bool)
         for place, words in enumerate(self.split):
             big = capitals(mentions[place])
@@ -124,7 +130,6 @@ class MentionWords:
         self.numbers = np.array([sum(map(str.isdigit, words)) for words in self.split])
         starts = [mention.lstrip(OPENING)[:1] for mention in mentions]
         self.lower = np.array([c.islower() or c.isdigit() for c in starts])
-        self.upper = np.array([len(m) <= SHORT and m.isupper() for m in mentions])
         self.length = np.array([len(word) / MOST_LETTERS for word in joined])
         known = {
             text: [*dict.fromkeys(normalise(text).split())] for text in {*contexts}
@@ -166,6 +171,8 @@ def match_features(
     rare = mentions.rarity[owner]
     whole, total = np.maximum(rare.sum(axis=1), TINY), np.maximum(words.total, TINY)
     covered = np.maximum((rare * likeness).sum(axis=1) / whole, acronym)
+    # Apollo 13 has nothing of Apollo 11.
+    covered[words.other_numbers] = 0.0
     missing = (rare * (1 - likeness)).max(axis=1, initial=0)
     other = (mentions.capital[owner] & (likeness < HALF_ALIKE)).any(axis=1)
     # Denis Thatcher is not Margaret, though she stands beside him.
@@ -231,6 +238,7 @@ class _SharedWords:
         numbers = np.add.reduceat(is_number, starts, dtype=np.int64)
         both = np.add.reduceat(is_number & has, starts, dtype=np.int64)
         more = mentions.numbers[owner] > both
+        self.other_numbers = more & (numbers > both)
         self.differing_numbers = np.where(more, 1, MORE_NUMBERS * (numbers > both))
 
     def equal_ends(self, end: int) -> np.ndarray:
@@ -361,6 +369,7 @@ def match_logits(features: np.ndarray) -> np.ndarray:
     hidden = np.maximum(hidden + weights["hidden_bias"], 0)
     logits = np.einsum("nf,f->n", features, weights["linear"])
     logits += np.einsum("nh,h->n", hidden, weights["out"]) + weights["bias"]
+    logits = np.where(features[:, EQUAL] > 0, np.maximum(logits, LEAST_EQUAL), logits)
     supported = features[:, SUPPORTING].max(axis=1) > 0
     return np.where(supported, np.maximum(logits, UNSUPPORTED), UNSUPPORTED)
 

@@ -6,6 +6,7 @@ side, so that a look-up costs the same whatever the number of words in the KB.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise, takewhile
@@ -19,6 +20,11 @@ PREFIX = 4
 SPELT_LETTERS, SPELT_BYTES = 4, 9
 """A word needs as many letters, or bytes (three signs of Hangul), to be looked for
 under other spellings."""
+LEAST_ALIKE = 0.3
+SPELT_ALIKE = defaultdict(lambda: 0.95, dict.fromkeys(range(5), 0.3) | {5: 0.5, 6: 0.7})
+"""How like words are that are spelt alike, by the letters of the shorter one."""
+DERIVED = ("n", "s", "i")
+"""What makes another word of a name: American, Israeli."""
 LONGEST_SPELT = 24
 """Letters of the longest word that is."""
 INITIALS = range(2, 7)
@@ -89,18 +95,17 @@ def capitals(mention: str) -> frozenset[str]:
 
 @lru_cache(CACHED)
 def alike(word: str, other: str) -> float:
-    """How like words are that are not equal: spelt alike, which search knows, too, or
-    beginning alike, such as America and American.
+    """How like words are that are not equal: spelt alike, which search knows, too, the
+    longer the surer; or beginning alike, such as America and American.
 
     RETURNS (float): from 0 to 1.
     """
-    if set(spellings(word)).intersection(spellings(other)):
-        is_long = min(len(word), len(other)) > SPELT_LETTERS
-        return 0.85 if is_long and word[0] == other[0] else 0.4
-    shorter = min(len(word), len(other))
+    shorter, longer = sorted((word, other), key=len)
+    is_derived = longer.removeprefix(shorter) in DERIVED
+    if not is_derived and not set(spellings(word)).isdisjoint(spellings(other)):
+        return SPELT_ALIKE[len(shorter)] if word[0] == other[0] else LEAST_ALIKE
     equal = (a == b for a, b in zip(word, other))
     shared = sum(takewhile(bool, equal))
-    if shared >= max(shorter - 1, PREFIX):
-        return 0.55
-    long_beginning = shared > PREFIX and shared >= 0.6 * max(len(word), len(other))
-    return 0.45 if long_beginning else 0.0
+    if shared >= max(len(shorter) - 1, PREFIX):
+        return 0.45
+    return 0.4 if shared > PREFIX and shared >= 0.6 * len(longer) else 0.0

@@ -39,6 +39,7 @@ _LETTERS = re.compile(rf"(?<!\S){_LETTER}(?: {_LETTER})+(?!\S)")
 NUMERALS = ("ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii")
 """Roman, from 2 on. Single letters are letters."""
 _BEFORE_NAMES = {"st": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
+_BEFORE_NAMES |= {"dept": "department", "univ": "university", "intl": "international"}
 _AFTER_NAMES = {"jr": "junior", "sr": "senior"} | {
     numeral: str(number)
     for number, numeral in enumerate(NUMERALS, start=2)
