@@ -14,7 +14,7 @@ import numpy as np
 
 from ...names.forms import acronyms
 from ...names.likeness import ragged
-from ...names.normalisation import normalise, text_hash, text_hashes
+from ...names.normalisation import bare, normalise, text_hash, text_hashes
 from ...names.rarity import weights
 from ..arrays import map_array
 from ..candidates import Candidates
@@ -188,11 +188,13 @@ def priors(
     """RETURNS (np.ndarray): prior of the mention for each candidate, else the
     candidate's own, else NaN. Shape: (total,), float32"""
     values = lexicon.entity_prior[candidates.rows]
-    keys = text_hashes([normalise(mention) for mention in mentions])
     names, pairs, _ = candidate_names(lexicon, candidates.rows)
-    found = lexicon.name_prior[names]
-    wanted = np.repeat(keys, candidates.lengths)[pairs]
-    match = (lexicon.name_hash[names] == wanted) & ~np.isnan(found)
+    found, hashes = lexicon.name_prior[names], lexicon.name_hash[names]
+    match = np.zeros(len(names), dtype=bool)
+    for form in (str, bare):
+        keys = text_hashes([normalise(form(mention)) for mention in mentions])
+        match |= hashes == np.repeat(keys, candidates.lengths)[pairs]
+    match &= ~np.isnan(found)
     best = np.full(len(values), -1, dtype=np.float32)
     np.maximum.at(best, pairs[match], found[match])
     return np.where(best >= 0, best, values)
