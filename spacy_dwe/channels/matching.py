@@ -32,7 +32,7 @@ from ..names.normalisation import (
     text_hashes,
     word_buckets,
 )
-from ..names.rarity import MINOR, rarity, weights
+from ..names.rarity import MINOR, last_word, rarity, weights
 
 if TYPE_CHECKING:
     from ..kb.index.lexicon import Lexicon
@@ -242,7 +242,10 @@ class _SharedWords:
         self.differing_numbers = np.where(more, 1, MORE_NUMBERS * (numbers > both))
 
     def equal_ends(self, end: int) -> np.ndarray:
-        own = word_buckets([words[end] for words in self.mentions.ends])
+        ends = self.mentions.ends
+        own = word_buckets(
+            [words[0] if end == 0 else last_word(words) for words in ends]
+        )
         return self._ends[self.names, end] == own[self.owner]
 
     def alike(

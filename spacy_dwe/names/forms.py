@@ -20,7 +20,7 @@ PREFIX = 4
 SPELT_LETTERS, SPELT_BYTES = 4, 9
 """A word needs as many letters, or bytes (three signs of Hangul), to be looked for
 under other spellings."""
-LEAST_ALIKE = 0.3
+LEAST_ALIKE, LONG = 0.3, 7
 SPELT_ALIKE = defaultdict(lambda: 0.95, dict.fromkeys(range(5), 0.3) | {5: 0.5, 6: 0.7})
 """How like words are that are spelt alike, by the letters of the shorter one."""
 DERIVED = ("n", "s", "i")
@@ -103,7 +103,10 @@ def alike(word: str, other: str) -> float:
     shorter, longer = sorted((word, other), key=len)
     is_derived = longer.removeprefix(shorter) in DERIVED
     if not is_derived and not set(spellings(word)).isdisjoint(spellings(other)):
-        return SPELT_ALIKE[len(shorter)] if word[0] == other[0] else LEAST_ALIKE
+        if word[0] == other[0]:
+            return SPELT_ALIKE[len(shorter)]
+        # Zambia is not Gambia: hardly anybody misses the first letter.
+        return LEAST_ALIKE if len(shorter) > LONG else 0.0
     equal = (a == b for a, b in zip(word, other))
     shared = sum(takewhile(bool, equal))
     if shared >= max(len(shorter) - 1, PREFIX):

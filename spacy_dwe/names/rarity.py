@@ -35,6 +35,8 @@ AFTER_NAMES = frozenset(
 )
 MINOR = 0.1
 """What a word of these counts of another one: it says little of whose the name is."""
+OF_WHICH = 0.5
+"""What words after "of" count where several stand before it: Henry VIII of England."""
 WORDS = Path(__file__).with_name("common_words.txt")
 
 
@@ -47,7 +49,15 @@ def weights(words: Sequence[str]) -> list[float]:
         own[place] *= MINOR
     if last > 0 and words[last] in AFTER_NAMES:
         own[last] *= MINOR
+    if "of" in words[2:]:
+        for place in range(words.index("of"), len(words)):
+            own[place] *= OF_WHICH
     return own
+
+
+def last_word(words: Sequence[str]) -> str:
+    """RETURNS (str): the last one, but for what merely stands after names."""
+    return words[-2] if len(words) > 1 and words[-1] in AFTER_NAMES else words[-1]
 
 
 @lru_cache(CACHED)

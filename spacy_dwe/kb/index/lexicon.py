@@ -45,7 +45,7 @@ class Lexicon:
     gram_weight: rarity of each n-gram. (BUCKETS,) float32
     words, word_offsets: distinct words of each name. uint32, (M + 1,) int64
     word_weights: `names.rarity.weights`, 127 for 1; numbers have 128 added. uint8
-    name_ends: first and last word of each name. (M, 2) uint32
+    name_ends: first and `last_word` of each name. (M, 2) uint32
     word_rarity: 0 for a word that all names have, 1 for a new one. (BUCKETS,)
     title_hash: hash of the title as written. (N,) uint64
     entity_prior: NaN where there is none. (N,) float32

@@ -15,6 +15,7 @@ from ...names.normalisation import (
     without_qualifier,
     word_buckets,
 )
+from ...names.rarity import last_word
 from ..arrays import ArrayWriter
 from ..entity import Entity
 from .lexicon import (
@@ -158,7 +159,9 @@ class LexiconWriter:
         grams, gram_offsets = gram_buckets(keys)
         counts = np.array([len(own) for own in per_entity], dtype=np.int64)
         rows = np.arange(self.n_rows, self.n_rows + len(entities), dtype=np.int32)
-        ends = word_buckets([w for words in split for w in (words[0], words[-1])])
+        ends = word_buckets(
+            [w for words in split for w in (words[0], last_word(words))]
+        )
         self._put("name_entity", np.repeat(rows, counts))
         self._put("name_hash", text_hashes(keys))
         acronyms = np.array([*map(acronym_hashes, split)], dtype=np.uint64)
