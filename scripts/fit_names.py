@@ -3,8 +3,8 @@ small network that says how far a mention's words support an entity.
 
     python -m spacy dwe convert wikidiverse SRC wikidiverse
     python scripts/fit_names.py words wikidiverse wikimel richpedia
-    python scripts/fit_names.py match $(printf 'wikidiverse %.0s' 1 2 3 4) wikimel \\
-        richpedia --held-out wikidiverse
+    python scripts/fit_names.py match \\
+        $(printf 'wikidiverse %.0s' 1 2 3 4 5 6) wikimel --held-out wikidiverse
 
 `words` counts words in the texts of each folder's train.jsonl and writes
 spacy_dwe/names/common_words.txt. `match` makes KBs of a fifth of each folder's
@@ -58,10 +58,12 @@ COMMON_DAY = 400
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 MADE_UP = 1_500
 """Entities of a folder whose names are worded otherwise."""
+OF_MADE_UP = 3
+"""How often these count."""
 PLACES = ("Street", "University", "Award", "Foundation", "Airport", "County", "Bridge")
 HONORED = ("President", "Dr.", "Mr.", "Mrs.", "Ms.", "Sir", "Senator", "King", "Saint")
-UNITS, STEPS, RATE, DECAY = 24, 1500, 0.02, 1e-4
-BLOCK = 4_000
+UNITS, STEPS, RATE, DECAY = 24, 800, 0.02, 1e-4
+BLOCK = 5_000
 """Lists of each folder that a step reads."""
 AT = (0.01, 0.05, 0.09)
 """Wrong links among mentions that the KB does not hold."""
@@ -351,7 +353,7 @@ def main() -> None:
     counts = Counter(arguments.folders)
     parts = {folder: lists_of(folder, "train") for folder in counts}
     more = made_up(arguments.folders[0])
-    network = fitted([*parts.values(), more], [*counts.values(), 1])
+    network = fitted([*parts.values(), more], [*counts.values(), OF_MADE_UP])
     np.savez(WEIGHTS, **network.arrays())  # type: ignore[arg-type]
     if arguments.held_out is not None:
         held_out = lists_of(arguments.held_out, "dev")

@@ -95,7 +95,7 @@ UNTRAINED_NIL = {
     "described": 0.0,
     "mention": 1.0,
     "match": -1.0,
-    "text": -1.6,
+    "text": -2.4,
 }
 """The NIL logit before training, as a function of the best candidate and of the
 mention, which says nothing before it was learnt from labelled NIL. NIL is as good as
@@ -114,7 +114,7 @@ COLUMNS_OF_NIL = {
     "text": ("text", "description"),
 }
 """Channel and name of the columns of the best candidate that NIL reads."""
-LEAST_TEXT, MOST_TEXT = -0.25, 1.5
+LEAST_TEXT, MOST_TEXT = -0.15, 1.0
 """Deviations at which what the text says to NIL ends: a surname is taken for somebody
 the sentence is about, and a sentence about something else says little."""
 ALLOWED = 3.0

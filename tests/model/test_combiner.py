@@ -6,7 +6,8 @@ import pytest
 import torch
 from columns import columns
 
-from spacy_dwe.model.combiner import ALLOWED, MOST_TEXT, Combiner
+from spacy_dwe.model.combiner import ALLOWED, LEAST_TEXT,
+    MOST_TEXT, Combiner
 
 LAYOUT = columns(["name", "prior", "text"])
 NAME, PRIOR = LAYOUT.of("name")[0], LAYOUT.of("prior")[0]
@@ -150,7 +151,7 @@ class TestNil:
         features[0, :, TEXT] = text
         scores = combiner(features, present, candidates, described)
         own = features[0, 0].clone()
-        own[TEXT] = MOST_TEXT if text > 0 else -MOST_TEXT
+        own[TEXT] = MOST_TEXT if text > 0 else LEAST_TEXT
         best = scores.logits[0, 0].item()
         expected = self.by_hand(combiner, best, 0.0, own, 1.0)
         assert scores.nil[0].item() == pytest.approx(expected, abs=1e-5)
