@@ -6,8 +6,7 @@ import pytest
 import torch
 from columns import columns
 
-from spacy_dwe.model.combiner import ALLOWED, LEAST_TEXT,
-    MOST_TEXT, Combiner
+from spacy_dwe.model.combiner import ALLOWED, LEAST_TEXT, MOST_TEXT, Combiner
 
 LAYOUT = columns(["name", "prior", "text"])
 NAME, PRIOR = LAYOUT.of("name")[0], LAYOUT.of("prior")[0]
