@@ -1,7 +1,6 @@
 """Whether links can be trusted where the KB holds a part of the world: wrong links of
 mentions of what is outside, beside right links of what is inside."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DweError, Errors
+from ..names.normalisation import bare
 from .bootstrap import BLOCK_CELLS, DRAWS, TAILS, document_index, drawn
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ CURVE_POINTS = 101
 """Points of a curve in METRICS.json, at most."""
 MOST_DRAWS = 1_000
 """Bootstrap draws: a whole curve is made for each."""
-_POSSESSIVE = re.compile(r"\s?['’ʼ＇]\s?s?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +141,20 @@ def _linker_score(mention: "ScoredMention") -> float:
 
 def name_links(evaluation: "Evaluation", kb: "DweKnowledgeBase") -> Links:
     """What a look-up links: the one entity that bears the mention as a name or, if none
-    does, the mention without a possessive. Of several entities it is the one with the
-    highest prior for this name, and none if two have that or none has any.
+    does, the mention without article and possessive. Of several entities it is the one
+    with the highest prior for this name, and none if two have that or none has any.
 
     RETURNS (Links): one for each labelled mention, all of one score.
     """
     texts = [outcome.text for outcome in evaluation.outcomes]
     counts = np.diff(kb.exact(texts, whole_only=True).offsets).tolist()
-    names = [text if n else cut_possessive(text) for text, n in zip(texts, counts)]
+    names = [text if n else bare(text) for text, n in zip(texts, counts)]
     found = kb.exact(names, whole_only=True)
     priors = kb.priors(names, found)
     parts = (slice(*bounds) for bounds in pairwise(found.offsets.tolist()))
     best = np.array([_most_likely(found.rows[own], priors[own]) for own in parts])
     score = np.where(best >= 0, 1.0, -np.inf)
     return _links(evaluation, kb, best, best >= 0, score)
-
-
-def cut_possessive(mention: str) -> str:
-    """RETURNS (str): a mention without a possessive at its end."""
-    return _POSSESSIVE.sub("", mention) or mention
 
 
 def _most_likely(rows: np.ndarray, priors: np.ndarray) -> int:

@@ -44,7 +44,7 @@ class ScoredMention:
     nil_score, nil_probability (float): the same for the NIL candidate.
     nil_features (np.ndarray): what NIL's score is linear in but for the shift by the
         KB's coverage, see `CombinedScores`.
-        Shape: (5,), float32
+        Shape: (7,), float32
     contributions (dict): what each channel added to the logit of each candidate; they
         add up to `scores` before rounding. Shape of each: (n_candidates,), float32
     """

@@ -25,7 +25,7 @@ trained ones. It counts against few mentions and hardly against many."""
 class Calibration:
     """temperature (float): what to divide the candidates' logits by.
     nil (np.ndarray | None): NIL's bias and weights for the logits before that; None =
-        NIL's logit is divided as the others are. Shape: (6,)
+        NIL's logit is divided as the others are. Shape: (8,)
     """
 
     temperature: float
@@ -134,7 +134,7 @@ def fit_calibration(
 
     scored (Sequence[ScoredMention]): with all their candidates, some of them NIL.
     gold_rows (np.ndarray): KB row of each gold, -1 for NIL. Shape: (n,)
-    nil (np.ndarray): the trained bias and weights of NIL. Shape: (6,)
+    nil (np.ndarray): the trained bias and weights of NIL. Shape: (8,)
     RETURNS (Calibration): with weights of NIL.
     """
     import torch

@@ -17,7 +17,6 @@ from spacy_dwe.evaluation.open_world import (
     Links,
     _along_threshold,
     _measure,
-    cut_possessive,
     measure_open_world,
 )
 from spacy_dwe.kb.entity import Alias, Entity
@@ -106,23 +105,6 @@ def test_intervals_hold_the_figure_and_are_by_document():
     one = Links(own.inside, own.right, own.linked, own.score, np.zeros(300, int))
     low, high = _measure(one, 200, 0)["intervals"]["average_precision"]
     assert low == high == measured["average_precision"]
-
-
-@pytest.mark.parametrize(
-    "mention, name",
-    [
-        ("Biden's", "Biden"),
-        ("Jones’", "Jones"),
-        ("NATOʼs", "NATO"),
-        ("Georgia 's", "Georgia"),
-        ("BOEING'S", "BOEING"),
-        ("O'Hare", "O'Hare"),
-        ("Paris", "Paris"),
-        ("'s", "'s"),
-    ],
-)
-def test_possessives_are_cut(mention, name):
-    assert cut_possessive(mention) == name
 
 
 def test_equal_names_link_what_is_not_ambiguous(tmp_path, labelled):
