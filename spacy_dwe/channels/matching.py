@@ -104,16 +104,18 @@ class MentionWords:
     def __init__(
         self, mentions: Sequence[str], keys: list[str], contexts: Sequence[str]
     ) -> None:
-        self.ends = [key.split() or [""] for key in keys]
-        self.split = [list(dict.fromkeys(own))[:MOST_WORDS] for own in self.ends]
-        self.n_words = np.array([*map(len, self.ends)])
+        every = [key.split() or [""] for key in keys]
+        self.split = [list(dict.fromkeys(own))[:MOST_WORDS] for own in every]
+        self.n_words = np.array([*map(len, every)])
         self.n_split = np.array([*map(len, self.split)])
-        joined = ["".join(words) for words in self.ends]
-        self.joined = text_hashes(joined)
+        ends = [word for words in every for word in (words[0], last_word(words))]
+        self.end_buckets = word_buckets(ends).reshape(-1, 2)
+        joined = ["".join(words) for words in every]
         # No name has the hash of what stands for none.
+        self.joined = text_hashes([word or NOTHING for word in joined])
         short = [word if 1 < len(word) <= SHORT else NOTHING for word in joined]
         self.abbreviation = text_hashes(short)
-        letters = [own or NOTHING for words in self.ends for own in acronyms(words)]
+        letters = [own or NOTHING for words in every for own in acronyms(words)]
         self.acronyms = text_hashes(letters).reshape(len(keys), -1)
         self.rarity = np.zeros((len(keys), self.n_split.max()), dtype=np.float32)
         for own, words in zip(self.rarity, self.split):
@@ -157,8 +159,12 @@ def match_features(
     RETURNS (np.ndarray): in the order of `FEATURES`. Shape: (n, 26), float32
     """
     words = _SharedWords(lexicon, mentions, names, owner)
-    title = words if (names == titles).all() else None
-    title = title or _SharedWords(lexicon, mentions, titles, owner)
+    title_rest, title_around = words.rest.copy(), words.around.copy()
+    other_title = np.flatnonzero(names != titles)
+    if len(other_title):
+        title = _SharedWords(lexicon, mentions, titles[other_title], owner[other_title])
+        title_rest[other_title] = title.rest
+        title_around[other_title] = title.around
     joined = equal | (lexicon.name_joined[names] == mentions.joined[owner])
     short = lexicon.name_initials[names] == mentions.abbreviation[owner, None]
     acronym = short.any(axis=1)
@@ -186,8 +192,8 @@ def match_features(
         (words.total - resembling) / MOST_REST,
         is_whole * words.around / np.maximum(words.rest, TINY),
         is_whole * words.around / MOST_AROUND,
-        is_whole * title.around / np.maximum(title.rest, TINY),
-        *(words.equal_ends(0), words.equal_ends(-1)),
+        is_whole * title_around / np.maximum(title_rest, TINY),
+        *equal_ends(lexicon, mentions, names, owner).T,
         mentions.n_words[owner] == 1,
         rare.max(axis=1, initial=0),
         words.n_words / MOST_COUNTED,
@@ -198,6 +204,14 @@ def match_features(
         other & (acronym == 0),
     )
     return np.stack(columns, axis=1, dtype=np.float32, casting="unsafe").clip(0, 1)
+
+
+def equal_ends(
+    lexicon: "Lexicon", mentions: MentionWords, names: np.ndarray, owner: np.ndarray
+) -> np.ndarray:
+    """RETURNS (np.ndarray): whether the first words are equal, and the last ones. Other
+    arguments as of `match_features`. Shape: (n, 2), bool"""
+    return lexicon.name_ends[names] == mentions.end_buckets[owner]
 
 
 class _SharedWords:
@@ -220,7 +234,6 @@ class _SharedWords:
         owner: np.ndarray,
     ) -> None:
         self.mentions, self.names, self.owner = mentions, names, owner
-        self._ends = lexicon.name_ends
         starts, flat, pairs = ragged(lexicon.word_offsets, names)
         codes, buckets = lexicon.word_weights[flat], lexicon.words[flat]
         rarity = (codes & WHOLE_WEIGHT) / np.float32(WHOLE_WEIGHT)
@@ -240,13 +253,6 @@ class _SharedWords:
         more = mentions.numbers[owner] > both
         self.other_numbers = more & (numbers > both)
         self.differing_numbers = np.where(more, 1, MORE_NUMBERS * (numbers > both))
-
-    def equal_ends(self, end: int) -> np.ndarray:
-        ends = self.mentions.ends
-        own = word_buckets(
-            [words[0] if end == 0 else last_word(words) for words in ends]
-        )
-        return self._ends[self.names, end] == own[self.owner]
 
     def alike(
         self, lexicon: "Lexicon", which: np.ndarray

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kb.candidates import Candidates
-from ..kb.index.lexicon import Lexicon, candidate_names
+from ..kb.index.lexicon import Lexicon, candidate_names, equal_names
 from ..names.likeness import gram_cosines, ragged
 from ..names.normalisation import (
     BUCKETS,
     bare,
     normalise,
-    text_hash,
     text_hashes,
     word_buckets,
 )
-from .matching import MentionWords, match_features, match_logits
+from .matching import MentionWords, equal_ends, match_features, match_logits
 
 if TYPE_CHECKING:
     from .base import CandidateView, MentionView, Values
@@ -64,8 +63,7 @@ def name_columns(
 
     contexts (Sequence[str] | None): what the mentions stand in; None = nothing is known
         of it.
-
-    RETURNS (np.ndarray): values in [0, 1].
+    RETURNS (np.ndarray): values in [0, 1]; those of `match` are logits.
         Shape: (total, len(NameChannel.columns)), float32
     """
     out = np.zeros((len(candidates.rows), len(NameChannel.columns)), dtype=np.float32)
@@ -85,8 +83,9 @@ def _columns(
     candidates: Candidates,
 ) -> np.ndarray:
     compared = Compared(lexicon, mentions, contexts, candidates)
-    owner = compared.owner
-    matches = _WordMatches(lexicon, compared.keys, compared.names, owner)
+    owner, names = compared.owner, compared.names
+    matches = _WordMatches(lexicon, compared.keys, names, owner)
+    first, last = equal_ends(lexicon, compared.words, names, owner).T
     texts = text_hashes([mention.strip() for mention in mentions])
     return np.stack(
         [
@@ -95,10 +94,11 @@ def _columns(
             lexicon.title_hash[candidates.rows] == texts[owner],
             matches.mention_coverage(),
             matches.title_coverage(),
-            matches.first_token(),
-            matches.last_token(),
+            first,
+            last,
             matches.rarity(),
-            matches.initials(),
+            # The mention abbreviates the name, or its words abbreviate the name's.
+            lexicon.name_initials[names, 0] == compared.words.joined[owner],
             match_logits(compared.features()),
         ],
         axis=1,
@@ -131,9 +131,7 @@ class Compared:
         names, pairs, starts = candidate_names(lexicon, candidates.rows)
         of = self.owner[pairs]
         cosine = gram_cosines(lexicon, self.keys, names, of)
-        wholes = text_hashes([normalise(mention) for mention in mentions])
-        equal = lexicon.name_hash[names] == text_hashes(self.keys)[of]
-        equal |= lexicon.name_hash[names] == wholes[of]
+        equal = equal_names(lexicon, names, mentions, of)
         close = lexicon.name_joined[names] == words.joined[of]
         close |= (lexicon.name_initials[names] == words.abbreviation[of, None]).any(1)
         best = _first_maximum(cosine + equal + (equal | close), pairs, starts)
@@ -155,9 +153,8 @@ class _WordMatches:
         self, lexicon: Lexicon, keys: list[str], names: np.ndarray, owner: np.ndarray
     ) -> None:
         """names (np.ndarray): a name a pair. owner (np.ndarray): its mention."""
-        self.lexicon, self.names, self.owner = lexicon, names, owner
-        self.split = [key.split() for key in keys]
-        distinct = [list(dict.fromkeys(words)) for words in self.split]
+        self.owner = owner
+        distinct = [list(dict.fromkeys(key.split())) for key in keys]
         self.n_words = np.array([len(words) for words in distinct], dtype=np.int64)
         buckets = word_buckets([word for words in distinct for word in words])
         vocabulary, local = np.unique(buckets, return_inverse=True)
@@ -177,27 +174,9 @@ class _WordMatches:
     def title_coverage(self) -> np.ndarray:
         return self.shared / np.diff(np.append(self.starts, len(self.weight)))
 
-    def first_token(self) -> np.ndarray:
-        return self._equal_ends(0)
-
-    def last_token(self) -> np.ndarray:
-        return self._equal_ends(-1)
-
     def rarity(self) -> np.ndarray:
         """The rarest word that both have."""
         return np.maximum(np.maximum.reduceat(self.weight, self.starts) - 1, 0)
-
-    def initials(self) -> np.ndarray:
-        """The mention abbreviates the name, or its words abbreviate the name's."""
-        short = np.array(
-            [text_hash("".join(words)) if words else 1 for words in self.split],
-            dtype=np.uint64,
-        )
-        return self.lexicon.name_initials[self.names, 0] == short[self.owner]
-
-    def _equal_ends(self, end: int) -> np.ndarray:
-        own = [words[end] if words else "" for words in self.split]
-        return self.lexicon.name_ends[self.names, end] == word_buckets(own)[self.owner]
 
 
 def _first_maximum(

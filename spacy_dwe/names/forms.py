@@ -6,7 +6,6 @@ side, so that a look-up costs the same whatever the number of words in the KB.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise, takewhile
@@ -21,8 +20,9 @@ SPELT_LETTERS, SPELT_BYTES = 4, 9
 """A word needs as many letters, or bytes (three signs of Hangul), to be looked for
 under other spellings."""
 LEAST_ALIKE, LONG = 0.3, 7
-SPELT_ALIKE = defaultdict(lambda: 0.95, dict.fromkeys(range(5), 0.3) | {5: 0.5, 6: 0.7})
-"""How like words are that are spelt alike, by the letters of the shorter one."""
+SPELT_ALIKE, SURELY_ALIKE = (0.3, 0.3, 0.3, 0.3, 0.3, 0.5, 0.7), 0.95
+"""How like words are that are spelt alike, by the letters of the shorter one, and with
+more letters."""
 DERIVED = ("n", "s", "i")
 """What makes another word of a name: American, Israeli."""
 LONGEST_SPELT = 24
@@ -104,7 +104,7 @@ def alike(word: str, other: str) -> float:
     is_derived = longer.removeprefix(shorter) in DERIVED
     if not is_derived and not set(spellings(word)).isdisjoint(spellings(other)):
         if word[0] == other[0]:
-            return SPELT_ALIKE[len(shorter)]
+            return (*SPELT_ALIKE, SURELY_ALIKE)[min(len(shorter), len(SPELT_ALIKE))]
         # Zambia is not Gambia: hardly anybody misses the first letter.
         return LEAST_ALIKE if len(shorter) > LONG else 0.0
     equal = (a == b for a, b in zip(word, other))

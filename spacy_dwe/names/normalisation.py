@@ -45,16 +45,20 @@ _AFTER_NAMES = {"jr": "junior", "sr": "senior"} | {
     for number, numeral in enumerate(NUMERALS, start=2)
     if len(numeral) > 1
 }
-_REMEMBERED = 1 << 11
-"""Texts: search and several channels normalise the same mentions and contexts."""
+_REMEMBERED, _SHORT = 1 << 11, 1_000
+"""Texts, and their characters at most: search and several channels normalise the same
+mentions and contexts, and whole articles are not worth the memory."""
 
 
-@lru_cache(_REMEMBERED)
 def normalise(text: str) -> str:
     """One form for what is one name: docs/names.md has the table of rules.
 
     RETURNS (str): words separated by one space; empty only for blank text.
     """
+    return _normalised(text) if len(text) > _SHORT else _remembered(text)
+
+
+def _normalised(text: str) -> str:
     if "#" in text or "@" in text:
         text = _TAG.sub(_of_tag, text)
     if "&" in text:
@@ -66,6 +70,9 @@ def normalise(text: str) -> str:
     if not words:
         return " ".join(text.casefold().split())
     return " ".join(_written_out(words))
+
+
+_remembered = lru_cache(_REMEMBERED)(_normalised)
 
 
 def _written_out(words: list[str]) -> list[str]:

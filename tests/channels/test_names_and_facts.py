@@ -3,10 +3,12 @@ import math
 import numpy as np
 import pytest
 
+from spacy_dwe.building.build import build_kb
 from spacy_dwe.channels.facts import FactsChannel, fact_columns
 from spacy_dwe.channels.matching import UNSUPPORTED
 from spacy_dwe.channels.name import NameChannel, name_columns
 from spacy_dwe.kb.candidates import Candidates
+from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.index.lexicon import years_in
 from spacy_dwe.names.normalisation import gram_buckets, normalise
 
@@ -235,3 +237,9 @@ def test_no_mentions_and_no_candidates(kb):
     assert len(name_columns(kb.lexicon, ["a", "b"], empty)) == 0
     assert len(fact_columns(kb.lexicon, ["a", "b"], empty)[0]) == 0
     assert len(kb.priors(["a", "b"], empty)) == 0
+
+
+def test_what_stands_after_a_name_is_not_its_last_word(tmp_path):
+    kb = build_kb([Entity("Q312", "Apple Inc.")], tmp_path / "apple.kb")
+    for mention in ("Apple Inc.", "Apple"):
+        assert one(kb, mention, "Q312")["last_token"] == 1

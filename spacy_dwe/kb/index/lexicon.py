@@ -189,15 +189,23 @@ def priors(
     candidate's own, else NaN. Shape: (total,), float32"""
     values = lexicon.entity_prior[candidates.rows]
     names, pairs, _ = candidate_names(lexicon, candidates.rows)
-    found, hashes = lexicon.name_prior[names], lexicon.name_hash[names]
-    match = np.zeros(len(names), dtype=bool)
-    for form in (str, bare):
-        keys = text_hashes([normalise(form(mention)) for mention in mentions])
-        match |= hashes == np.repeat(keys, candidates.lengths)[pairs]
+    found = lexicon.name_prior[names]
+    match = equal_names(lexicon, names, mentions, candidates.mentions[pairs])
     match &= ~np.isnan(found)
     best = np.full(len(values), -1, dtype=np.float32)
     np.maximum.at(best, pairs[match], found[match])
     return np.where(best >= 0, best, values)
+
+
+def equal_names(
+    lexicon: Lexicon, names: np.ndarray, mentions: Sequence[str], owner: np.ndarray
+) -> np.ndarray:
+    """RETURNS (np.ndarray): whether each name equals its owner, one of the mentions,
+    whole or bare. Shape: (len(names),), bool"""
+    wholes = text_hashes([normalise(mention) for mention in mentions])
+    cut = text_hashes([normalise(bare(mention)) for mention in mentions])
+    hashes = lexicon.name_hash[names]
+    return np.asarray((hashes == wholes[owner]) | (hashes == cut[owner]))
 
 
 def candidate_names(
