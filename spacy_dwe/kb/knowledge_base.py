@@ -171,10 +171,12 @@ class DweKnowledgeBase(KnowledgeBase):
         whole_only (bool): not to what is left of it without an article or possessive.
         RETURNS (Candidates): by row.
         """
-        whole = self._exact([normalise(mention) for mention in mentions])
-        if whole_only:
-            return whole
-        return whole.union(self._exact([normalise(bare(each)) for each in mentions]))
+        wholes = [normalise(mention) for mention in mentions]
+        found = self._exact(wholes)
+        cut = [normalise(bare(mention)) for mention in mentions]
+        if whole_only or cut == wholes:
+            return found
+        return found.union(self._exact(cut))
 
     def all_rows(self, n_mentions: int) -> Candidates:
         """RETURNS (Candidates): every entity for each mention, by row."""
