@@ -188,7 +188,7 @@ class TrainingBench:
                 slice(0, MENTION_TOKENS),
                 self._units(EDGES).ravel(),
             ),
-            pictures=self._units(1),
+            pictures={"clip": self._units(1)},
             objects=self._units(slots),
             faces=self._units(slots),
             face_mask=self.random.random(slots) < 0.5,

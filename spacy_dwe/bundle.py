@@ -180,7 +180,7 @@ def _names_of(specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 def _settings(kb: DweKnowledgeBase) -> dict[str, str]:
     """RETURNS (dict[str, str]): the linker's setting for the encoder of each vector set
     that it reads."""
-    names = {kb.picture_space: "clip"}
+    names = dict.fromkeys(kb.picture_spaces[:1], "clip")
     if kb.text_set is not None:
         names.setdefault(kb.text_set.space, "text_encoder")
     return {str(n): names[n.space] for n in kb.vector_sets if n.space in names}

@@ -264,13 +264,13 @@ class DweLinker(TrainablePipe):
 
         kb, settings, device = self._require_kb(), self.settings, self._device()
         spaces = spaces or self._spaces()
-        text, clip = self._evidence_source.encoders(kb, settings, spaces, device)
+        text, pictures = self._evidence_source.encoders(kb, settings, spaces, device)
         if self.cache is None:
             self.cache = feature_cache(settings.feature_cache)
         return Evidence(
             kb,
             text_encoder=text,
-            clip=clip,
+            picture_encoders=pictures,
             cache=self.cache,
             channels={name: self.all_channels[name] for name in channels},
             columns=columns,

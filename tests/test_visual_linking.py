@@ -91,17 +91,17 @@ def test_the_network_gets_regions_and_scenes_of_every_picture(seeing, document, 
     np.testing.assert_allclose(first.objects, slots[0].objects, atol=TOLERANCE)
     assert len(both.objects) == sum(len(own.objects) for own in slots)
     assert len(both.scenes) == sum(len(own.scenes) for own in slots) > 0
-    assert len(both.pictures) == 2
+    assert len(both.whole) == 2
     assert not both.face_mask.any() and both.face_mask.shape == (len(both.objects),)
-    assert len(bare.objects) == len(bare.scenes) == len(bare.pictures) == 0
+    assert len(bare.objects) == len(bare.scenes) == len(bare.whole) == 0
 
 
 def test_what_is_on_a_picture_is_of_those_it_belongs_to(seeing, document, framed):
     doc = document("Georgia won Yesterday.", framed("red"), vocab=seeing.vocab)
     doc.ents = [*doc.ents, doc.char_span(12, 21, label="DATE")]
     named, other = prepared(seeing, doc)
-    assert len(named.pictures) == 1 and len(named.objects) and len(named.scenes)
-    assert len(other.pictures) == len(other.objects) == len(other.scenes) == 0
+    assert len(named.whole) == 1 and len(named.objects) and len(named.scenes)
+    assert len(other.whole) == len(other.objects) == len(other.scenes) == 0
 
 
 def test_whole_pictures_have_the_same_vector_with_and_without(
@@ -112,7 +112,7 @@ def test_whole_pictures_have_the_same_vector_with_and_without(
         for n in (seeing, trained)
     ]
     (looked,), (whole,) = prepared(seeing, docs[0]), prepared(trained, docs[1])
-    np.testing.assert_allclose(looked.pictures, whole.pictures, atol=TOLERANCE)
+    np.testing.assert_allclose(looked.whole, whole.whole, atol=TOLERANCE)
     assert len(whole.objects) == len(whole.scenes) == len(whole.faces) == 0
 
 

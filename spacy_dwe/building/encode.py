@@ -12,17 +12,26 @@ from tqdm import tqdm
 from ..encoders.registry import spec_inside
 from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import Entity
-from ..kb.vectors.fields import Encoded, Field, field_of, require_unit, unit_length
+from ..kb.vectors.fields import (
+    Encoded,
+    Field,
+    Wanted,
+    field_of,
+    require_unit,
+    unit_length,
+)
 from ..kb.vectors.files import (
     DistinctKeys,
     Header,
     KeysOfRows,
     VectorWriter,
     extend_index,
+    find_keys,
     new_stem,
     places_of,
     remove_set,
     stored_sets,
+    with_places,
 )
 from ..kb.vectors.sets import (
     CLIP_SPACE,
@@ -33,6 +42,7 @@ from ..kb.vectors.sets import (
     SetName,
     measure,
 )
+from ..kb.vectors.standard import standardise
 from .plans import SetPlan
 
 _SECONDS = 15.0
@@ -109,7 +119,10 @@ def build_vectors(
         new rows need vectors of a committed set that has no plan.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
-    kept = {SetName.read(name): dict(entry) for name, entry in committed.items()}
+    kept = {
+        SetName.read(name): with_places(folder, entry)
+        for name, entry in committed.items()
+    }
     if replace:
         for plan in plans:
             entry = kept.get(plan.name)
@@ -167,9 +180,7 @@ class _Build:
         ):
             for field, table in tables.items():
                 if row >= table.first_row:
-                    key = field.key(entity)
-                    if key is not None:
-                        table.set(row, key)
+                    table.add(row, field.keys(entity))
         return tables
 
     def make(
@@ -182,12 +193,12 @@ class _Build:
         RETURNS (dict[str, Any] | None): its new entry; None for an empty set.
         """
         first_row = 0 if entry is None else entry["rows"]
-        keys, present = table.since(first_row)
-        if not present.any():
+        keys, counts = table.since(first_row)
+        if not len(keys):
             return None if entry is None else self._extended(entry)
         header, stem = self._files(plan, entry)
         wanted = DistinctKeys.of(keys)
-        rows = first_row + np.flatnonzero(present)
+        owners = np.repeat(np.arange(len(counts)), counts)
         with VectorWriter(
             self.folder,
             stem,
@@ -196,23 +207,20 @@ class _Build:
         ) as writer:
             places = places_of(wanted.keys, writer.known_keys)
             self._copy(header, stem, wanted.keys, places, writer)
-            missing = np.flatnonzero(places < 0)
-            if len(missing):
+            if (places < 0).any():
                 if entry is not None or plan.known is not None:
                     header = self._checked(plan, header)
-                order = np.argsort(wanted.first[missing])
-                missing = missing[order]
-                self._encode(
-                    plan, header, missing, rows[wanted.first[missing]], places, writer
-                )
+                rows = first_row + owners[wanted.first[places < 0]]
+                self._encode(plan, header, wanted, np.unique(rows), places, writer)
             size = len(writer)
         if not size:
             remove_set(self.folder, stem)
             return None
-        new = np.full(len(present), -1, dtype=np.int32)
-        new[present] = places[wanted.inverse]
-        extend_index(self.folder, stem, first_row, new)
-        return {
+        used = places[wanted.inverse]
+        there = used >= 0
+        counts = np.bincount(owners[there], minlength=len(counts))
+        extend_index(self.folder, stem, first_row, counts, used[there])
+        made = {
             **(entry or {}),
             "field": plan.name.field,
             "encoder": plan.name.space,
@@ -221,10 +229,12 @@ class _Build:
             "dim": header.dim,
             "count": size,
             "rows": self.n_rows,
+            "uses": int(there.sum()) + (entry["uses"] if entry else 0),
             "array": f"{stem}.npy",
-            "keys": f"{stem}.keys.npy",
-            "index": f"{stem}.index.npy",
         }
+        if plan.standardise:
+            made |= standardise(self.folder, made, entry)
+        return made
 
     def carry_over(self, name: SetName, entry: dict[str, Any]) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): the entry of a committed set that has no plan.
@@ -245,10 +255,10 @@ class _Build:
 
     def _extended(self, entry: dict[str, Any]) -> dict[str, Any]:
         """A committed set whose new rows have no vector."""
-        new = np.full(self.n_rows - entry["rows"], -1, dtype=np.int32)
+        new = np.zeros(self.n_rows - entry["rows"], dtype=np.int32)
         if len(new):
             stem = entry["array"].removesuffix(".npy")
-            extend_index(self.folder, stem, entry["rows"], new)
+            extend_index(self.folder, stem, entry["rows"], new, new[:0])
         return {**entry, "rows": self.n_rows}
 
     def _files(self, plan: SetPlan, entry: dict[str, Any] | None) -> tuple[Header, str]:
@@ -303,31 +313,41 @@ class _Build:
         self,
         plan: SetPlan,
         header: Header,
-        missing: np.ndarray,
+        wanted: DistinctKeys,
         rows: np.ndarray,
         places: np.ndarray,
         writer: VectorWriter,
     ) -> None:
-        """Encode contents chunk by chunk; fills `places`.
+        """Encode contents chunk by chunk.
 
-        missing (np.ndarray): the distinct contents, by the order of their rows.
-        rows (np.ndarray): a row of each. Shape: as missing
+        wanted (DistinctKeys): of the contents.
+        rows (np.ndarray): rows where those are that have no place yet, in order.
+        places (np.ndarray): of the contents, -1 for none; is filled.
+            Shape: (n_distinct,)
         """
         field = plan.field
         what = "descriptions" if plan.name.field == DESCRIPTION else "pictures"
+
+        def place_of(keys: Sequence[bytes]) -> np.ndarray:
+            numbers = np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
+            return find_keys(numbers, wanted.keys)
+
+        def is_wanted(key: bytes) -> bool:
+            own = int(place_of([key])[0])
+            return own >= 0 and places[own] < 0
+
         with self._bar(
             desc=f"Encoding {what} ({plan.name.space})",
-            total=len(missing),
+            total=len(rows),
             delay=BAR_DELAY,
             smoothing=0,
         ) as bar:
             done = 0
             for chunk in chunks(self._entities_at(rows), field):
-                encoded = _encode_chunk(plan, header, chunk, bar)
-                keys = np.frombuffer(b"".join(encoded.keys), dtype=np.uint64)
-                own = missing[done : done + len(chunk)][encoded.present]
-                if len(own):
-                    places[own] = writer.append(encoded.vectors, keys.reshape(-1, 2))
+                encoded = _encode_chunk(plan, header, chunk, bar, is_wanted)
+                if encoded.keys:
+                    own = place_of(encoded.keys)
+                    places[own] = writer.append(encoded.vectors, wanted.keys[own])
                 done += len(chunk)
                 bar.update(done - bar.n)
 
@@ -346,7 +366,11 @@ class _Build:
 
 
 def _encode_chunk(
-    plan: SetPlan, header: Header, chunk: Sequence[Entity], bar: Any
+    plan: SetPlan,
+    header: Header,
+    chunk: Sequence[Entity],
+    bar: Any,
+    is_wanted: Wanted,
 ) -> Encoded:
     def encode(items: Sequence[Any]) -> np.ndarray:
         vectors: np.ndarray
@@ -357,7 +381,7 @@ def _encode_chunk(
         require_unit(vectors, header.dim, header.fingerprint, str(plan.name))
         return vectors
 
-    return plan.field.encode(chunk, encode)
+    return plan.field.encode(chunk, encode, is_wanted)
 
 
 def _option(space: str) -> str:

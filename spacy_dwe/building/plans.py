@@ -41,6 +41,12 @@ class SetPlan:
     def field(self) -> Field:
         return field_of(self.name.field, self.image_root)
 
+    @property
+    def standardise(self) -> bool:
+        """RETURNS (bool): whether the vectors are compared with nothing but others of
+        pictures."""
+        return self.name.field == IMAGE and not hasattr(self.encoder, "encode_texts")
+
     def header(self) -> Header:
         """RETURNS (Header): of the set; loads the weights."""
         encoder = self.encoder

@@ -50,7 +50,7 @@ class MentionView(Protocol):
     texts (Sequence[str]): the mentions.
     contexts (Sequence[str]): the sentence or window that each stands in.
     text_set (SetName | None): vectors of the KB that `text_vectors` compare with.
-    picture_space (str | None): space of `picture_vectors`.
+    picture_spaces (Sequence[str]): spaces of `picture_vectors`, CLIP's first.
     owns_pictures (Sequence[bool]): whether its pictures are a mention's own, and not
         its document's.
     """
@@ -65,7 +65,7 @@ class MentionView(Protocol):
     def text_set(self) -> "SetName | None": ...
 
     @property
-    def picture_space(self) -> str | None: ...
+    def picture_spaces(self) -> Sequence[str]: ...
 
     @property
     def owns_pictures(self) -> Sequence[bool]: ...
@@ -75,9 +75,9 @@ class MentionView(Protocol):
         None without a text encoder. Shape: (n_mentions, dim), float32"""
         ...
 
-    def picture_vectors(self) -> Sequence[np.ndarray]:
-        """RETURNS (Sequence[np.ndarray]): unit vectors of each mention's pictures.
-        Shape of each: (n_pictures, dim), float32"""
+    def picture_vectors(self, space: str) -> Sequence[np.ndarray]:
+        """RETURNS (Sequence[np.ndarray]): unit vectors of each mention's pictures in a
+        space, as those of the KB there. Shape of each: (n_pictures, dim), float32"""
         ...
 
     def attribute(self, name: str) -> Sequence[Any]:

@@ -36,12 +36,8 @@ class ImageChannel:
     def compute(
         self, mentions: "MentionView", candidates: "Candidates", kb: "CandidateView"
     ) -> "Values":
-        values, present = picture_columns(
-            kb.vector_sets,
-            mentions.picture_space or "",
-            candidates,
-            mentions.picture_vectors(),
-        )
+        pictures = {s: mentions.picture_vectors(s) for s in mentions.picture_spaces}
+        values, present = picture_columns(kb.vector_sets, candidates, pictures)
         owned = np.asarray(mentions.owns_pictures, dtype=bool)
         own = owned[candidates.mentions][:, None]
         return np.hstack([values, values * own]), np.hstack([present, present & own])
@@ -49,30 +45,29 @@ class ImageChannel:
 
 def picture_columns(
     vector_sets: "Mapping[SetName, VectorSet]",
-    space: str,
     candidates: "Candidates",
-    pictures: Sequence[np.ndarray],
+    pictures: Mapping[str, Sequence[np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures beside descriptions, and beside pictures of entities.
+    """Pictures beside descriptions, and beside pictures of entities: the mean over the
+    spaces that have them.
 
     vector_sets (Mapping[SetName, VectorSet]): of the KB.
-    space (str): of the pictures.
-    pictures (Sequence[np.ndarray]): unit vectors of each mention's.
-        Shape of each: (n_pictures, dim)
+    pictures (Mapping[str, Sequence[np.ndarray]]): unit vectors of each mention's, by
+        space. Shape of each: (n_pictures, dim)
     RETURNS (tuple[np.ndarray, np.ndarray]): as `Values`, of two columns.
     """
     values = np.zeros((len(candidates.rows), 2), dtype=np.float32)
-    present = np.zeros(values.shape, dtype=bool)
+    counts = np.zeros(values.shape, dtype=np.int64)
     for column, field in enumerate((DESCRIPTION, IMAGE)):
-        name = SetName(field, space)
-        if name in vector_sets:
-            vectors = vector_sets[name]
-            best, there = best_cosines(vectors, candidates, pictures)
-            own = slice(column, column + 1)
-            values[:, own], present[:, own] = standardised(
-                best, there, *_scale(vectors)
-            )
-    return values, present
+        for space, own in pictures.items():
+            name = SetName(field, space)
+            if name in vector_sets:
+                vectors = vector_sets[name]
+                best, there = best_cosines(vectors, candidates, own)
+                said, _ = standardised(best, there, *_scale(vectors))
+                values[:, column] += said[:, 0]
+                counts[:, column] += there
+    return values / np.maximum(counts, 1), counts > 0
 
 
 def _scale(vectors: "VectorSet") -> tuple[float, float]:

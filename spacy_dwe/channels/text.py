@@ -50,7 +50,7 @@ def best_cosines(
     candidates: "Candidates",
     queries: Sequence[np.ndarray] | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine of each candidate with the vector of its mention that is nearest.
+    """Cosine of each candidate with its mention, of their nearest vectors.
 
     vectors (VectorSet): of entities.
     queries (Sequence[np.ndarray]): unit vectors of each mention.
@@ -80,11 +80,14 @@ def best_cosines(
 def _cosines(
     vectors: "VectorSet", rows: np.ndarray, queries: np.ndarray, owners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """RETURNS (tuple): cosine of each pair, and whether the entity has a vector."""
-    positions = vectors.index[rows]
-    present = positions >= 0
+    """RETURNS (tuple): cosine of each pair, of the entity's nearest vector, and whether
+    the entity has one."""
+    places, pairs = vectors.of(rows)
+    counts = np.bincount(pairs, minlength=len(rows))
+    present = counts > 0
     cosines = np.zeros(len(rows), dtype=np.float32)
-    cosines[present] = pair_cosines(
-        vectors.array, positions[present], queries, owners[present]
-    )
+    if len(pairs):
+        each = pair_cosines(vectors.array, places, queries, owners[pairs])
+        starts = (np.cumsum(counts) - counts)[present]
+        cosines[present] = np.maximum.reduceat(each, starts)
     return cosines, present

@@ -111,12 +111,12 @@ class DweKnowledgeBase(KnowledgeBase):
         return next(iter(sets), None)
 
     @property
-    def picture_space(self) -> str | None:
-        """RETURNS (str | None): the space that pictures are compared in: CLIP's, else
-        that of another encoder of pictures, else None."""
+    def picture_spaces(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): the spaces that pictures are compared in, CLIP's
+        first."""
         in_clip = any(name.space == CLIP_SPACE for name in self.vector_sets)
-        spaces = (name.space for name in self.vector_sets if name.field == IMAGE)
-        return CLIP_SPACE if in_clip else next(spaces, None)
+        spaces = [name.space for name in self.vector_sets if name.field == IMAGE]
+        return tuple(dict.fromkeys([CLIP_SPACE] * in_clip + spaces))
 
     # Candidates
 

@@ -114,7 +114,7 @@ def _inputs(
         spans.append(mean_state(own) if pooled else own)
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
-    pictures = [m.pictures if image_dim else m.pictures[:0] for m in mentions]
+    pictures = [m.whole[: None if image_dim else 0] for m in mentions]
     picture_vectors, picture_mask = _pad(pictures, image_dim)
     return MentionInputs(
         mention=span_states,

@@ -2,8 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..encoders.cache import FeatureCache
-    from ..encoders.registry import LazyClipEncoder
+    from ..encoders.protocol import ImageEncoder, PictureReader
     from ..encoders.visual.extractor import VisualExtractor
     from ..encoders.visual.findings import VisualEvidence
+    from ..kb.vectors.standard import Standardisation
     from .mentions import Mention
     from .sharing import PictureShares
 
@@ -29,7 +30,8 @@ Owners = Mapping[ImageRef, str]
 class MentionPictures:
     """What there is to read of a mention's pictures; all are empty without a picture.
 
-    vectors (np.ndarray): unit vectors of whole pictures. Shape: (n_pictures, dim)
+    vectors (Mapping[str, np.ndarray]): unit vectors of whole pictures, by space, as the
+        KB's are compared with. Shape of each: (n_pictures, dim)
     objects (np.ndarray): of image regions; none = nobody looked for regions, and
         pictures are regions. Shape: (n_slots, dim)
     faces (np.ndarray): of the phrases that describe the regions' faces.
@@ -38,7 +40,7 @@ class MentionPictures:
     scenes (np.ndarray): of scene attributes. Shape: (n_attributes, dim)
     """
 
-    vectors: np.ndarray = field(default_factory=lambda: NO_VECTORS)
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
     objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
@@ -51,8 +53,11 @@ NO_PICTURES = MentionPictures()
 class PictureEvidence:
     """Reads pictures; each that is given several times is read and encoded once.
 
-    clip (ClipEncoder): encoder of pictures.
-    cache (FeatureCache): keeps its outputs by content.
+    encoders (Mapping[str, ImageEncoder]): of pictures, by space; the first one is
+        CLIP, where there is something to look for.
+    cache (FeatureCache): keeps their outputs by content.
+    standards (Mapping[str, Standardisation | None]): make vectors of a space those that
+        are compared.
     visual (VisualExtractor | None): what to look for on pictures.
     strict (bool): an unreadable picture is an error, not a warning.
     fetch_urls (bool): download pictures given by URL.
@@ -60,15 +65,17 @@ class PictureEvidence:
 
     def __init__(
         self,
-        clip: "LazyClipEncoder",
+        encoders: "Mapping[str, ImageEncoder]",
         cache: "FeatureCache",
         *,
+        standards: "Mapping[str, Standardisation | None]",
         visual: "VisualExtractor | None" = None,
         strict: bool = False,
         fetch_urls: bool = False,
     ) -> None:
-        self.clip = clip
+        self.encoders = encoders
         self.cache = cache
+        self.standards = standards
         self.visual = visual
         self.strict = strict
         self.fetch_urls = fetch_urls
@@ -87,7 +94,7 @@ class PictureEvidence:
         if not owners:
             return [NO_PICTURES] * len(mentions)
         seen = self._seen(owners)
-        whole = {ref: pictures.vectors[0] for ref, pictures in seen.items()}
+        whole = {ref: pictures.vectors for ref, pictures in seen.items()}
         refs_of = shares.of(mentions, whole)
         by_refs = {
             refs: _together([seen[ref] for ref in refs if ref in seen])
@@ -98,10 +105,20 @@ class PictureEvidence:
     def _seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
         """RETURNS (dict[ImageRef, MentionPictures]): of each picture that can be read,
         alone."""
-        if self.visual is None:
-            vectors = self._vectors(owners)
-            return {ref: MentionPictures(own[None]) for ref, own in vectors.items()}
-        return {ref: _pictures(seen) for ref, seen in self.look(owners).items()}
+        looked = {} if self.visual is None else self.look(owners)
+        vectors: dict[ImageRef, dict[str, np.ndarray]] = {
+            ref: {next(iter(self.encoders)): seen.pooled[None]}
+            for ref, seen in looked.items()
+        }
+        left = [*self.encoders][self.visual is not None :]
+        for space, found in self._vectors(owners, left).items():
+            for ref, vector in found.items():
+                vectors.setdefault(ref, {})[space] = vector[None]
+        return {
+            ref: replace(_found(looked.get(ref)), vectors=own)
+            for ref, own in vectors.items()
+            if len(own) == len(self.encoders)
+        }
 
     def look(self, owners: Owners) -> "dict[ImageRef, VisualEvidence]":
         """What is on pictures.
@@ -112,8 +129,9 @@ class PictureEvidence:
         assert self.visual is not None, "asked for by a setting"
         read = _Reading(self, owners)
         sights = {ref: (key, ref.boxes) for ref, key in read.keys.items()}
+        clip = cast("PictureReader", next(iter(self.encoders.values())))
         found = self.cache.sights(
-            self.visual, self.clip, list(sights.values()), read.decoded
+            self.visual, clip, list(sights.values()), read.decoded
         )
         seen = {ref: found[sight] for ref, sight in sights.items() if sight in found}
         if self.visual.objects is not None:
@@ -121,12 +139,26 @@ class PictureEvidence:
                 _tell_unused_boxes(ref, owners[ref], evidence)
         return seen
 
-    def _vectors(self, owners: Owners) -> dict[ImageRef, np.ndarray]:
-        """RETURNS (dict[ImageRef, np.ndarray]): of whole pictures. Shape: (dim,)"""
+    def _vectors(
+        self, owners: Owners, spaces: Sequence[str]
+    ) -> dict[str, dict[ImageRef, np.ndarray]]:
+        """RETURNS (dict[str, dict[ImageRef, np.ndarray]]): of whole pictures, by space.
+        Shape of each: (dim,)"""
+        if not spaces:
+            return {}
         read = _Reading(self, owners)
         keys = list(dict.fromkeys(read.keys.values()))
-        vectors = self.cache.pictures(self.clip, keys, read.decoded)
-        return {ref: vectors[k] for ref, k in read.keys.items() if k in vectors}
+        found = {}
+        for space in spaces:
+            vectors = self.cache.pictures(self.encoders[space], keys, read.decoded)
+            standard = self.standards.get(space)
+            if standard is not None and vectors:
+                compared = standard(np.stack([*vectors.values()]))
+                vectors = dict(zip(vectors, compared))
+            found[space] = {
+                ref: vectors[key] for ref, key in read.keys.items() if key in vectors
+            }
+        return found
 
 
 class _Reading:
@@ -138,6 +170,7 @@ class _Reading:
     def __init__(self, evidence: PictureEvidence, owners: Owners) -> None:
         self._strict, self._owners = evidence.strict, owners
         self._data: dict[str, tuple[ImageRef, bytes]] = {}
+        self._told: set[ImageRef] = set()
         self.keys: dict[ImageRef, str] = {}
         for ref in owners:
             try:
@@ -159,6 +192,9 @@ class _Reading:
 
     def _unreadable(self, ref: ImageRef, error: DweError) -> None:
         doc = self._owners[ref]
+        if ref in self._told:
+            return
+        self._told.add(ref)
         if self._strict:
             raise DweError(Errors.E504.format(doc=doc, reason=error)) from None
         message = Warnings.W001.format(image=ref.name, doc=doc, reason=error)
@@ -173,10 +209,12 @@ def _owners(pictured: Iterable[tuple[tuple[ImageRef, ...], str]]) -> Owners:
     return owners
 
 
-def _pictures(seen: "VisualEvidence") -> MentionPictures:
+def _found(seen: "VisualEvidence | None") -> MentionPictures:
+    """RETURNS (MentionPictures): what was looked for, without whole pictures."""
+    if seen is None:
+        return NO_PICTURES
     slots = seen.slots()
     return MentionPictures(
-        vectors=seen.pooled[None],
         objects=slots.objects,
         faces=slots.faces,
         face_mask=slots.face_mask,
@@ -188,9 +226,13 @@ def _together(pictures: Sequence[MentionPictures]) -> MentionPictures:
     """All pictures of a mention, one after another."""
     if len(pictures) < 2:
         return pictures[0] if pictures else NO_PICTURES
-    names = [each.name for each in fields(MentionPictures)]
+    names = [each.name for each in fields(MentionPictures) if each.name != "vectors"]
     return MentionPictures(
-        **{n: np.concatenate([getattr(p, n) for p in pictures]) for n in names}
+        vectors={
+            space: np.concatenate([each.vectors[space] for each in pictures])
+            for space in pictures[0].vectors
+        },
+        **{n: np.concatenate([getattr(p, n) for p in pictures]) for n in names},
     )
 
 

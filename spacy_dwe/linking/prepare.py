@@ -14,8 +14,8 @@ import numpy as np
 
 from ..channels.base import READ_PICTURES, READ_TEXT, Channel, attributes_read
 from ..errors import DweError, Errors
-from ..kb.vectors.sets import SetName
-from ..model.inputs import PreparedMention
+from ..kb.vectors.sets import IMAGE, SetName
+from ..model.inputs import NO_VECTORS, PreparedMention
 from ..model.spec import DWE, Columns
 from .mentions import Mention
 from .pictures import NO_PICTURES, MentionPictures, PictureEvidence
@@ -23,7 +23,7 @@ from .sharing import PictureShares
 
 if TYPE_CHECKING:
     from ..encoders.cache import FeatureCache
-    from ..encoders.protocol import MentionFeatures
+    from ..encoders.protocol import ImageEncoder, MentionFeatures
     from ..encoders.registry import LazyClipEncoder, LazyTextEncoder
     from ..encoders.visual.extractor import VisualExtractor
     from ..kb.candidates import Candidates
@@ -41,25 +41,27 @@ class Spaces(NamedTuple):
     """Where mentions are compared with entities.
 
     text_set (SetName | None): the vectors that texts are compared with.
-    pictures (str | None): the space that pictures are encoded in.
+    pictures (tuple[str, ...]): the spaces that pictures are encoded in.
     """
 
     text_set: SetName | None
-    pictures: str | None
+    pictures: tuple[str, ...]
 
     @classmethod
     def of(cls, kb: "DweKnowledgeBase") -> "Spaces":
         """RETURNS (Spaces): those that a KB suggests."""
-        return cls(kb.text_set, kb.picture_space)
+        return cls(kb.text_set, kb.picture_spaces)
 
     @property
     def texts(self) -> str | None:
         """RETURNS (str | None): the space that texts are encoded in."""
-        return self.pictures if self.text_set is None else self.text_set.space
+        if self.text_set is not None:
+            return self.text_set.space
+        return next(iter(self.pictures), None)
 
     def to_json(self) -> list[str | None]:
         """RETURNS (list[str | None]): what `from_json` takes back."""
-        return [self.text_set and str(self.text_set), self.pictures]
+        return [self.text_set and str(self.text_set), *self.pictures]
 
     @classmethod
     def from_json(cls, value: Sequence[str | None] | None) -> "Spaces | None":
@@ -67,16 +69,18 @@ class Spaces(NamedTuple):
         trained, or it was not said where."""
         if value is None:
             return None
-        text_set, pictures = value
-        return cls(SetName.read(text_set) if text_set else None, pictures)
+        text_set, *pictures = value
+        spaces = tuple(space for space in pictures if space)
+        return cls(SetName.read(text_set) if text_set else None, spaces)
 
     def within(self, kb: "DweKnowledgeBase") -> "Spaces":
         """RETURNS (Spaces): what the KB suggests in the place of what it lacks."""
         known = {name.space for name in kb.vector_sets}
         own, suggested = self.text_set in kb.vector_sets, Spaces.of(kb)
+        pictures = tuple(space for space in self.pictures if space in known)
         return Spaces(
             self.text_set if own else suggested.text_set,
-            self.pictures if self.pictures in known else suggested.pictures,
+            pictures or suggested.pictures,
         )
 
 
@@ -87,35 +91,37 @@ def encoders_for(
     text_encoder: "LazyTextEncoder | None",
     clip: "LazyClipEncoder | None",
     device: str,
-) -> "tuple[LazyTextEncoder | None, LazyClipEncoder | None]":
+) -> "Encoders":
     """The encoders given, or else those the KB was built with. Loads no weights.
 
     kb (DweKnowledgeBase): the KB.
     spaces (Spaces): the spaces in use.
     text_encoder (TextEncoder | None): the pipeline's own sentence encoder.
-    clip (ClipEncoder | None): the pipeline's own CLIP.
+    clip (ClipEncoder | None): the pipeline's own CLIP, or other encoder of the first of
+        the spaces of pictures.
     device (str): torch device of encoders that are made here.
-    RETURNS (tuple): encoder of texts, which is that of pictures where the KB has no
-        vectors of a sentence encoder, and of pictures; None where the KB has no vectors
-        of one.
+    RETURNS (Encoders): of texts, which is that of pictures where the KB has no vectors
+        of a sentence encoder, None where it has none at all; and of pictures, by space.
     RAISES (DweError): an encoder is given for which the KB has no vectors.
     """
     from ..encoders.registry import encoder_from_spec
 
     texts, pictures = spaces.texts, spaces.pictures
     specs = {name.space: vectors.spec for name, vectors in kb.vector_sets.items()}
-    if clip is not None and pictures is None:
+    if clip is not None and not pictures:
         raise DweError(Errors.E510.format(kb=kb.path, option="--clip"))
-    if text_encoder is not None and texts in (None, pictures):
+    if text_encoder is not None and texts in (None, *pictures):
         raise DweError(Errors.E510.format(kb=kb.path, option="--text-encoder"))
-    if clip is None and pictures is not None:
-        built = encoder_from_spec(specs[pictures], device, kb.path)
-        clip = cast("LazyClipEncoder", built)
-    if texts == pictures:
-        return (clip if hasattr(clip, "encode_texts") else None), clip
-    if text_encoder is None and texts is not None:
+    seen: dict[str, PictureEncoder] = {}
+    for space in pictures:
+        given = None if seen else clip
+        seen[space] = given or encoder_from_spec(specs[space], device, kb.path)
+    if texts in seen:
+        both = cast("LazyTextEncoder", seen[texts])
+        text_encoder = both if hasattr(both, "encode_texts") else None
+    elif text_encoder is None and texts is not None:
         text_encoder = encoder_from_spec(specs[texts], device, kb.path)
-    return text_encoder, clip
+    return text_encoder, seen
 
 
 class Evidence:
@@ -124,7 +130,7 @@ class Evidence:
     kb (DweKnowledgeBase): candidates and their vectors.
     text_encoder (TextEncoder | None): encoder of the text channel; CLIP itself, or a
         sentence encoder.
-    clip (ClipEncoder | None): encoder of pictures.
+    picture_encoders (Mapping[str, ImageEncoder]): encoders of pictures, by space.
     cache (FeatureCache): keeps encoder outputs by content.
     channels (Mapping[str, Channel]): channels in use; columns of others stay absent.
     columns (Columns): what the combiner reads; those of dwe are left to the network.
@@ -140,7 +146,7 @@ class Evidence:
         kb: "DweKnowledgeBase",
         *,
         text_encoder: "LazyTextEncoder | None",
-        clip: "LazyClipEncoder | None",
+        picture_encoders: "Mapping[str, PictureEncoder]",
         cache: "FeatureCache",
         channels: Mapping[str, Channel],
         columns: Columns,
@@ -148,19 +154,20 @@ class Evidence:
         spaces: "Spaces",
         device: str = "cpu",
     ) -> None:
-        if settings.visual is not None and settings.use_images and clip is None:
-            raise DweError(Errors.E441.format(kb=kb.path))
         self.kb = kb
         self.text_encoder = text_encoder
-        self.clip = clip
+        self.picture_encoders = picture_encoders
+        looks = settings.visual is not None and settings.use_images
+        if looks and not hasattr(self.clip, "encode_pictures"):
+            raise DweError(Errors.E441.format(kb=kb.path))
         self.cache = cache
         self.channels = channels
         self.columns = columns.without_dwe()
         self.settings = settings
         self.device = device
         self.spaces, self.text_set = spaces, spaces.text_set
-        self.text_space, self.picture_space = spaces.texts, spaces.pictures
-        self.use_images = settings.use_images and clip is not None
+        self.text_space = spaces.texts
+        self.use_images = settings.use_images and bool(picture_encoders)
         read = {name for channel in channels.values() for name in channel.reads}
         self.reads_text = text_encoder is not None and READ_TEXT in read
         self.reads_images = self.use_images and READ_PICTURES in read
@@ -169,8 +176,15 @@ class Evidence:
             name: _places(name, channel, self.columns)
             for name, channel in channels.items()
         }
-        self._shares = PictureShares(kb, spaces.pictures or "")
+        self._shares = PictureShares(kb)
         self._checked: set[SetName] = set()
+
+    @property
+    def clip(self) -> "LazyClipEncoder | None":
+        """RETURNS (ClipEncoder | None): the encoder of the first space of pictures,
+        which is CLIP's if there is one."""
+        first = next(iter(self.picture_encoders.values()), None)
+        return cast("LazyClipEncoder | None", first)
 
     def prepare(self, mentions: Sequence[Mention]) -> Iterator[list[PreparedMention]]:
         """Find and describe candidates.
@@ -218,8 +232,9 @@ class Evidence:
 
     def _encoder(self, space: str | None) -> "LazyTextEncoder | None":
         """RETURNS (TextEncoder | None): the encoder in use for a space."""
-        if space == self.picture_space:
-            return self.clip
+        both = self.picture_encoders.get(space or "")
+        if hasattr(both, "encode_texts"):
+            return cast("LazyTextEncoder", both)
         return self.text_encoder if space == self.text_space else None
 
     def _describe(
@@ -282,25 +297,32 @@ class Evidence:
         """RETURNS (list[MentionPictures]): what there is to read of each mention's
         pictures, without those of its document that belong to others."""
         pictured = self.reads_images and any(mention.images for mention in mentions)
-        if self.clip is None or not pictured:
+        if not pictured:
             return [NO_PICTURES] * len(mentions)
-        self._check(self.clip, self.picture_space)
+        for space, encoder in self.picture_encoders.items():
+            self._check(encoder, space)
         visual = self.settings.visual if DWE in self.channels else None
         return self.pictures(visual).of(mentions, self._shares)
 
     def pictures(self, visual: "VisualExtractor | None") -> PictureEvidence:
         """RETURNS (PictureEvidence): reads pictures as the settings say, and looks for
         what `visual` finds."""
-        assert self.clip is not None, "checked when made"
         return PictureEvidence(
-            self.clip,
+            self.picture_encoders,
             self.cache,
+            standards={
+                space: self.kb.vector_sets[name].standardisation
+                for space in self.picture_encoders
+                if (name := SetName(IMAGE, space)) in self.kb.vector_sets
+            },
             visual=visual,
             strict=self.settings.strict_images,
             fetch_urls=self.settings.fetch_urls,
         )
 
-    def _check(self, encoder: "LazyTextEncoder", space: str | None) -> None:
+    def _check(
+        self, encoder: "LazyTextEncoder | PictureEncoder", space: str | None
+    ) -> None:
         """Refuse vectors of another encoder: their cosines would be noise."""
         for name, vectors in self.kb.vector_sets.items():
             if name.space != space or name in self._checked:
@@ -328,7 +350,7 @@ class MentionsRead:
         self.contexts = [mention.context for mention in mentions]
         self.device = evidence.device
         self.text_set = evidence.text_set
-        self.picture_space = evidence.picture_space
+        self.picture_spaces = tuple(evidence.picture_encoders)
         self.owns_pictures = [mention.owns_images for mention in mentions]
 
     def vectors(self, name: SetName) -> np.ndarray | None:
@@ -340,8 +362,8 @@ class MentionsRead:
             return None
         return np.stack([features.pooled for features in encoded])
 
-    def picture_vectors(self) -> Sequence[np.ndarray]:
-        return [pictures.vectors for pictures in self.pictures_read]
+    def picture_vectors(self, space: str) -> Sequence[np.ndarray]:
+        return [seen.vectors.get(space, NO_VECTORS) for seen in self.pictures_read]
 
     def attribute(self, name: str) -> Sequence[Any]:
         if name not in self._evidence.attributes:
@@ -405,7 +427,8 @@ def _places(
 
 
 if TYPE_CHECKING:
-    Encoders = tuple[LazyTextEncoder | None, LazyClipEncoder | None]
+    PictureEncoder = LazyClipEncoder | ImageEncoder
+    Encoders = tuple[LazyTextEncoder | None, dict[str, PictureEncoder]]
 
 PREPARED_BYTES = 1 << 30
 """Memory for the prepared mentions of a training run; the oldest make way."""

@@ -34,7 +34,9 @@ PAIRS = 1 << 15
 """Pairs of picture and entity compared at a time; bounds memory."""
 
 Case = tuple[tuple[str, ...], bytes]
-"""Texts that share a picture, and the bytes of its vector."""
+"""Texts that share a picture, and the bytes of its vectors."""
+Seen = Mapping[str, np.ndarray]
+"""Unit vectors of a picture, by space. Shape of each: (1, dim)"""
 
 
 class PictureShares:
@@ -42,25 +44,27 @@ class PictureShares:
     share it, so that a document may be split over batches.
 
     kb (DweKnowledgeBase): has names and vectors.
-    space (str): the space that pictures are encoded in.
     """
 
-    def __init__(self, kb: "DweKnowledgeBase", space: str) -> None:
-        self.kb, self.space = kb, space
+    def __init__(self, kb: "DweKnowledgeBase") -> None:
+        self.kb = kb
         self._decided: dict[Case, frozenset[str]] = {}
 
     def of(
         self,
         mentions: Sequence["Mention"],
-        vectors: "Mapping[ImageRef, np.ndarray]",
+        vectors: "Mapping[ImageRef, Seen]",
     ) -> "list[tuple[ImageRef, ...]]":
         """RETURNS (list[tuple[ImageRef, ...]]): the pictures of each mention that it
         has to itself, or that belong to it.
 
-        vectors (Mapping[ImageRef, np.ndarray]): of pictures that can be read; the
-            others belong to nobody who shares them. Shape of each: (dim,)
+        vectors (Mapping[ImageRef, Seen]): of pictures that can be read; the others
+            belong to nobody who shares them.
         """
-        keys = {ref: vector.tobytes() for ref, vector in vectors.items()}
+        keys = {
+            ref: b"".join(vector.tobytes() for vector in seen.values())
+            for ref, seen in vectors.items()
+        }
         shared = dict.fromkeys(
             (mention.sharing, ref)
             for mention in mentions
@@ -85,14 +89,14 @@ class PictureShares:
             for mention in mentions
         ]
 
-    def _decide(self, cases: Mapping[Case, np.ndarray]) -> dict[Case, frozenset[str]]:
+    def _decide(self, cases: Mapping[Case, Seen]) -> dict[Case, frozenset[str]]:
         """RETURNS (dict[Case, frozenset[str]]): the texts that each picture fits best,
         or nearly so; none where no text names an entity."""
         entities = self._entities(list(dict.fromkeys(chain(*(c[0] for c in cases)))))
-        pairs = [(text, vector) for case, vector in cases.items() for text in case[0]]
+        pairs = [(text, seen) for case, seen in cases.items() for text in case[0]]
         fits = self._fits(
             Candidates.from_lists([entities[text] for text, _ in pairs]),
-            [vector[None] for _, vector in pairs],
+            [seen for _, seen in pairs],
         )
         ends = np.cumsum([len(texts) for texts, _ in cases])[:-1]
         return {
@@ -113,9 +117,7 @@ class PictureShares:
         parts = zip(np.split(found.rows, ends), np.split(named, ends))
         return dict(zip(texts, (rows[own] for rows, own in parts)))
 
-    def _fits(
-        self, candidates: Candidates, pictures: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def _fits(self, candidates: Candidates, pictures: Sequence[Seen]) -> np.ndarray:
         """How well each picture fits the entity that it fits best.
 
         RETURNS (np.ndarray): mean of the image channel's columns; 0, as of a random
@@ -125,9 +127,9 @@ class PictureShares:
         best = np.full(len(candidates), -np.inf, dtype=np.float32)
         for start, end in candidates.runs(PAIRS):
             some = candidates.span(start, end)
-            values, present = picture_columns(
-                self.kb.vector_sets, self.space, some, pictures[start:end]
-            )
+            own = pictures[start:end]
+            spaces = {space: [seen[space] for seen in own] for space in own[0]}
+            values, present = picture_columns(self.kb.vector_sets, some, spaces)
             means = values.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
             np.maximum.at(best[start:end], some.mentions, means)
         return best

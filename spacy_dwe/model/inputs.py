@@ -1,5 +1,6 @@
 """What the network reads of a batch of mentions: frozen features and their masks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,8 @@ class PreparedMention:
     present (np.ndarray): which features there are. Shape: as features, bool
     described (np.ndarray): candidates with a description. Shape: (n_candidates,), bool
     text (MentionFeatures | None): what the text encoder says, if it was asked.
-    pictures (np.ndarray): unit vectors of its pictures. Shape: (n_pictures, dim)
+    pictures (Mapping[str, np.ndarray]): unit vectors of its pictures, by space, CLIP's
+        first. Shape of each: (n_pictures, dim)
     objects, faces, face_mask, scenes (np.ndarray): what was found on them, see
         `MentionPictures`.
     sentence (str): what it stands in; mentions of the same one are told by it.
@@ -131,7 +133,7 @@ class PreparedMention:
     present: np.ndarray
     described: np.ndarray
     text: "MentionFeatures | None"
-    pictures: np.ndarray
+    pictures: Mapping[str, np.ndarray]
     objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
@@ -139,10 +141,16 @@ class PreparedMention:
     sentence: str = ""
 
     @property
+    def whole(self) -> np.ndarray:
+        """RETURNS (np.ndarray): vectors of its pictures in the first space.
+        Shape: (n_pictures, dim)"""
+        return next(iter(self.pictures.values()), NO_VECTORS)
+
+    @property
     def n_bytes(self) -> int:
         """RETURNS (int): memory that it holds."""
         arrays = [self.rows, self.found_by, self.features, self.present]
-        arrays += [self.described, self.pictures, self.objects]
+        arrays += [self.described, *self.pictures.values(), self.objects]
         arrays += [self.faces, self.face_mask, self.scenes]
         if self.text is not None:
             arrays += [self.text.states, self.text.pooled]

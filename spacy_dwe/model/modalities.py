@@ -114,7 +114,7 @@ class VisionModality:
         self, mention: "PreparedMention", place: MentionPlace
     ) -> Mapping[str, np.ndarray]:
         if self.raw_image or not len(mention.objects):
-            return {"objects": mention.pictures}
+            return {"objects": mention.whole}
         slots = {"objects": mention.objects}
         if len(mention.faces):
             slots |= {"faces": mention.faces, "face_mask": mention.face_mask}

@@ -256,9 +256,10 @@ def network_spec(
 def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
     """A head for each vector set that an encoder in use shares its space with."""
     heads = {}
+    first = next(iter(evidence.picture_encoders), None)
     for name, vectors in evidence.kb.vector_sets.items():
         reads_text = name.space == evidence.text_space
-        reads_picture = name.space == evidence.picture_space and evidence.use_images
+        reads_picture = name.space == first and evidence.use_images
         if reads_text or reads_picture:
             heads[str(name)] = QueryHead(
                 dim=vectors.dim,

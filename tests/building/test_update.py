@@ -222,13 +222,26 @@ def test_rebuilding_makes_all_but_the_entities_again(path, entities):
 
 
 def with_format(path, number):
-    """Say that a KB has another format, as its three places do."""
+    """Say that a KB has another format, as its three places do, and give its vectors
+    the files of format 3."""
     database = DweKnowledgeBase(path).store.path
     meta = json.loads((path / "meta.json").read_text())
-    (path / "meta.json").write_text(json.dumps({**meta, "format": number}))
+    for entry in meta["vectors"].values():
+        array = path / entry["array"]
+        offsets, places = (
+            array.with_suffix(f".{what}.npy") for what in ("offsets", "places")
+        )
+        counts = np.diff(np.load(offsets))
+        index = np.full(len(counts), -1, dtype=np.int32)
+        index[counts > 0] = np.load(places)
+        np.save(array.with_suffix(".index.npy"), index)
+        offsets.unlink()
+        places.unlink()
+        del entry["uses"]
+    meta["format"] = number
+    (path / "meta.json").write_text(json.dumps(meta))
     with closing(sqlite3.connect(database)) as db, db:
-        ((text,),) = db.execute("SELECT meta FROM versions WHERE meta != ''")
-        text = json.dumps({**json.loads(text), "format": number})
+        text = json.dumps({k: v for k, v in meta.items() if k != "database"})
         db.execute("UPDATE versions SET meta = ? WHERE meta != ''", (text,))
         db.execute(f"PRAGMA user_version = {number}")
 

@@ -44,13 +44,14 @@ class Mentions:
     """Two mentions that nothing is known of but what they are called."""
 
     texts = contexts = ("Georgia", "Tbilisi")
-    text_set = picture_space = None
+    text_set = None
+    picture_spaces = ()
     owns_pictures = (False, False)
 
     def text_vectors(self):
         return None
 
-    def picture_vectors(self):
+    def picture_vectors(self, space):
         return [np.zeros((0, 8), dtype=np.float32)] * 2
 
     def attribute(self, name):

@@ -173,7 +173,7 @@ def test_build_with_clip_and_pictures(folder, tiny_clip, monkeypatch):
     assert "flags/none.png of entity Q1428" in warning
     kb = DweKnowledgeBase(folder / "flags.kb")
     assert sorted(kb.vector_sets) == [DESCRIPTIONS_IN_CLIP, PICTURES]
-    assert kb.vector_sets[PICTURES].index.tolist() == [0, -1]
+    assert kb.vector_sets[PICTURES].offsets.tolist() == [0, 1, 1]
     # The folder is found again from anywhere.
     assert kb.vector_sets[PICTURES].spec["model"] == f"local-dir:{tiny_clip}"
 

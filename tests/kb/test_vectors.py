@@ -52,7 +52,8 @@ def test_a_set_remembers_its_encoder(kb):
     assert text.spec == {"@misc": "tests.WordEncoder", "name": "words"}
     assert text.array.dtype == np.float16
     assert text.array.shape == (5, 64)
-    assert text.index.tolist() == [0, 1, 2, 3, 4, -1]
+    assert text.offsets.tolist() == [0, 1, 2, 3, 4, 5, 5]
+    assert text.places.tolist() == [0, 1, 2, 3, 4]
     clip = kb.vector_sets[DESCRIPTIONS_IN_CLIP]
     assert clip.fingerprint == "patches"
     assert clip.cross_mean is None
@@ -63,18 +64,20 @@ def test_a_kb_without_encoders_has_no_vectors(tmp_path, entities):
     assert build_kb(entities, tmp_path / "kb").vector_sets == {}
 
 
-def test_pictures_are_averaged_to_one_unit_vector(pictures):
+def test_each_picture_of_an_entity_has_a_vector(pictures):
     entities = [
-        Entity("Q1", "A", "First.", images=("red.png", "blue.png")),
+        Entity("Q1", "A", "First.", images=("red.png", "blue.png", "red.png")),
         Entity("Q2", "B", "Second."),
-        Entity("Q3", "C", images=(str(pictures / "green.png"),)),
+        Entity("Q3", "C", images=(str(pictures / "green.png"), "blue.png")),
     ]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)
-    vectors, present = kb.vector_sets[PICTURES].gather([0, 1, 2])
-    assert present.tolist() == [True, False, True]
-    both = picture_vector("red") + picture_vector("blue")
-    np.testing.assert_allclose(vectors[0], both / np.linalg.norm(both), atol=1e-3)
-    np.testing.assert_allclose(vectors[2], picture_vector("green"), atol=1e-3)
+    vectors = kb.vector_sets[PICTURES]
+    places, owners = vectors.of([2, 1, 0])
+    assert owners.tolist() == [0, 0, 2, 2]
+    expected = [picture_vector(name) for name in ("green", "blue", "red", "blue")]
+    np.testing.assert_allclose(vectors.array[places], expected, atol=1e-3)
+    assert len(vectors.array) == 3, "a picture is encoded and kept once"
+    assert vectors.gather([0, 1, 2])[1].tolist() == [True, False, True]
 
 
 def test_unreadable_pictures_are_left_out_with_a_warning(pictures):
@@ -162,7 +165,7 @@ def shared(tmp_path):
 
 def test_the_rows_that_use_a_vector(shared):
     vectors = shared.vector_sets[DESCRIPTIONS]
-    same, other = vectors.index[[0, 1]]
+    same, other = vectors.of([0, 1])[0]
     rows_at = vectors.rows_at()
     rows, owners = rows_at.of([other, same])
     assert rows.tolist() == [1, 0, 2, 3]
@@ -184,19 +187,19 @@ def test_a_sound_set_has_no_problems(kb, shared):
 def rewritten(kb, what, change):
     """Change an array on the disk, and open the set again."""
     meta = kb.meta["vectors"]["description@text"]
-    array = np.load(kb.path / meta[what])
-    np.save(kb.path / meta[what], change(array))
+    path = (kb.path / meta["array"]).with_suffix(what)
+    np.save(path, change(np.load(path)))
     return VectorSet.open(kb.path, DESCRIPTIONS, meta)
 
 
 def test_vectors_that_are_damaged_are_found(shared):
-    place = shared.vector_sets[DESCRIPTIONS].index[0]
+    place = shared.vector_sets[DESCRIPTIONS].of([0])[0][0]
 
     def zeroed(array):
         array[place] = 0
         return array
 
-    vectors = rewritten(shared, "array", zeroed)
+    vectors = rewritten(shared, ".npy", zeroed)
     message = "description@text: the vectors of 3 rows, first 0, are no unit vectors"
     assert list(vectors.problems()) == [message]
     live = np.array([False, True, False, True, True])
@@ -206,15 +209,20 @@ def test_vectors_that_are_damaged_are_found(shared):
     assert list(vectors.problems(live & [True, True, True, False, True])) == []
 
 
-def test_an_index_that_points_nowhere_is_found(shared):
-    vectors = rewritten(shared, "index", lambda index: index + 1)
+def test_places_that_are_nowhere_are_found(shared):
+    vectors = rewritten(shared, ".places.npy", lambda places: places + 1)
     message = "vectors of row 1 lie outside the 2 there are"
     assert [message in problem for problem in vectors.problems()] == [True]
     assert list(vectors.problems(np.array([True, False, True, True, True]))) == []
 
 
+def test_offsets_that_overlap_are_found(shared):
+    vectors = rewritten(shared, ".offsets.npy", lambda offsets: offsets[::-1].copy())
+    assert [*vectors.problems()] == ["description@text: the places of its rows overlap"]
+
+
 def test_keys_that_are_cut_off_are_found(shared):
-    vectors = rewritten(shared, "keys", lambda keys: keys[:1])
+    vectors = rewritten(shared, ".keys.npy", lambda keys: keys[:1])
     (problem,) = vectors.problems()
     assert "keys.npy" in problem
 
@@ -317,13 +325,13 @@ def test_an_encoder_makes_a_set_of_each_field_it_reads(of_three_spaces):
 
 def test_spaces_that_texts_and_pictures_are_compared_in(of_three_spaces, tmp_path):
     kb, _, text = of_three_spaces
-    assert (kb.text_set, kb.picture_space) == (DESCRIPTIONS, "mine")
+    assert (kb.text_set, kb.picture_spaces) == (DESCRIPTIONS, ("mine", "seen"))
     entities = [Entity("R", "Red", "The colour of fire.")]
     clip = PatchEncoder()
     both = build_kb(entities, tmp_path / "b", clip=clip, encoders={"words": text})
-    assert (str(both.text_set), both.picture_space) == ("description@words", "clip")
+    assert (str(both.text_set), both.picture_spaces) == ("description@words", ("clip",))
     only = build_kb(entities, tmp_path / "c", clip=clip)
-    assert (only.text_set, only.picture_space) == (DESCRIPTIONS_IN_CLIP, "clip")
+    assert (only.text_set, only.picture_spaces) == (DESCRIPTIONS_IN_CLIP, ("clip",))
 
 
 def test_all_spaces_grow_and_are_made_again(of_three_spaces, pictures):

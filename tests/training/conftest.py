@@ -76,7 +76,7 @@ def prepared(random, n_features):
                 mention=slice(1, tokens),
                 edges=random.standard_normal(4 * 5).astype(np.float32),
             ),
-            pictures=some(n_pictures),
+            pictures={"clip": some(n_pictures)},
             objects=some(n_regions),
             faces=some(n_regions),
             face_mask=np.arange(n_regions) == 0,

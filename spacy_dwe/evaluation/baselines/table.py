@@ -346,7 +346,7 @@ def _evidence_of(
     return Evidence(
         own.kb,
         text_encoder=own.text_encoder,
-        clip=own.clip,
+        picture_encoders=own.picture_encoders,
         cache=own.cache,
         channels=used,
         columns=Columns(columns_of(used)),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import DweError, Errors
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout on disk. A KB with a higher one needs a newer spacy-dwe."""
 OLDEST = 2
 """The first format with this database: from there on, the rest can be made again."""

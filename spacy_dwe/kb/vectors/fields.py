@@ -1,9 +1,9 @@
-"""What a vector is made from: an entity's description, or its pictures. Equal content
-has an equal key, and vectors are kept by key."""
+"""What a vector is made from: an entity's description, or one of its pictures. Equal
+content has an equal key, and vectors are kept by key."""
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -24,24 +24,24 @@ _PICTURES = 64
 """Decoded pictures in memory at a time."""
 _DECODERS = 8
 """Threads, at most, that decode pictures."""
-_TINY = 1e-6
+_NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
 
 Encode = Callable[[Sequence[Any]], np.ndarray]
 """Texts or decoded pictures to unit vectors."""
+Wanted = Callable[[bytes], bool]
+"""Whether the content of a key is to be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Vectors of some entities.
+    """Vectors of contents.
 
-    vectors (np.ndarray): of those that have one. Shape: (n_present, dim), float32
-    keys (Sequence[bytes]): of the contents they were made from.
-    present (np.ndarray): which entities have one. Shape: (n_entities,), bool
+    vectors (np.ndarray): Shape: (n, dim), float32
+    keys (Sequence[bytes]): of what each was made from.
     """
 
     vectors: np.ndarray
     keys: Sequence[bytes]
-    present: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +60,27 @@ class DescriptionField:
         """RETURNS (bool): whether the entity has this field; reads no file."""
         return bool(entity.description.strip())
 
-    def key(self, entity: Entity) -> bytes | None:
-        """RETURNS (bytes | None): 16 bytes that stand for the content; None where there
-        is nothing to encode."""
-        if not self.has(entity):
-            return None
-        text = entity_text(entity).encode("utf-8")
-        return blake2b(text, digest_size=KEY_BYTES).digest()
+    def keys(self, entity: Entity) -> list[bytes]:
+        """RETURNS (list[bytes]): 16 bytes for each content of the entity, which stand
+        for it; none where there is nothing to encode."""
+        return [_digest(entity_text(entity).encode())] if self.has(entity) else []
 
     def weight(self, entity: Entity) -> int:
         """RETURNS (int): how many texts or pictures the entity counts for."""
         return 1 + len(entity.description) // _CHARACTERS
 
-    def encode(self, entities: Sequence[Entity], encode: Encode) -> Encoded:
-        """RETURNS (Encoded): vectors of entities that have a key."""
-        vectors = encode([entity_text(entity) for entity in entities])
-        keys = [key for entity in entities if (key := self.key(entity)) is not None]
-        return Encoded(vectors, keys, np.ones(len(entities), dtype=bool))
+    def encode(
+        self, entities: Sequence[Entity], encode: Encode, is_wanted: Wanted
+    ) -> Encoded:
+        """RETURNS (Encoded): vectors of what is wanted of some entities, each once."""
+        texts = {key: e for e in entities for key in self.keys(e) if is_wanted(key)}
+        return Encoded(encode([entity_text(e) for e in texts.values()]), [*texts])
 
 
 @dataclass(frozen=True, slots=True)
 class PictureField:
-    """An entity's pictures, whose vectors are averaged. One that cannot be read is left
-    out with a warning. The rest is as of `DescriptionField`.
+    """An entity's pictures, each a content. One that cannot be read is left out with a
+    warning. The rest is as of `DescriptionField`.
 
     root (Path): folder that relative paths start at.
     """
@@ -95,58 +93,56 @@ class PictureField:
     def has(self, entity: Entity) -> bool:
         return bool(entity.images)
 
-    def key(self, entity: Entity) -> bytes | None:
-        digests = []
+    def keys(self, entity: Entity) -> list[bytes]:
+        keys = []
         for image in dict.fromkeys(entity.images):
             try:
-                digests.append(_digest(read_bytes(self._reference(image))))
+                keys.append(_picture_key(read_bytes(self._reference(image))))
             except DweError as error:
                 _warn(entity, image, error)
-        return _joint(digests) if digests else None
+        return keys
 
     def weight(self, entity: Entity) -> int:
         return len(entity.images)
 
-    def encode(self, entities: Sequence[Entity], encode: Encode) -> Encoded:
-        pictures = [
-            (owner, image)
-            for owner, entity in enumerate(entities)
-            for image in dict.fromkeys(entity.images)
-        ]
-        digests: list[list[bytes]] = [[] for _ in entities]
-        sums: np.ndarray | None = None
+    def encode(
+        self, entities: Sequence[Entity], encode: Encode, is_wanted: Wanted
+    ) -> Encoded:
+        pictures = [(e, image) for e in entities for image in dict.fromkeys(e.images)]
+        keys: list[bytes] = []
+        vectors = []
         with ThreadPoolExecutor(min(_DECODERS, os.cpu_count() or 1)) as decoders:
             for start in range(0, len(pictures), _PICTURES):
                 group = pictures[start : start + _PICTURES]
-                owners, decoded = [], []
-                loaded = decoders.map(self._load, (image for _, image in group))
-                for (owner, image), (digest, picture) in zip(group, loaded):
-                    if digest is not None:
-                        digests[owner].append(digest)
+                loaded = decoders.map(
+                    lambda each: self._load(each[1], is_wanted), group
+                )
+                decoded: dict[bytes, Any] = {}
+                for (entity, image), (key, picture) in zip(group, loaded):
                     if isinstance(picture, DweError):
-                        _warn(entities[owner], image, picture)
-                    elif picture is not None:
-                        owners.append(owner)
-                        decoded.append(picture)
+                        _warn(entity, image, picture)
+                    elif picture is not None and key not in keys:
+                        decoded[key] = picture
                 if decoded:
-                    vectors = encode(decoded)
-                    if sums is None:
-                        sums = np.zeros((len(entities), vectors.shape[1]), np.float32)
-                    np.add.at(sums, owners, vectors)
-        return _averaged(sums, digests)
+                    vectors.append(encode([*decoded.values()]))
+                    keys += decoded
+        return Encoded(np.concatenate(vectors) if vectors else _NO_VECTORS, keys)
 
-    def _load(self, image: str) -> tuple[bytes | None, Any]:
-        """A picture and the digest of its file; both None for a file that cannot be
-        read, of which `key` has warned."""
+    def _load(self, image: str, is_wanted: Wanted) -> tuple[bytes, Any]:
+        """The key of a picture, and the picture if it is wanted: None if it is not, or
+        if its file cannot be read, of which `keys` has warned."""
         reference = self._reference(image)
         try:
             data = read_bytes(reference)
         except DweError:
-            return None, None
+            return b"", None
+        key = _picture_key(data)
+        if not is_wanted(key):
+            return key, None
         try:
-            return _digest(data), decode(data, reference.name)
+            return key, decode(data, reference.name)
         except DweError as error:
-            return _digest(data), error
+            return key, error
 
     def _reference(self, image: str) -> ImageRef:
         reference = ImageRef(path=image)
@@ -188,21 +184,13 @@ def require_unit(vectors: np.ndarray, dim: int, fingerprint: str, name: str) -> 
         )
 
 
-def _averaged(sums: np.ndarray | None, digests: Sequence[Sequence[bytes]]) -> Encoded:
-    if sums is None:
-        sums = np.zeros((len(digests), 1), dtype=np.float32)
-    norms = np.linalg.norm(sums, axis=1)
-    present = norms > _TINY
-    keys = [_joint(own) for own, there in zip(digests, present) if there]
-    return Encoded(sums[present] / norms[present, None], keys, present)
-
-
 def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=KEY_BYTES).digest()
 
 
-def _joint(digests: Iterable[bytes]) -> bytes:
-    return _digest(b"".join(digests))
+def _picture_key(data: bytes) -> bytes:
+    # Twice: KBs of earlier formats have the only picture of an entity under this key.
+    return _digest(_digest(data))
 
 
 def _warn(entity: Entity, image: str, error: DweError) -> None:

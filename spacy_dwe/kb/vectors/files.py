@@ -1,15 +1,22 @@
-"""Files of a vector set: vectors, the keys of what they were made from, and the place
-of each row's vector. Vectors are never rewritten: what a killed run completed is found
+"""Files of a vector set: vectors, the keys of what they were made from, and the places
+of each row's vectors. Vectors are never rewritten: what a killed run completed is found
 again by key.
 
-    STEM.json        name, fingerprint, dim and spec, written first
-    STEM.npy         vectors, float16 (count, dim)
-    STEM.keys.npy    keys, uint64 (count, 2), each written behind its vector
-    STEM.index.npy   place of each row's vector, int32 (n_rows,), -1 for none
+    STEM.json         name, fingerprint, dim and spec, written first
+    STEM.npy          vectors, float16 (count, dim)
+    STEM.keys.npy     keys, uint64 (count, 2), each written behind its vector
+    STEM.offsets.npy  where each row's places begin, and the last's end, int32
+                      (n_rows + 1,)
+    STEM.places.npy   places of the rows' vectors, int32
+
+Of a set that is standardised, `kb.vectors.standard` adds
+
+    STEM.standard.npy           the vectors that are compared, float16 (count, dim)
+    STEM.standard.safetensors   what makes them of the encoder's
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -21,10 +28,12 @@ import numpy as np
 from ...errors import DweError
 from ...files import write_json
 from ..arrays import ArrayWriter, map_array
-from .fields import KEY_BYTES, unit_length
+from .fields import unit_length
 from .sets import FOLDER, SetName
 
 _BLOCK = 4096
+_SUFFIXES = ".json", ".npy", ".keys.npy", ".offsets.npy", ".places.npy"
+_STANDARD = ".standard.npy", ".standard.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +83,8 @@ def files_of(entry: Mapping[str, Any]) -> list[str]:
     """RETURNS (list[str]): the files, below the KB's folder, of a set that a version
     names. Files of vectors/ that no version names are left by killed runs."""
     stem = entry["array"].removesuffix(".npy")
-    return [
-        f"{stem}{suffix}" for suffix in (".json", ".npy", ".keys.npy", ".index.npy")
-    ]
+    suffixes = _STANDARD if entry.get("standard") else ()
+    return [f"{stem}{suffix}" for suffix in (*_SUFFIXES, *suffixes)]
 
 
 def new_stem(kb: Path, snapshot: str, header: Header) -> str:
@@ -92,7 +100,7 @@ def new_stem(kb: Path, snapshot: str, header: Header) -> str:
         if not path.exists():
             header.write(path)
             return numbered
-        if Header.read(path) == header and not (kb / f"{numbered}.index.npy").exists():
+        if Header.read(path) == header and not (kb / f"{numbered}.places.npy").exists():
             return numbered
     raise AssertionError("unreachable")
 
@@ -187,23 +195,47 @@ class VectorWriter:
         self._stack.__exit__(*error)
 
 
-def extend_index(kb: Path, stem: str, committed: int, places: np.ndarray) -> None:
+def extend_index(
+    kb: Path, stem: str, committed: int, counts: np.ndarray, places: np.ndarray
+) -> None:
     """Append the places of new rows' vectors.
 
     committed (int): rows that a version names; what stands behind them is overwritten.
-    places (np.ndarray): -1 for none. Shape: (n_new_rows,), int32
+    counts (np.ndarray): vectors of each new row. Shape: (n_new_rows,)
+    places (np.ndarray): of all of them, row by row. Shape: (counts.sum(),), int32
     """
-    file = f"{stem}.index.npy"
+    offsets_file, places_file = f"{stem}.offsets.npy", f"{stem}.places.npy"
+    begin = 0
     if committed:
-        map_array(kb, file, committed)
-    with ArrayWriter(kb / file, np.int32, length=committed) as index:
-        index.append(places)
+        begin = int(map_array(kb, offsets_file, committed + 1)[-1])
+        map_array(kb, places_file, begin)
+    with ArrayWriter(kb / places_file, np.int32, length=begin) as writer:
+        writer.append(places)
+    length = committed + 1 if committed else 0
+    with ArrayWriter(kb / offsets_file, np.int32, length=length) as writer:
+        if not committed:
+            writer.append(np.zeros(1))
+        writer.append(begin + np.cumsum(counts))
+
+
+def with_places(kb: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the entry of a set. One of format 3 or before has a
+    vector a row at most, whose place, or -1, is in STEM.index.npy; it gets the files
+    that it lacks."""
+    if "uses" in entry:
+        return dict(entry)
+    stem = entry["array"].removesuffix(".npy")
+    places = map_array(kb, f"{stem}.index.npy", entry["rows"])
+    there = places >= 0
+    extend_index(kb, stem, 0, there.astype(np.int32), places[there])
+    rest = {k: v for k, v in entry.items() if k not in ("keys", "index")}
+    return {**rest, "uses": int(there.sum())}
 
 
 def remove_set(kb: Path, stem: str) -> None:
     """Remove the files of a set that holds nothing."""
-    for file in files_of({"array": f"{stem}.npy"}):
-        (kb / file).unlink(missing_ok=True)
+    for suffix in _SUFFIXES:
+        (kb / f"{stem}{suffix}").unlink(missing_ok=True)
 
 
 def _written(path: Path, dtype: type[np.generic], tail: tuple[int, ...]) -> np.ndarray:
@@ -230,30 +262,28 @@ _KEYS_AT_A_TIME = 1 << 18
 
 
 class KeysOfRows:
-    """The key of each row from some row on; a row without content has none. Takes 17
-    bytes a row."""
+    """The keys of each row from some row on; a row without content has none. Takes 16
+    bytes a key, and 4 a row."""
 
     def __init__(self, first_row: int, n_rows: int) -> None:
         """first_row (int): the first one.
         n_rows (int): rows of the KB, which are all below it.
         """
         self.first_row = first_row
-        count = max(0, n_rows - first_row)
-        self._bytes = bytearray(KEY_BYTES * count)
-        self._present = np.zeros(count, dtype=bool)
+        self._bytes = bytearray()
+        self._counts = np.zeros(max(0, n_rows - first_row), dtype=np.int32)
 
-    def set(self, row: int, key: bytes) -> None:
-        place = row - self.first_row
-        self._bytes[KEY_BYTES * place : KEY_BYTES * (place + 1)] = key
-        self._present[place] = True
+    def add(self, row: int, keys: Sequence[bytes]) -> None:
+        """row (int): behind all that were added before."""
+        self._bytes += b"".join(keys)
+        self._counts[row - self.first_row] = len(keys)
 
     def since(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """RETURNS (tuple[np.ndarray, np.ndarray]): keys of the rows that have one, and
-        which have one, from a row on. Shapes: (n, 2), uint64 and (n_rows - row,), bool
-        """
+        """RETURNS (tuple[np.ndarray, np.ndarray]): the keys from a row on, row by row,
+        and how many each row has. Shapes: (n, 2), uint64 and (n_rows - row,)"""
         keys = np.frombuffer(self._bytes, dtype=np.uint64).reshape(-1, 2)
-        present = self._present[row - self.first_row :]
-        return keys[row - self.first_row :][present], present
+        before = int(self._counts[: row - self.first_row].sum())
+        return keys[before:], self._counts[row - self.first_row :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +308,8 @@ class DistinctKeys:
         is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
         inverse = np.empty(len(keys), dtype=np.int32)
         inverse[order] = np.cumsum(is_new, dtype=np.int32) - 1
-        return cls(ordered[is_new], order[is_new], inverse)
+        # By columns, as `find_keys` searches through them.
+        return cls(np.asfortranarray(ordered[is_new]), order[is_new], inverse)
 
 
 def places_of(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -290,19 +321,29 @@ def places_of(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
         Shape: (n_wanted,), int64
     """
     places = np.full(len(wanted), -1, dtype=np.int64)
-    if not len(wanted):
-        return places
-    first, second = np.ascontiguousarray(wanted.T)
     for start in range(0, len(known), _KEYS_AT_A_TIME):
-        block = known[start : start + _KEYS_AT_A_TIME]
-        found = np.searchsorted(first, block[:, 0])
-        while True:
-            candidate = np.minimum(found, len(wanted) - 1)
-            same = (found < len(wanted)) & (first[candidate] == block[:, 0])
-            other = same & (second[candidate] != block[:, 1])
-            if not other.any():
-                break
-            # Keys that share their first half stand beside each other.
-            found = found + other
-        places[candidate[same]] = start + np.flatnonzero(same)
+        where = find_keys(known[start : start + _KEYS_AT_A_TIME], wanted)
+        there = np.flatnonzero(where >= 0)
+        places[where[there]] = start + there
     return places
+
+
+def find_keys(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Look some keys up.
+
+    keys (np.ndarray): Shape: (n, 2), uint64
+    among (np.ndarray): distinct keys in order. Shape: (n_keys, 2), uint64
+    RETURNS (np.ndarray): where each stands, -1 for nowhere. Shape: (n,), int64
+    """
+    if not len(among):
+        return np.full(len(keys), -1, dtype=np.int64)
+    first, second = among[:, 0], among[:, 1]
+    found = np.searchsorted(first, keys[:, 0])
+    while True:
+        place = np.minimum(found, len(among) - 1)
+        same = (found < len(among)) & (first[place] == keys[:, 0])
+        other = same & (second[place] != keys[:, 1])
+        if not other.any():
+            return np.where(same, place, -1)
+        # Keys that share their first half stand beside each other.
+        found = found + other

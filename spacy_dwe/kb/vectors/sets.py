@@ -4,17 +4,21 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ...errors import DweError, Errors
+from ...names.likeness import ragged
 from ..arrays import map_array
 from ..entity import Entity
 from .fields import DescriptionField, Field, unit_length
+
+if TYPE_CHECKING:
+    from .standard import Standardisation
 
 FOLDER = "vectors"
 _BLOCK = 4096
@@ -74,17 +78,14 @@ class RowsAt:
     def of(self, places: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """RETURNS (tuple[np.ndarray, np.ndarray]): the rows of some places, and for
         each the position of its place among these. Shapes: (n,), int32 and int64"""
-        places = np.asarray(places, dtype=np.int64)
-        starts = self.offsets[places]
-        counts = self.offsets[places + 1] - starts
-        owners = np.repeat(np.arange(len(places)), counts)
-        within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.rows[starts[owners] + within], owners
+        _, flat, owners = ragged(self.offsets, np.asarray(places, dtype=np.int64))
+        return self.rows[flat], owners
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VectorSet:
-    """Unit vectors of one field, made by one encoder.
+    """Unit vectors of one field, made by one encoder: one of a description, one of each
+    picture.
 
     name (SetName): the field and the encoder's space.
     fingerprint (str): of the encoder that made the vectors.
@@ -93,11 +94,14 @@ class VectorSet:
     mean, std (float): of the cosine of random pairs of entities.
     cross_mean, cross_std (float | None): of the cosine of a description and the
         picture of another entity; None where the KB has no pictures.
-    array (np.ndarray): the vectors. Shape: (n_vectors, dim), float16
-    index (np.ndarray): place of each row's vector, -1 for none.
-        Shape: (n_rows,), int32
+    array (np.ndarray): the vectors that are compared. Shape: (n_vectors, dim), float16
+    offsets (np.ndarray): places of row r are places[offsets[r]:offsets[r + 1]].
+        Shape: (n_rows + 1,), int32
+    places (np.ndarray): of the rows' vectors in `array`. Shape: (n_uses,), int32
+    standard (str | None): fingerprint of what standardises the encoder's vectors, if
+        anything does.
     kb (Path | None): the KB's folder.
-    keys_file (str | None): below it, the keys of what the vectors were made from.
+    stem (str | None): path of its files below it, without suffix.
     """
 
     name: SetName
@@ -109,9 +113,11 @@ class VectorSet:
     cross_mean: float | None
     cross_std: float | None
     array: np.ndarray = dataclasses.field(repr=False)
-    index: np.ndarray = dataclasses.field(repr=False)
+    offsets: np.ndarray = dataclasses.field(repr=False)
+    places: np.ndarray = dataclasses.field(repr=False)
+    standard: str | None = None
     kb: Path | None = dataclasses.field(default=None, repr=False)
-    keys_file: str | None = dataclasses.field(default=None, repr=False)
+    stem: str | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
     def open(cls, kb: Path, name: SetName, meta: dict[str, Any]) -> Self:
@@ -122,6 +128,10 @@ class VectorSet:
         meta (dict[str, Any]): its entry in the KB's version.
         RETURNS (VectorSet): the set.
         """
+        standard, stem = meta.get("standard"), meta["array"].removesuffix(".npy")
+        shape = meta["count"], meta["dim"]
+        array = f"{stem}.standard.npy" if standard else meta["array"]
+        offsets = f"{stem}.offsets.npy"
         return cls(
             name=name,
             fingerprint=meta["fingerprint"],
@@ -131,10 +141,12 @@ class VectorSet:
             std=meta["std"],
             cross_mean=meta.get("cross_mean"),
             cross_std=meta.get("cross_std"),
-            array=_checked(kb, meta["array"], (meta["count"], meta["dim"]), np.float16),
-            index=_checked(kb, meta["index"], (meta["rows"],), np.int32),
+            array=_checked(kb, array, shape, np.float16),
+            offsets=_checked(kb, offsets, (meta["rows"] + 1,), np.int32),
+            places=_checked(kb, f"{stem}.places.npy", (meta["uses"],), np.int32),
+            standard=standard,
             kb=kb,
-            keys_file=meta.get("keys"),
+            stem=stem,
         )
 
     @property
@@ -142,17 +154,44 @@ class VectorSet:
         """RETURNS (str): "description" or "image"."""
         return self.name.field
 
+    @property
+    def identity(self) -> str:
+        """RETURNS (str): equal where what was learned by the vectors of one set holds
+        for those of the other: fingerprint of the encoder, and of what standardises."""
+        return (
+            f"{self.fingerprint} {self.standard}" if self.standard else self.fingerprint
+        )
+
+    @cached_property
+    def standardisation(self) -> "Standardisation | None":
+        """RETURNS (Standardisation | None): makes vectors of the encoder those that are
+        compared."""
+        if self.standard is None:
+            return None
+        from .standard import Standardisation
+
+        assert self.kb is not None and self.stem is not None
+        return Standardisation.read(self.kb, f"{self.stem}.standard.safetensors")
+
     @cached_property
     def keys(self) -> np.ndarray:
         """RETURNS (np.ndarray): 128 bits that stand for what each vector was made from.
         Shape: (n_vectors, 2), uint64"""
-        assert self.kb is not None and self.keys_file is not None
-        return _checked(self.kb, self.keys_file, (len(self.array), 2), np.uint64)
+        assert self.kb is not None and self.stem is not None
+        shape = len(self.array), 2
+        return _checked(self.kb, f"{self.stem}.keys.npy", shape, np.uint64)
+
+    def of(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RETURNS (tuple[np.ndarray, np.ndarray]): places of the vectors of some rows,
+        and for each the position of its row among these. Shapes: (n,), int32 and int64
+        """
+        _, flat, owners = ragged(self.offsets, np.asarray(rows, dtype=np.int64))
+        return self.places[flat], owners
 
     def gather(
         self, rows: Sequence[int] | np.ndarray, dtype: DTypeLike = np.float32
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read vectors of rows.
+        """Read the vectors of rows that have one at most, or else the last of each.
 
         rows (Sequence[int] | np.ndarray): rows of entities.
         dtype (DTypeLike): float16 reads them as they are: NumPy takes far longer to
@@ -161,32 +200,34 @@ class VectorSet:
             and where there is one. Shapes: (len(rows), dim), dtype, and (len(rows),),
             bool
         """
-        places = self.index[np.asarray(rows, dtype=np.int64)]
-        present = places >= 0
+        rows = np.asarray(rows, dtype=np.int64)
+        ends = self.offsets[rows + 1]
+        present = ends > self.offsets[rows]
         if not present.any():
-            return np.zeros((len(places), self.dim), dtype=dtype), present
+            return np.zeros((len(rows), self.dim), dtype=dtype), present
         # The last one stands in for those that there are not.
-        vectors = np.asarray(self.array).take(places, axis=0)
+        vectors = np.asarray(self.array).take(self.places[ends - 1], axis=0)
         if not present.all():
             vectors[~present] = 0
         return vectors.astype(dtype, copy=False), present
 
     def rows_at(self, live: np.ndarray | None = None) -> RowsAt:
-        """Turn `index` round: the rows that use each vector. Reads all of `index`.
+        """Turn the places round: the rows that use each vector. Reads all of them.
 
         live (np.ndarray | None): rows that count; None means all. Shape: (n_rows,),
             bool
         RETURNS (RowsAt): their rows by place; a vector that none uses has none.
         """
-        uses = self.index >= 0
+        counts = np.diff(self.offsets)
+        rows = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        places = np.asarray(self.places)
         if live is not None:
-            uses &= live[: len(uses)]
-        rows = np.flatnonzero(uses)
-        places = self.index[rows]
+            kept = live[rows]
+            rows, places = rows[kept], places[kept]
         order = np.argsort(places, kind="stable")
         offsets = np.zeros(len(self.array) + 1, dtype=np.int64)
         np.cumsum(np.bincount(places, minlength=len(self.array)), out=offsets[1:])
-        return RowsAt(offsets, rows[order].astype(np.int32))
+        return RowsAt(offsets, rows[order])
 
     def problems(self, live: np.ndarray | None = None) -> Iterator[str]:
         """Read the whole set and say what is damaged.
@@ -195,12 +236,17 @@ class VectorSet:
             bool
         YIELDS (str): a line for each kind of damage.
         """
-        outside = (self.index < -1) | (self.index >= len(self.array))
+        counts = np.diff(self.offsets)
+        if (counts < 0).any() or self.offsets[-1] != len(self.places):
+            yield f"{self.name}: the places of its rows overlap"
+            return
+        owners = np.repeat(np.arange(len(counts)), counts)
+        outside = (self.places < 0) | (self.places >= len(self.array))
         if live is not None:
-            outside &= live[: len(outside)]
+            outside &= live[owners]
         if outside.any():
             yield (
-                f"{self.name}: the vectors of {_rows(np.flatnonzero(outside))} lie "
+                f"{self.name}: the vectors of {_rows(owners[outside])} lie "
                 f"outside the {len(self.array):,} there are"
             )
             return
@@ -235,15 +281,15 @@ class VectorSet:
         remaining = iter(entities)
         while block := list(islice(remaining, _BLOCK)):
             rows = np.array([row for row, _ in block], dtype=np.int64)
-            found = [field.key(entity) for _, entity in block]
-            wanted = np.array([key is not None for key in found])
-            places = self.index[rows]
-            same = wanted == (places >= 0)
-            both = np.flatnonzero(same & wanted)
-            own = b"".join(key for key in found if key is not None)
-            keys = np.zeros((len(block), 2), dtype=np.uint64)
-            keys[wanted] = np.frombuffer(own, dtype=np.uint64).reshape(-1, 2)
-            same[both] = (self.keys[places[both]] == keys[both]).all(axis=1)
+            wanted = [field.keys(entity) for _, entity in block]
+            places, owners = self.of(rows)
+            counts = np.bincount(owners, minlength=len(rows))
+            same = counts == [len(keys) for keys in wanted]
+            told = b"".join(chain(*(k for k, own in zip(wanted, same) if own)))
+            keys = np.frombuffer(told, dtype=np.uint64).reshape(-1, 2)
+            compared = same[owners]
+            differs = (self.keys[places[compared]] != keys).any(axis=1)
+            same[owners[compared][differs]] = False
             yield from rows[~same].tolist()
 
 
@@ -333,11 +379,15 @@ def _random_cosines(
 def _sample(
     kb: Path, entry: dict[str, Any], random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A set's vectors, random rows that have one, and their places."""
-    vectors = map_array(kb, entry["array"], entry["count"])
-    index = map_array(kb, entry["index"], entry["rows"])
-    rows = np.flatnonzero(index >= 0)
-    if not len(rows):
-        return vectors, rows, rows
-    rows = rows[random.integers(len(rows), size=RANDOM_PAIRS)]
-    return vectors, rows, index[rows]
+    """A set's vectors, random rows that have one, and the places of a vector of each.
+    Pictures of an entity that has several are drawn as often as those of others."""
+    stem = entry["array"].removesuffix(".npy")
+    array = f"{stem}.standard.npy" if entry.get("standard") else entry["array"]
+    vectors = map_array(kb, array, entry["count"])
+    offsets = map_array(kb, f"{stem}.offsets.npy", entry["rows"] + 1)
+    places = map_array(kb, f"{stem}.places.npy", entry["uses"])
+    if not len(places):
+        return vectors, places, places
+    uses = random.integers(len(places), size=RANDOM_PAIRS)
+    rows = np.searchsorted(offsets, uses, side="right") - 1
+    return vectors, rows, places[uses]

@@ -1,0 +1,206 @@
+"""Standardising a space of pictures: what varies among pictures of the same entity says
+little of which one it is, and counts less.
+
+Vectors are centred, and whitened by the covariance within entities, which is shrunken
+towards a multiple of the identity (Ledoit & Wolf, 2004, Journal of Multivariate
+Analysis 88, by the estimators of section 3.3). What is fitted to a KB's own pictures
+when they are first encoded is kept as the KB grows, so that what was learned with it
+holds.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from ...errors import DweError, Errors
+from ..arrays import ArrayWriter, map_array
+
+MOST_PICTURES = 20_000
+"""Pictures that are read to fit."""
+LEAST_PAIRS = 20
+"""Pictures beyond one an entity, under which nothing can be told of what varies."""
+NEARLY_ONE = 0.98
+"""Gain from which on a direction is left as it is."""
+_BLOCK = 4096
+_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Standardisation:
+    """y = unit((x - mean) + directionsᵀ ((gains - 1) · directions (x - mean))).
+
+    mean (np.ndarray): Shape: (dim,), float32
+    directions (np.ndarray): orthonormal, those that vary most within entities.
+        Shape: (n_directions, dim), float32
+    gains (np.ndarray): what is kept of each, below 1. Shape: (n_directions,), float32
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+    gains: np.ndarray
+
+    @classmethod
+    def fitted(cls, vectors: np.ndarray, entities: np.ndarray) -> Self | None:
+        """Fit to pictures.
+
+        vectors (np.ndarray): unit vectors. Shape: (n, dim), float32
+        entities (np.ndarray): the entity of each. Shape: (n,), int
+        RETURNS (Standardisation | None): None where too few entities have several.
+        """
+        _, owners = np.unique(entities, return_inverse=True)
+        counts = np.bincount(owners)
+        n_pairs = len(vectors) - len(counts)
+        if n_pairs < LEAST_PAIRS:
+            return None
+        means = np.zeros((len(counts), vectors.shape[1]))
+        np.add.at(means, owners, vectors)
+        rest = vectors - (means / counts[:, None])[owners]
+        variances, directions = _principal(rest, n_pairs)
+        shrunken, floor = _shrunken(rest, variances, n_pairs)
+        if not floor > 0:
+            return None
+        gains = np.sqrt(floor / shrunken)
+        kept = gains < NEARLY_ONE
+        return cls(
+            vectors.mean(axis=0, dtype=np.float64).astype(np.float32),
+            directions[kept].astype(np.float32),
+            gains[kept].astype(np.float32),
+        )
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """vectors (np.ndarray): of the encoder. Shape: (n, dim), float32
+        RETURNS (np.ndarray): unit vectors. Shape: (n, dim), float32"""
+        centred = vectors - self.mean
+        along = centred @ self.directions.T
+        out = centred + (along * (self.gains - 1)) @ self.directions
+        lengths = np.linalg.norm(out, axis=-1, keepdims=True)
+        # A picture that is the mean itself is like no other.
+        out[lengths[:, 0] < 1e-6] = vectors[lengths[:, 0] < 1e-6]
+        unit: np.ndarray = out / np.linalg.norm(out, axis=-1, keepdims=True)
+        return unit.astype(np.float32, copy=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """RETURNS (str): equal where the vectors that it makes are; 8 digits."""
+        arrays = self.mean, self.directions, self.gains
+        data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+        return hashlib.sha256(data).hexdigest()[:8]
+
+    @classmethod
+    def read(cls, kb: Path, file: str) -> Self:
+        """kb (Path): the KB's folder.
+        file (str): path below it.
+        RAISES (DweError): it is missing or damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return cls(**load((kb / file).read_bytes()))
+        except FileNotFoundError:
+            raise DweError(Errors.E104.format(path=kb, file=file)) from None
+        except (OSError, SafetensorError, TypeError) as error:
+            raise DweError(
+                Errors.E105.format(path=kb, file=file, reason=error)
+            ) from None
+
+    def write(self, path: Path) -> None:
+        from safetensors.numpy import save
+
+        arrays = {
+            "mean": self.mean,
+            "directions": self.directions,
+            "gains": self.gains,
+        }
+        path.write_bytes(
+            save({name: np.ascontiguousarray(a) for name, a in arrays.items()})
+        )
+
+
+def standardise(
+    kb: Path, entry: Mapping[str, Any], committed: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Standardise the vectors of a set that are new, by what the set has been
+    standardised by; fit that, if the set is new.
+
+    kb (Path): the KB's folder.
+    entry (Mapping[str, Any]): of the set in the version that is being made.
+    committed (Mapping[str, Any] | None): the same in the version that is extended.
+    RETURNS (dict[str, Any]): more entries of the set: "standard", the fingerprint;
+        none where its pictures do not tell what varies.
+    """
+    stem = entry["array"].removesuffix(".npy")
+    raw = map_array(kb, entry["array"], entry["count"])
+    file, done = f"{stem}.standard.safetensors", 0
+    if committed is not None:
+        if not committed.get("standard"):
+            return {}
+        standard, done = Standardisation.read(kb, file), committed["count"]
+    else:
+        rows, places = _sampled(kb, stem, entry)
+        fitted = Standardisation.fitted(raw[places].astype(np.float32), rows)
+        if fitted is None:
+            return {}
+        standard = fitted
+        standard.write(kb / file)
+    tail = (entry["dim"],)
+    path = kb / f"{stem}.standard.npy"
+    with ArrayWriter(path, np.float16, tail, length=done) as writer:
+        for start in range(done, len(raw), _BLOCK):
+            end = min(start + _BLOCK, len(raw))
+            writer.append(standard(raw[start:end].astype(np.float32)))
+    return {"standard": standard.fingerprint}
+
+
+def _sampled(
+    kb: Path, stem: str, entry: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): rows of whole entities, as many as are
+    read, and the places of their vectors."""
+    offsets = map_array(kb, f"{stem}.offsets.npy", entry["rows"] + 1)
+    places = map_array(kb, f"{stem}.places.npy", entry["uses"])
+    counts = np.diff(offsets)
+    several = np.flatnonzero(counts > 1)
+    alone = np.flatnonzero(counts == 1)
+    random = np.random.default_rng(_SEED)
+    order = np.concatenate([random.permutation(several), random.permutation(alone)])
+    rows = order[np.cumsum(counts[order]) <= MOST_PICTURES]
+    rows.sort()
+    uses = np.repeat(rows, counts[rows])
+    flat = np.flatnonzero(np.isin(np.repeat(np.arange(len(counts)), counts), rows))
+    return uses, places[flat]
+
+
+def _principal(rest: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): variances above zero, and their
+    directions. Shapes: (r,) and (r, dim)"""
+    n, dim = rest.shape
+    rest = rest.astype(np.float64)
+    if n < dim:
+        variances, turned = np.linalg.eigh(rest @ rest.T / n_pairs)
+        kept = variances > variances[-1] * 1e-9
+        variances = variances[kept]
+        lengths = np.sqrt(variances * n_pairs)
+        return variances, (rest.T @ turned[:, kept] / np.maximum(lengths, 1e-30)).T
+    variances, directions = np.linalg.eigh(rest.T @ rest / n_pairs)
+    kept = variances > variances[-1] * 1e-9
+    return variances[kept], directions.T[kept]
+
+
+def _shrunken(
+    rest: np.ndarray, variances: np.ndarray, n_pairs: int
+) -> tuple[np.ndarray, float]:
+    """RETURNS (tuple[np.ndarray, float]): shrunken variances along the principal
+    directions, and along all others."""
+    dim = rest.shape[1]
+    mean = variances.sum() / dim
+    squares = (variances**2).sum()
+    distance = squares / dim - mean**2
+    fourth = (np.einsum("nd,nd->n", rest, rest) ** 2).sum() / n_pairs
+    noise = (fourth - squares) / n_pairs / dim
+    share = min(max(noise, 0.0), distance) / distance if distance > 0 else 1.0
+    floor = share * mean
+    return (1 - share) * variances + floor, float(floor)
