@@ -268,7 +268,7 @@ def _absolute(name: str) -> str:
 
 def _absolute_model(name: str) -> str:
     """As `_absolute`, for open_clip's names of models."""
-    from ..encoders.registry import LOCAL_DIR
+    from ..encoders.names import LOCAL_DIR
 
     if not name.startswith(LOCAL_DIR):
         return name

@@ -28,7 +28,7 @@ from .inference import (
 )
 from .protocol import MentionFeatures, MentionText, PictureBatch, Progress, edge_states
 from .towers import MiddleReader, PatchReader, middle_states
-from .views import cropped, middle
+from .views import cropped, middle_box
 from .visual.boxes import Box
 
 GREY = 128, 128, 128
@@ -162,7 +162,7 @@ class ClipEncoder:
     def _view(self, image: Image) -> Box:
         """What of a picture the tower sees: its middle where the sides are cropped, and
         more than all of it where they are padded."""
-        left, top, right, bottom = middle(image)
+        left, top, right, bottom = middle_box(image)
         width, height = right - left, bottom - top
         if self._resize_mode == "squash":
             return Box(left, top, right, bottom)

@@ -15,8 +15,8 @@ from ..errors import DweError, Errors
 from .backbone import Backbone, Wanted, flat
 from .checkpoints import load_into, read_checkpoint
 from .inference import quiet_hub
+from .names import LOCAL_DIR
 
-LOCAL_DIR = "local-dir:"
 _ELSEWHERE = (LOCAL_DIR, "hf-hub:", "hf_hub:")
 _TOLD = 300
 

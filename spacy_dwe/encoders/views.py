@@ -8,13 +8,13 @@ its short side up would take gigabytes (10,000 x 3 pixels)."""
 
 
 def cropped(image: Image) -> Image:
-    """RETURNS (Image): the picture, or its `middle`."""
+    """RETURNS (Image): the picture, or its `middle_box`."""
     width, height = image.size
-    kept = middle(image)
+    kept = middle_box(image)
     return image if kept == (0, 0, width, height) else image.crop(kept)
 
 
-def middle(image: Image) -> tuple[int, int, int, int]:
+def middle_box(image: Image) -> tuple[int, int, int, int]:
     """What is left of a picture that is far longer than wide; most are whole.
 
     RETURNS (tuple[int, int, int, int]): left, top, right, bottom.
