@@ -21,7 +21,7 @@ from .building.copying import (
     vector_specs,
     write_specs,
 )
-from .encoders.registry import CLIP, TEXT, encoder_from_spec, encoder_path
+from .encoders.registry import CLIP, PICTURE, TEXT, encoder_from_spec, encoder_paths
 from .errors import BAR_DELAY, DweError, Errors, Warnings
 from .files import replacing_folder, write_json
 from .kb.knowledge_base import DweKnowledgeBase
@@ -168,9 +168,9 @@ def _add_kb(
 def _names_of(specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """YIELDS (str): what encoders that are no folder or file are called."""
     for spec in specs.values():
-        if encoder_path(spec, None) is None:
-            ours = spec.get("@misc") in (CLIP, TEXT)
-            keys = ("name", "model", "pretrained") if ours else ("@misc",)
+        if not encoder_paths(spec, None):
+            ours = spec.get("@misc") in (CLIP, TEXT, PICTURE)
+            keys = ("name", "model", "pretrained", "weights") if ours else ("@misc",)
             yield " ".join(str(spec[key]) for key in keys if spec.get(key))
 
 
@@ -224,7 +224,7 @@ def _encoder_by_path(
     own = block.get(setting)
     if not isinstance(own, Mapping) or own.get("@misc") != _FACTORIES[setting]:
         return None
-    return None if encoder_path(own, None) is None else own
+    return own if encoder_paths(own, None) else None
 
 
 def _vectors_of(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,8 +241,7 @@ def _warn_of_left_out(
 ) -> None:
     told = set()
     for vectors, spec in specs.items():
-        path = encoder_path(spec, None)
-        if path is not None and path not in told:
+        for path in set(encoder_paths(spec, None).values()) - told:
             told.add(path)
             setting = settings.get(vectors, "text_encoder")
             warnings.warn(

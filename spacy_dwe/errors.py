@@ -390,6 +390,28 @@ class Errors:
         "set doc._.images to paths"
     )
     E235 = "[DWE-E235] Output {path} is the input: name another file"
+    E240 = (
+        "[DWE-E240] {name!r} names no picture encoder: {reason}. Pass timm:NAME, "
+        "torchvision:NAME, transformers:NAME, or a folder with a config.json of timm "
+        "or transformers"
+    )
+    E241 = (
+        "[DWE-E241] The picture encoder {name!r} cannot be loaded ({reason}). Without "
+        "a network pass a folder that holds the model, or its weights as a file"
+    )
+    E242 = "[DWE-E242] The weights {path} cannot be read: {reason}"
+    E243 = (
+        "[DWE-E243] The weights {path} are not of {name!r}: {reason}. Name the model "
+        "that they were trained with"
+    )
+    E244 = (
+        "[DWE-E244] The picture encoder {name!r} needs transformers: run "
+        "`pip install spacy-dwe[text]`"
+    )
+    E246 = (
+        "[DWE-E246] Two encoders are for the space {space!r}: call one of them "
+        "otherwise, as SPACE=NAME"
+    )
     E250 = (
         "[DWE-E250] {path} does not hold {dataset} as published. Looked for {files}. "
         "docs/datasets.md says where to fetch it"
@@ -568,6 +590,14 @@ class Warnings:
     W132 = (
         "[DWE-W132] No item that is kept of {path} has a page on {wiki}, so the dump "
         "of {wiki} says nothing of any"
+    )
+    W240 = (
+        "[DWE-W240] The weights {path} have other names than {name!r} ({theirs!r}, not "
+        "{ours!r}): they are taken in order, in which all tensors agree in shape"
+    )
+    W241 = (
+        "[DWE-W241] {name!r} is used with {what} = {given}, but its weights say {own}: "
+        "vectors are worse where the weights were trained otherwise"
     )
     W250 = (
         "[DWE-W250] {n:,} samples are held out, not {wanted:,}: common golds and "

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..encoders.registry import INSIDE, encoder_path, spec_from, with_encoder_path
+from ..encoders.registry import INSIDE, encoder_paths, spec_from, with_encoder_paths
 from ..errors import DweError, Errors
 from ..files import write_json
 from ..kb.knowledge_base import DweKnowledgeBase
@@ -150,11 +150,12 @@ def carry_encoders(
     """
     carried = {}
     for name, spec in specs.items():
-        path = encoder_path(spec, None)
-        if path is not None and not path.exists():
-            raise DweError(Errors.E157.format(path=path, kb=kb))
-        new = None if path is None else copies.add(path)
-        carried[name] = dict(spec) if new is None else with_encoder_path(spec, new)
+        paths = encoder_paths(spec, None)
+        for path in paths.values():
+            if not path.exists():
+                raise DweError(Errors.E157.format(path=path, kb=kb))
+        copied = {key: copies.add(path) for key, path in paths.items()}
+        carried[name] = with_encoder_paths(spec, copied)
     return carried
 
 

@@ -38,6 +38,7 @@ from ..kb.vectors.sets import (
     DESCRIPTION,
     FOLDER,
     IMAGE,
+    PICTURES_SPACE,
     TEXT_SPACE,
     SetName,
     measure,
@@ -386,4 +387,5 @@ def _encode_chunk(
 
 def _option(space: str) -> str:
     options = {CLIP_SPACE: "--clip", TEXT_SPACE: "--text-encoder"}
+    options[PICTURES_SPACE] = "--picture-encoder"
     return options.get(space, f"--encoder {space}=NAME")

@@ -206,7 +206,7 @@ def _cell(value: Any) -> str:
 
 def _encoder(spec: dict[str, Any]) -> str:
     name = str(spec.get("model") or spec.get("name") or spec.get("@misc"))
-    weights = spec.get("pretrained")
+    weights = spec.get("pretrained") or spec.get("weights")
     return f"{name} ({weights})" if weights else name
 
 

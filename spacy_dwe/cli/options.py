@@ -3,8 +3,9 @@
 import functools
 import inspect
 import json
+import re
 import traceback
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -73,6 +74,23 @@ EncoderOption = Annotated[
         'JSON object {"@misc": NAME, …} in place of NAME. May be repeated',
     ),
 ]
+PictureEncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--picture-encoder",
+        metavar="[SPACE=]NAME",
+        help="Image model for pictures: timm:NAME, torchvision:NAME, transformers:NAME "
+        "or a folder, in a space called pictures unless named. May be repeated",
+    ),
+]
+PictureWeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--picture-weights",
+        metavar="[SPACE=]WEIGHTS",
+        help="Weights of --picture-encoder: a file, or a tag of its library",
+    ),
+]
 CodeOption = Annotated[
     Path | None,
     typer.Option(
@@ -105,6 +123,8 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
         "text_encoder": (TextEncoderOption, None),
         "clip": (ClipOption, None),
         "clip_weights": (ClipWeightsOption, None),
+        "picture_encoder": (PictureEncoderOption, None),
+        "picture_weights": (PictureWeightsOption, None),
         "encoder": (EncoderOption, None),
         "device": (DeviceOption, "auto"),
     }
@@ -168,6 +188,8 @@ def chosen_encoders(
     clip_weights: str | None,
     device: str,
     encoder: Sequence[str] | None = None,
+    picture_encoder: Sequence[str] | None = None,
+    picture_weights: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): the encoders that the options name, by space. No
     weights of ours are loaded."""
@@ -183,7 +205,42 @@ def chosen_encoders(
         chosen[CLIP_SPACE] = clip_encoder(_absolute_model(clip), weights, device=device)
     elif clip_weights:
         raise DweError(Errors.E420.format(option="--clip-weights", needed="--clip"))
-    return chosen | dict(_registered_encoder(each, device) for each in encoder or ())
+    named = [
+        *_picture_encoders(picture_encoder or (), picture_weights or (), device),
+        *(_registered_encoder(each, device) for each in encoder or ()),
+    ]
+    for space, made in named:
+        if space in chosen:
+            raise DweError(Errors.E246.format(space=space))
+        chosen[space] = made
+    return chosen
+
+
+def _picture_encoders(
+    names: Sequence[str], weights: Sequence[str], device: str
+) -> Iterator[tuple[str, Any]]:
+    """YIELDS (tuple[str, Any]): the space and the encoder of each option."""
+    from ..encoders.registry import absolute_spec, encoder_from_spec, picture_encoder
+
+    by_space = dict(map(_in_space, weights))
+    for space, name in map(_in_space, names):
+        spec = picture_encoder(name, by_space.pop(space, None)).spec
+        yield space, encoder_from_spec(absolute_spec(spec), device)
+    for space in by_space:
+        needed = f"--picture-encoder {space}=NAME"
+        raise DweError(Errors.E420.format(option="--picture-weights", needed=needed))
+
+
+def _in_space(option: str) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): the space that an option of pictures is for, and the
+    rest of it."""
+    from ..kb.vectors.sets import PICTURES_SPACE
+
+    space, equals, value = option.partition("=")
+    # A path may hold a sign of equality, behind what no space is called.
+    if not equals or not re.fullmatch(r"[\w-]+", space):
+        return PICTURES_SPACE, option
+    return space, value
 
 
 def _registered_encoder(option: str, device: str) -> tuple[str, Any]:
@@ -211,7 +268,7 @@ def _absolute(name: str) -> str:
 
 def _absolute_model(name: str) -> str:
     """As `_absolute`, for open_clip's names of models."""
-    from ..encoders.registry import LOCAL_DIR
+    from ..encoders.names import LOCAL_DIR
 
     if not name.startswith(LOCAL_DIR):
         return name

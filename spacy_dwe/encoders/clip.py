@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,6 @@ from PIL.Image import Image
 from PIL.Image import new as new_image
 from torch import Tensor, nn
 
-from ..errors import DweError, Errors
 from .clip_loading import cleaned, load_model, load_tokenizer
 from .inference import (
     distinct,
@@ -23,19 +21,15 @@ from .inference import (
     length_batches,
     mention_rows,
     resolve_device,
+    resolve_precision,
     unit,
     unit_vectors,
     window,
 )
 from .protocol import MentionFeatures, MentionText, PictureBatch, Progress, edge_states
 from .towers import MiddleReader, PatchReader, middle_states
+from .views import cropped, middle_box
 from .visual.boxes import Box
-
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-MAX_ASPECT = 16
-"""A picture longer than this many times its width is cropped to its middle, or scaling
-its short side up would take gigabytes (10,000 x 3 pixels)."""
 
 GREY = 128, 128, 128
 
@@ -58,13 +52,9 @@ class ClipEncoder:
         batch_size: int = 64,
         precision: str = "fp32",
     ) -> None:
-        if precision not in PRECISIONS:
-            choices = ", ".join(PRECISIONS)
-            raise DweError(
-                Errors.E226.format(what="precision", value=precision, choices=choices)
-            )
         self.spec = spec
         self.device = resolve_device(device)
+        self._precision = resolve_precision(precision, self.device)
         self.batch_size = batch_size
         name, pretrained = cleaned(spec["model"]), spec.get("pretrained")
         model, config = load_model(name, pretrained)
@@ -80,7 +70,6 @@ class ClipEncoder:
         self._input_size = _height_and_width(preprocess.size)
         self._patches = PatchReader(model.visual)
         self._blank: Tensor | None = None
-        self._autocast = PRECISIONS[precision] if self.device.type == "cuda" else None
         self._middle = MiddleReader(self._tower.layers)
         pooled, states, middle = self._read(self._tokens.rows([[]]))
         self._middle.check(middle, states)
@@ -167,13 +156,13 @@ class ClipEncoder:
         return pooled, patches.unflatten(1, grid)
 
     def _pixels(self, images: Sequence[Image]) -> Tensor:
-        pixels = torch.stack([self._preprocess(_cropped(image)) for image in images])
+        pixels = torch.stack([self._preprocess(cropped(image)) for image in images])
         return pixels.to(self.device)
 
     def _view(self, image: Image) -> Box:
         """What of a picture the tower sees: its middle where the sides are cropped, and
         more than all of it where they are padded."""
-        left, top, right, bottom = _middle(image)
+        left, top, right, bottom = middle_box(image)
         width, height = right - left, bottom - top
         if self._resize_mode == "squash":
             return Box(left, top, right, bottom)
@@ -204,11 +193,6 @@ class ClipEncoder:
                 partial(self._tower, ids.to(self.device))
             )
         return pooled, states, middle
-
-    def _precision(self) -> Any:
-        if self._autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self._autocast)
 
 
 class TextTower:
@@ -403,20 +387,6 @@ def _is_causal(mask: Tensor | None, context_length: int) -> bool:
         return False
     future = torch.ones_like(mask, dtype=torch.bool).triu(1)
     return bool((mask[future] == float("-inf")).all())
-
-
-def _cropped(image: Image) -> Image:
-    width, height = image.size
-    middle = _middle(image)
-    return image if middle == (0, 0, width, height) else image.crop(middle)
-
-
-def _middle(image: Image) -> tuple[int, int, int, int]:
-    """What is left of a picture that is far longer than wide; most are whole."""
-    width, height = image.size
-    keep = MAX_ASPECT * min(width, height)
-    left, top = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
-    return left, top, left + min(width, keep), top + min(height, keep)
 
 
 def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:

@@ -13,8 +13,7 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from ..errors import DweError, Errors
 from .inference import quiet_hub
-
-LOCAL_DIR = "local-dir:"
+from .names import LOCAL_DIR
 
 _tokenizers: dict[tuple[str, str], SimpleTokenizer] = {}
 

@@ -5,7 +5,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..errors import DweError, Errors
 
 SAMPLE = 256
 """Values read from each tensor in order."""
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 VERSION = 1
 """Raised when this package changes the vectors of unchanged weights."""
@@ -41,6 +44,23 @@ def resolve_device(device: str) -> torch.device:
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise DweError(Errors.E227.format(device=device))
     return found
+
+
+def resolve_precision(
+    precision: str, device: torch.device
+) -> Callable[[], AbstractContextManager[Any]]:
+    """RETURNS (Callable): makes the context that a forward pass runs in. Lower
+    precisions are for GPUs.
+    RAISES (DweError): there is no such precision."""
+    if precision not in PRECISIONS:
+        choices = ", ".join(PRECISIONS)
+        raise DweError(
+            Errors.E226.format(what="precision", value=precision, choices=choices)
+        )
+    dtype = PRECISIONS[precision] if device.type == "cuda" else None
+    if dtype is None:
+        return nullcontext
+    return partial(torch.autocast, device.type, dtype=dtype)
 
 
 @contextmanager

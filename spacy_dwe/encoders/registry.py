@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import DweError, Errors
+from .names import LOCAL_DIR, PICTURE_LIBRARIES
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+    from torch import Tensor
 
     from .clip import ClipEncoder
+    from .picture import PictureEncoder
     from .protocol import (
         MentionFeatures,
         MentionText,
@@ -28,75 +31,119 @@ if TYPE_CHECKING:
 
 CLIP = "spacy-dwe.ClipEncoder.v1"
 TEXT = "spacy-dwe.TextEncoder.v1"
+PICTURE = "spacy-dwe.PictureEncoder.v1"
 
 INSIDE = "kb:"
-LOCAL_DIR = "local-dir:"
-"""open_clip's own scheme for a folder with a model."""
 
 
-def encoder_path(spec: Mapping[str, Any], base: str | Path | None) -> Path | None:
-    """The folder, or the file of weights, that a config block names.
+def encoder_paths(spec: Mapping[str, Any], base: str | Path | None) -> dict[str, Path]:
+    """The folders and files of weights that a config block names.
 
     spec (Mapping[str, Any]): an encoder's `spec`.
     base (str | Path | None): the folder that "kb:" stands for.
-    RETURNS (Path | None): None for a model that is known by its name. What lies
-        nowhere is a path if it begins at the root.
+    RETURNS (dict[str, Path]): by the block's keys; none for a model that is known by
+        its name. What lies nowhere is a path if it begins at the root.
     """
-    _, _, text = _place(spec)
-    if text.startswith(INSIDE) and base is not None:
-        return Path(base) / text.removeprefix(INSIDE)
-    path = Path(text).expanduser() if text else Path()
-    if path.is_absolute() or (text and path.exists()):
-        return path.absolute()
-    return None
+    paths = {}
+    for key, (_, text) in _places(spec).items():
+        if text.startswith(INSIDE) and base is not None:
+            paths[key] = Path(base) / text.removeprefix(INSIDE)
+            continue
+        path = Path(text).expanduser() if text else Path()
+        if path.is_absolute() or (text and path.exists()):
+            paths[key] = path.absolute()
+    return paths
 
 
-def with_encoder_path(spec: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): the config block with another path in it."""
-    key, prefix, _ = _place(spec)
-    return {**spec, key: f"{prefix}{path}"}
+def with_encoder_paths(
+    spec: Mapping[str, Any], paths: Mapping[str, str | Path]
+) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the config block with other paths at its keys."""
+    places = _places(spec)
+    return {**spec, **{key: f"{places[key][0]}{path}" for key, path in paths.items()}}
 
 
 def spec_from(spec: Mapping[str, Any], base: str | Path | None) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): the config block with "kb:" replaced by `base`."""
-    if base is None or not _place(spec)[2].startswith(INSIDE):
+    if base is None:
         return dict(spec)
-    return with_encoder_path(spec, encoder_path(spec, base) or "")
+    places = _places(spec)
+    inside = {
+        key: path
+        for key, path in encoder_paths(spec, base).items()
+        if places[key][1].startswith(INSIDE)
+    }
+    return with_encoder_paths(spec, inside)
 
 
 def spec_inside(spec: Mapping[str, Any], base: str | Path) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): the opposite of `spec_from`: a path below `base` then
-    begins with "kb:", other ones stay."""
-    path, folder = encoder_path(spec, base), Path(base).resolve()
-    if path is None or not path.resolve().is_relative_to(folder):
-        return dict(spec)
-    below = path.resolve().relative_to(folder).as_posix()
-    return with_encoder_path(spec, f"{INSIDE}{below}")
+    """RETURNS (dict[str, Any]): the opposite of `spec_from`: paths below `base` then
+    begin with "kb:", other ones stay."""
+    folder = Path(base).resolve()
+    below = {
+        key: f"{INSIDE}{path.resolve().relative_to(folder).as_posix()}"
+        for key, path in encoder_paths(spec, base).items()
+        if path.resolve().is_relative_to(folder)
+    }
+    return with_encoder_paths(spec, below)
 
 
-def _place(spec: Mapping[str, Any]) -> tuple[str, str, str]:
-    """RETURNS (tuple[str, str, str]): the key that may name a path, what stands before
-    the path in its value, and the rest of the value. What the keys of other people's
+def absolute_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): the config block with paths that hold from any
+    folder."""
+    return with_encoder_paths(spec, encoder_paths(spec, None))
+
+
+def _places(spec: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """RETURNS (dict[str, tuple[str, str]]): the keys that may name a path: what stands
+    before the path in their value, and the rest of it. What the keys of other people's
     blocks mean is not known here."""
-    if spec.get("@misc") not in (CLIP, TEXT):
-        return "", "", ""
-    if "model" not in spec:
-        return "name", "", str(spec.get("name") or "")
-    model = str(spec["model"])
-    if model.startswith(LOCAL_DIR):
-        return "model", LOCAL_DIR, model.removeprefix(LOCAL_DIR)
-    return "pretrained", "", str(spec.get("pretrained") or "")
+    function = spec.get("@misc")
+    if function == TEXT:
+        return {"name": ("", str(spec.get("name") or ""))}
+    if function == CLIP:
+        model = str(spec.get("model") or "")
+        if model.startswith(LOCAL_DIR):
+            return {"model": (LOCAL_DIR, model.removeprefix(LOCAL_DIR))}
+        return {"pretrained": ("", str(spec.get("pretrained") or ""))}
+    if function == PICTURE:
+        places = {"weights": ("", str(spec.get("weights") or ""))}
+        prefix, name = _picture_place(str(spec.get("name") or ""))
+        return places if name is None else {"name": (prefix, name), **places}
+    return {}
+
+
+def _picture_place(name: str) -> tuple[str, str | None]:
+    """RETURNS (tuple[str, str | None]): what stands before a path, and the path; None
+    where the name is a library's own."""
+    library, _, rest = name.partition(":")
+    if library not in PICTURE_LIBRARIES:
+        return "", name
+    if library == "transformers":
+        return f"{library}:", rest
+    if rest.startswith(LOCAL_DIR):
+        return f"{library}:{LOCAL_DIR}", rest.removeprefix(LOCAL_DIR)
+    return f"{library}:", None
 
 
 class Loaded(Protocol):
     """An encoder with its weights in memory."""
 
     @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
     def device(self) -> Any: ...
 
+    @property
+    def batch_size(self) -> int: ...
 
-class LazyTextEncoder:
-    """A TextEncoder whose weights are loaded at first use.
+
+class LazyEncoder:
+    """An encoder whose weights are loaded at first use.
 
     spec (dict): the JSON config block that builds this encoder again.
     load (Callable): module-level function that loads it: load(spec, **options).
@@ -115,37 +162,23 @@ class LazyTextEncoder:
 
     @property
     def fingerprint(self) -> str:
-        return self._text.fingerprint
+        return self._encoder().fingerprint
 
     @property
     def dim(self) -> int:
-        return self._text.dim
+        return self._encoder().dim
 
     @property
-    def width(self) -> int:
-        return self._text.width
+    def device(self) -> Any:
+        return self._encoder().device
 
     @property
-    def max_tokens(self) -> int:
-        return self._text.max_tokens
+    def batch_size(self) -> int:
+        return self._encoder().batch_size
 
     @property
     def is_loaded(self) -> bool:
         return self._loaded is not None
-
-    def encode_texts(
-        self, texts: Sequence[str], progress: "Progress | None" = None
-    ) -> "np.ndarray":
-        return self._text.encode_texts(texts, progress)
-
-    def encode_mentions(
-        self, mentions: "Sequence[MentionText]"
-    ) -> "list[MentionFeatures]":
-        return self._text.encode_mentions(mentions)
-
-    @property
-    def _text(self) -> "TextEncoder":
-        return cast("TextEncoder", self._encoder())
 
     def _encoder(self) -> Loaded:
         if self._loaded is None:
@@ -175,8 +208,34 @@ class LazyTextEncoder:
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), **self._options), (self.spec, self._load)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "LazyTextEncoder":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LazyEncoder":
         return self
+
+
+class LazyTextEncoder(LazyEncoder):
+    """A TextEncoder, loaded at first use."""
+
+    @property
+    def width(self) -> int:
+        return self._text.width
+
+    @property
+    def max_tokens(self) -> int:
+        return self._text.max_tokens
+
+    def encode_texts(
+        self, texts: Sequence[str], progress: "Progress | None" = None
+    ) -> "np.ndarray":
+        return self._text.encode_texts(texts, progress)
+
+    def encode_mentions(
+        self, mentions: "Sequence[MentionText]"
+    ) -> "list[MentionFeatures]":
+        return self._text.encode_mentions(mentions)
+
+    @property
+    def _text(self) -> "TextEncoder":
+        return cast("TextEncoder", self._encoder())
 
 
 class LazyClipEncoder(LazyTextEncoder):
@@ -191,20 +250,35 @@ class LazyClipEncoder(LazyTextEncoder):
         return self._clip.encode_pictures(images)
 
     @property
-    def device(self) -> Any:
-        return self._clip.device
-
-    @property
-    def batch_size(self) -> int:
-        return self._clip.batch_size
-
-    @property
     def logit_scale(self) -> float:
         return self._clip.logit_scale
 
     @property
     def _clip(self) -> "ClipEncoder":
         return cast("ClipEncoder", self._encoder())
+
+
+class LazyPictureEncoder(LazyEncoder):
+    """An ImageEncoder without a text tower, loaded at first use."""
+
+    def encode_images(
+        self, images: "Sequence[Image]", progress: "Progress | None" = None
+    ) -> "np.ndarray":
+        return self._picture.encode_images(images, progress)
+
+    def encode_pixels(self, pixels: "Tensor") -> "np.ndarray":
+        return self._picture.encode_pixels(pixels)
+
+    def preprocess(self, image: "Image") -> "Tensor":
+        return self._picture.preprocess(image)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        return self._picture.input_size
+
+    @property
+    def _picture(self) -> "PictureEncoder":
+        return cast("PictureEncoder", self._encoder())
 
 
 _fork_hook = threading.Lock()
@@ -262,6 +336,42 @@ def text_encoder(
     return LazyTextEncoder(spec, _load_text, device=device, batch_size=batch_size)
 
 
+def picture_encoder(
+    name: str,
+    weights: str | None = None,
+    device: str = "auto",
+    batch_size: int = 64,
+    precision: str = "fp32",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | Sequence[int] | None = None,
+) -> LazyPictureEncoder:
+    """An image model of timm, torchvision or transformers (extra `text`), for pictures
+    in a space of their own.
+
+    name (str): `timm:NAME`, with timm's `hf-hub:…` and `local-dir:PATH`;
+        `torchvision:NAME`; `transformers:NAME`, a folder or a name on the Hugging Face
+        hub; or a folder whose config.json is timm's or transformers'.
+    weights (str | None): a file, or a tag of timm's or torchvision's weights, or a
+        revision on the hub; None for the library's own.
+    device (str): "auto" (the GPU where torch sees one), "cpu", "cuda", "cuda:1".
+    batch_size (int): pictures in one forward pass.
+    precision (str): "fp32", or "bf16" and "fp16", which are used on a GPU only.
+    mean, std (Sequence[float] | None): of the three channels, on a scale of 0 to 1;
+        None reads what the weights' configuration says.
+    size (int | Sequence[int] | None): side, or height and width, that pictures are
+        scaled and cropped to; None reads what the weights' configuration says.
+    """
+    spec: dict[str, Any] = {"@misc": PICTURE, "name": name, "weights": weights}
+    own = {"mean": mean, "std": std, "size": size}
+    for key, value in own.items():
+        if value is not None:
+            spec[key] = value if isinstance(value, int) else list(value)
+    return LazyPictureEncoder(
+        spec, _load_picture, device=device, batch_size=batch_size, precision=precision
+    )
+
+
 def encoder_from_spec(
     spec: Mapping[str, Any], device: str = "auto", base: str | Path | None = None
 ) -> Any:
@@ -305,6 +415,12 @@ def _load_clip(spec: dict[str, Any], **options: Any) -> "ClipEncoder":
     from .clip import ClipEncoder
 
     return ClipEncoder(spec, **options)
+
+
+def _load_picture(spec: dict[str, Any], **options: Any) -> "PictureEncoder":
+    from .picture import PictureEncoder
+
+    return PictureEncoder(spec, **options)
 
 
 def _load_text(spec: dict[str, Any], **options: Any) -> "SentenceEncoder":

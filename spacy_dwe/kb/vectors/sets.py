@@ -52,6 +52,8 @@ class SetName(NamedTuple):
 DESCRIPTION, IMAGE = "description", "image"
 TEXT_SPACE, CLIP_SPACE = "text", "clip"
 """The spaces of `build_kb`'s arguments text_encoder and clip."""
+PICTURES_SPACE = "pictures"
+"""The space of a picture encoder that is given no other name."""
 DESCRIPTIONS = SetName(DESCRIPTION, TEXT_SPACE)
 DESCRIPTIONS_IN_CLIP = SetName(DESCRIPTION, CLIP_SPACE)
 PICTURES = SetName(IMAGE, CLIP_SPACE)

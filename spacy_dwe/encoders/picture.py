@@ -1,0 +1,125 @@
+"""Picture encoders without a text tower: pictures to unit vectors of a space of their
+own."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from ..errors import DweError, Errors
+from .backbone import Backbone, Wanted
+from .inference import fingerprint, resolve_device, resolve_precision, unit
+from .names import LOCAL_DIR, PICTURE_LIBRARIES
+from .protocol import Progress
+from .views import cropped
+
+
+class PictureEncoder:
+    """A frozen image model: pictures to unit vectors.
+
+    spec (dict): the config block, see `registry.picture_encoder`, which also explains
+        the other arguments.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        device: str = "auto",
+        batch_size: int = 64,
+        precision: str = "fp32",
+    ) -> None:
+        self.spec = spec
+        self.device = resolve_device(device)
+        self.batch_size = batch_size
+        self._precision = resolve_precision(precision, self.device)
+        backbone = _load(spec)
+        backbone.module.eval().float().requires_grad_(False)
+        self.fingerprint = fingerprint(backbone.config, backbone.module.state_dict())
+        self.input_size = backbone.input_size
+        backbone.module.to(self.device)
+        self._backbone = backbone
+        self.dim = self._width()
+
+    def preprocess(self, image: Image) -> Tensor:
+        """The pixels that the model reads of a decoded RGB picture; any thread may make
+        them ahead. Shape: (3, height, width), float32"""
+        return self._backbone.preprocess(cropped(image))
+
+    def encode_images(
+        self, images: Sequence[Image], progress: Progress | None = None
+    ) -> np.ndarray:
+        """Unit vectors of decoded RGB pictures. Shape: (len(images), dim), float32"""
+        vectors = np.zeros((len(images), self.dim), dtype=np.float32)
+        for start in range(0, len(images), self.batch_size):
+            some = images[start : start + self.batch_size]
+            pixels = torch.stack([self.preprocess(image) for image in some])
+            vectors[start : start + len(some)] = self.encode_pixels(pixels)
+            if progress is not None:
+                progress(len(some))
+        return vectors
+
+    def encode_pixels(self, pixels: Tensor) -> np.ndarray:
+        """Unit vectors of one batch of pictures that `preprocess` has read.
+
+        pixels (Tensor): Shape: (n, 3, height, width)
+        RETURNS (np.ndarray): Shape: (n, dim), float32
+        """
+        return unit(self._pooled(pixels).float().cpu().numpy())
+
+    def _width(self) -> int:
+        height, width = self.input_size
+        try:
+            return self._pooled(torch.zeros((1, 3, height, width))).shape[-1]
+        except (ValueError, RuntimeError, AssertionError) as error:
+            reason = f"it cannot read {height} x {width} pixels: "
+            reason += " ".join(str(error).split())[:200]
+            name = self.spec["name"]
+            raise DweError(Errors.E241.format(name=name, reason=reason)) from None
+
+    def _pooled(self, pixels: Tensor) -> Tensor:
+        with torch.inference_mode(), self._precision():
+            return self._backbone.pool(pixels.to(self.device))
+
+
+def _load(spec: dict[str, Any]) -> Backbone:
+    library, name = _library(spec["name"])
+    weights, size = spec.get("weights"), spec.get("size")
+    size = (size, size) if isinstance(size, int) else size
+    wanted = Wanted(spec.get("mean"), spec.get("std"), tuple(size) if size else None)
+    if library == "timm":
+        from . import timm_models
+
+        return timm_models.load(name, weights, wanted)
+    if library == "torchvision":
+        from . import torchvision_models
+
+        return torchvision_models.load(name, weights, wanted)
+    from . import vision_transformers
+
+    return vision_transformers.load(name, weights, wanted)
+
+
+def _library(name: str) -> tuple[str, str]:
+    """RETURNS (tuple[str, str]): the library that has the model, and its name there."""
+    prefix, _, rest = name.partition(":")
+    if prefix in PICTURE_LIBRARIES:
+        return prefix, rest
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise DweError(Errors.E240.format(name=name, reason="no folder is called so"))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = f"its config.json cannot be read ({error})"
+        raise DweError(Errors.E240.format(name=name, reason=reason)) from None
+    if "architecture" in config:
+        return "timm", f"{LOCAL_DIR}{folder}"
+    if "model_type" in config:
+        return "transformers", str(folder)
+    reason = "its config.json has neither `architecture` (timm) nor `model_type`"
+    raise DweError(Errors.E240.format(name=name, reason=f"{reason} (transformers)"))
