@@ -168,7 +168,8 @@ class TrainingBench:
             cross_mean=None,
             cross_std=None,
             array=np.load(folder / "vectors.npy", mmap_mode="r"),
-            index=np.arange(N_ENTITIES, dtype=np.int32),
+            offsets=np.arange(N_ENTITIES + 1, dtype=np.int32),
+            places=np.arange(N_ENTITIES, dtype=np.int32),
         )
 
     def _units(self, n: int) -> np.ndarray:

@@ -38,7 +38,8 @@ def vectors(random):
         cross_mean=None,
         cross_std=None,
         array=array,
-        index=np.array([0, 1, -1, 2, 3, 4], dtype=np.int32),
+        offsets=np.array([0, 1, 2, 2, 3, 4, 5], dtype=np.int32),
+        places=np.arange(5, dtype=np.int32),
     )
 
 
