@@ -77,7 +77,10 @@ def convert_cli(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Chooses what is held out, and what is kept (0)"),
+        typer.Option(
+            "--seed",
+            help="Chooses what is held out or kept, and grocery's sentences (0)",
+        ),
     ] = None,
     image_urls: Annotated[
         bool,
@@ -159,7 +162,7 @@ def _convert_published(
     left_out = result["conversion"]["left_out"]
     if left_out:
         because = result["conversion"]["left_out_because"].items()
-        reasons = ", ".join(f"{reason} {n:,}" for reason, n in because)
+        reasons = ", ".join(f"{reason}: {n:,}" for reason, n in because)
         msg.warn(f"{left_out:,} left out: see {out / LEFT_OUT}", reasons)
     msg.good(f"Wrote {out}")
 

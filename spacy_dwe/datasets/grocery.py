@@ -45,8 +45,9 @@ class _Class:
 
     where (str): file and line.
     number (str): what the lists of photographs call it.
-    iconic (str): name of its iconic picture.
-    description (str): name of the file of its description.
+    product (Product): what it is called in sentences.
+    iconic (str): name of its iconic picture, "" if there is none.
+    description (str): name of the file of its description, "" if there is none.
     """
 
     where: str
@@ -157,9 +158,11 @@ def _classes(path: Path) -> Iterator[_Class]:
     places = {key: names.index(name) for key, name in COLUMNS.items()}
     for number, line in lines:
         cells = [cell.strip() for cell in next(csv.reader([line]))]
-        if len(cells) < len(names) or not all(cells[i] for i in places.values()):
-            raise _malformed(path, number, f"a value for each of {', '.join(names)}")
+        cells += [""] * (len(names) - len(cells))
         value = {key: cells[place] for key, place in places.items()}
+        for key in ("name", "number", "noun"):
+            if not value[key]:
+                raise _malformed(path, number, f"a value of {COLUMNS[key]}")
         yield _Class(
             f"{path.name}, line {number}",
             value["number"],
@@ -180,7 +183,8 @@ def _entity(each: _Class, folder: Path, left_out: list[LeftOut]) -> Entity:
     product, path = each.product, folder / each.description
     lines = [line for _, line in read_lines(path)] if path.is_file() else []
     if not lines:
-        left_out.append(LeftOut(each.where, each.description, "no such description"))
+        name = each.description or product.title
+        left_out.append(LeftOut(each.where, name, "no such description"))
     is_title = product.noun == product.title.lower()
     aliases = () if is_title else (Alias(product.noun),)
     return Entity(product.id, product.title, " ".join(lines), aliases)
@@ -192,11 +196,13 @@ class _Pictures:
     def __init__(self, root: Path, left_out: list[LeftOut]) -> None:
         self._root, self._left_out = root, left_out
         self._first: dict[str, str] = {}
+        self._taken: set[str] = set()
 
     def iconic(self, each: _Class) -> list[str]:
         """RETURNS (list[str]): the iconic picture of a product, if it is there."""
         if not (self._root / each.iconic).is_file():
-            self._left_out.append(LeftOut(each.where, each.iconic, "no such picture"))
+            name = each.iconic or each.product.title
+            self._left_out.append(LeftOut(each.where, name, "no such iconic picture"))
             return []
         self._first.setdefault(self._content(each.iconic), each.iconic)
         return [each.iconic]
@@ -217,14 +223,14 @@ class _Pictures:
         return found
 
     def _is_new(self, name: str, where: str) -> bool:
-        reason = ABSENT
-        if (self._root / name).is_file():
-            content = self._content(name)
-            if content not in self._first:
-                self._first[content] = name
-                return True
-            reason = f"the same picture as {self._first[content]}"
-        self._left_out.append(LeftOut(where, name, reason))
+        if not (self._root / name).is_file():
+            self._left_out.append(LeftOut(where, name, ABSENT))
+            return False
+        first = self._first.setdefault(self._content(name), name)
+        if first == name and name not in self._taken:
+            self._taken.add(name)
+            return True
+        self._left_out.append(LeftOut(where, f"{name} is {first}", "listed before"))
         return False
 
     def _content(self, name: str) -> str:

@@ -215,14 +215,18 @@ def test_what_is_missing_is_told_line_by_line(damaged, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "4 left out" in done.output
-    assert "no such photograph 1" in done.output
+    assert "no such photograph: 1" in done.output
     _, *told = (tmp_path / "out" / "left-out.tsv").read_text().splitlines()
-    twin_of = "the same picture as test/Kiwi/Kiwi/Kiwi_003.jpg"
+    same = f"{twin.relative_to(dataset)} is test/Kiwi/Kiwi/Kiwi_003.jpg"
     assert {tuple(line.split("\t")) for line in told} == {
         ("classes.csv, line 7", str(text.relative_to(dataset)), "no such description"),
-        ("classes.csv, line 7", str(iconic.relative_to(dataset)), "no such picture"),
+        (
+            "classes.csv, line 7",
+            str(iconic.relative_to(dataset)),
+            "no such iconic picture",
+        ),
         ("test.txt, line 13", str(gone.relative_to(dataset)), "no such photograph"),
-        ("train.txt, line 42", str(twin.relative_to(dataset)), twin_of),
+        ("train.txt, line 42", same, "listed before"),
     }
     kiwi = entities(tmp_path / "out")["grocery:Kiwi"]
     assert kiwi.description == ""
@@ -241,7 +245,7 @@ def test_without_photographs_there_is_nothing(damaged, tmp_path):
     "file, line, told",
     [
         ("test.txt", "test/Apple/x.jpg, 77, 0", r"line 3.*a Class ID of classes.csv"),
-        ("classes.csv", "Kiwi,5,Kiwi,0,,/x.txt", r"line 3.*a value for each"),
+        ("classes.csv", "Kiwi,,Kiwi,0,/x.jpg,/x.txt", r"line 3.*a value of Class ID"),
     ],
 )
 def test_a_line_that_is_not_as_published_is_named(damaged, tmp_path, file, line, told):
