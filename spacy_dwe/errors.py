@@ -443,6 +443,15 @@ class Errors:
         "entities of {path}: keep more of them, or try another seed"
     )
     E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
+    E280 = (
+        "[DWE-E280] {path} has none of the {n:,} photographs that are listed, or none "
+        "of products that share a noun, so there is nothing to link. docs/datasets.md "
+        "says where to fetch them"
+    )
+    E281 = (
+        "[DWE-E281] {path}, line {line} is not as published: expected {expected}. "
+        "docs/datasets.md says where to fetch the file"
+    )
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
     E503 = (

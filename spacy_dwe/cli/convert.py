@@ -13,7 +13,7 @@ from .options import ImageRootOption, OverwriteOption
 
 Item = TypeVar("Item")
 
-DATASETS = ("wikimel", "richpedia", "wikidiverse", "mimic")
+DATASETS = ("wikimel", "richpedia", "wikidiverse", "mimic", "grocery")
 OPEN_WORLD = "open-world"
 OF_DOCUMENTS = ("lang", "image_root", "spans_key")
 OF_KB = ("kb_share", "seed")
@@ -21,6 +21,7 @@ OF_DATASETS = (
     *("images", "descriptions", "descriptions_file", "hold_out", "image_urls"),
     *(*OF_KB, "overwrite"),
 )
+OF_GROCERY = ("images", "descriptions_file", "hold_out", *OF_KB, "overwrite")
 """Options of formats, as the arguments that they become."""
 
 
@@ -76,7 +77,10 @@ def convert_cli(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Chooses what is held out, and what is kept (0)"),
+        typer.Option(
+            "--seed",
+            help="Chooses what is held out or kept, and grocery's sentences (0)",
+        ),
     ] = None,
     image_urls: Annotated[
         bool,
@@ -96,10 +100,10 @@ def convert_cli(
     Documents stay as they are: mentions of the other entities are now outside the KB,
     which `evaluate --open-world` measures.
 
-    FORMAT is a dataset, wikimel, richpedia, wikidiverse or mimic: SRC is the folder of
-    its files as published, and OUT becomes a folder of entities.jsonl, train.jsonl and
-    so on, with an account of what they hold (account.json). docs/datasets.md says where
-    to fetch datasets.
+    FORMAT is a dataset, wikimel, richpedia, wikidiverse, mimic or grocery: SRC is the
+    folder of its files as published, and OUT becomes a folder of entities.jsonl,
+    train.jsonl and so on, with an account of what they hold (account.json).
+    docs/datasets.md says where to fetch datasets.
     """
     expected = ["SRC", "OUT"] if to is not None else ["FORMAT", "SRC", "OUT"]
     if len(arguments) != len(expected):
@@ -121,7 +125,7 @@ def convert_cli(
     }
     given = {key: value for key, value in options.items() if value is not None}
     if name in DATASETS:
-        _require_options(name, given, OF_DATASETS)
+        _require_options(name, given, OF_GROCERY if name == "grocery" else OF_DATASETS)
         _convert_published(name, src, out, given)
     elif name == OPEN_WORLD:
         _require_options(name, given, OF_KB)
@@ -157,7 +161,9 @@ def _convert_published(
     print_account(msg, result)
     left_out = result["conversion"]["left_out"]
     if left_out:
-        msg.warn(f"{left_out:,} left out: see {out / LEFT_OUT}")
+        because = result["conversion"]["left_out_because"].items()
+        reasons = ", ".join(f"{reason}: {n:,}" for reason, n in because)
+        msg.warn(f"{left_out:,} left out: see {out / LEFT_OUT}", reasons)
     msg.good(f"Wrote {out}")
 
 

@@ -1,5 +1,6 @@
 """From a dataset as published to entities.jsonl and a file of documents a split."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -16,12 +17,14 @@ from ..files import (
     writing_jsonl,
 )
 from ..kb.entity import Entity
+from .grocery import GROCERY, read_grocery
 from .mel import read_mel
 from .mimic import find_mimic, read_mimic
 from .published_files import (
     ACCOUNT,
     ENTITIES,
     PictureFolders,
+    PicturePaths,
     check_output,
     not_published,
 )
@@ -54,7 +57,8 @@ class ConversionOptions:
     hold_out (float): share of train to move to held-out.jsonl.
     kb_share (float): share of the entities to keep, see `splits.is_kept`. Documents
         stay as they are, so some golds are then outside the KB.
-    seed (int): chooses what is held out, and what is kept.
+    seed (int): chooses what is held out, and what is kept; for grocery the sentences,
+        too.
     image_urls (bool): give URLs of pictures as images, to be downloaded when they are
         looked at; else they are kept under "image_url".
     overwrite (bool): replace a converted dataset that is there.
@@ -79,7 +83,7 @@ def convert_dataset(
 ) -> dict[str, Any]:
     """Convert a published dataset to a folder, which is written whole or not at all.
 
-    name (str): wikimel, richpedia, wikidiverse or mimic.
+    name (str): wikimel, richpedia, wikidiverse, mimic or grocery.
     src (Path): folder of its files.
     out (Path): folder for entities.jsonl, train.jsonl, dev.jsonl and test.jsonl (those
         that there are), held-out.jsonl, account.json, and left-out.tsv if something is
@@ -91,7 +95,7 @@ def convert_dataset(
     """
     options = options or ConversionOptions()
     _check(options)
-    dataset = read_published(name, src, options.descriptions)
+    dataset = read_published(name, src, options)
     check_output(src, out, options.overwrite)
     conversion: dict[str, Any] = {
         "dataset": name,
@@ -127,7 +131,7 @@ def convert_dataset(
         chosen = {"share": share, "seed": options.seed, "kept": len(kept), "of": n}
         conversion["kb_share"] = chosen
     with replacing_folder(out) as draft:
-        pictures = _pictures(src, options)
+        pictures = _pictures(src, options, dataset)
         writer = _Writer(dataset, pictures, options.image_urls, show_progress)
         writer.write(draft)
         conversion |= writer.counts()
@@ -136,16 +140,20 @@ def convert_dataset(
     return result
 
 
-def read_published(name: str, src: Path, descriptions: str) -> PublishedDataset:
+def read_published(
+    name: str, src: Path, options: ConversionOptions
+) -> PublishedDataset:
     """RETURNS (PublishedDataset): a dataset in whichever layout its files have.
     RAISES (DweError): a file is missing or malformed."""
     if src.is_file() or not src.exists():
         raise not_published(src, name, ())
+    if name == GROCERY:
+        return read_grocery(src, options.images, options.seed)
     if name == "mimic" or find_mimic(src):
-        return read_mimic(src, descriptions)
+        return read_mimic(src, options.descriptions)
     if name == WIKIDIVERSE:
         return read_wikidiverse(src)
-    return read_mel(src, name, descriptions)
+    return read_mel(src, name, options.descriptions)
 
 
 def _check(options: ConversionOptions) -> None:
@@ -166,7 +174,11 @@ def _check(options: ConversionOptions) -> None:
         require_file(options.descriptions_file)
 
 
-def _pictures(src: Path, options: ConversionOptions) -> PictureFolders:
+def _pictures(
+    src: Path, options: ConversionOptions, dataset: PublishedDataset
+) -> PictureFolders | PicturePaths:
+    if dataset.picture_root is not None:
+        return PicturePaths(dataset.picture_root)
     if options.images is not None:
         return PictureFolders([options.images])
     folders = [src / name for name in IMAGE_FOLDERS]
@@ -178,7 +190,7 @@ class _Writer:
     """Writes a dataset and counts what happens to it."""
 
     dataset: PublishedDataset
-    pictures: PictureFolders
+    pictures: PictureFolders | PicturePaths
     image_urls: bool
     show_progress: bool = False
     missing_images: dict[str, int] = field(default_factory=dict)
@@ -223,6 +235,7 @@ class _Writer:
             "published_offsets_not_used": self.moved,
             "images_not_found": self.missing_images,
             "left_out": len(self.dataset.left_out),
+            "left_out_because": dict(Counter(i.reason for i in self.dataset.left_out)),
         }
 
     def _pictured(self, entity: Entity) -> Entity:
@@ -255,6 +268,8 @@ class _Writer:
                 record["published"] = mention.text
             if mention.candidates:
                 record["candidates"] = list(mention.candidates)
+            if mention.groups:
+                record["groups"] = list(mention.groups)
             mentions.append(record)
             if mention.span is not None and not fits(sample.sentence, mention):
                 self.moved[split] = self.moved.get(split, 0) + 1

@@ -76,6 +76,23 @@ class PictureFolders:
         return self.find(name, hashlib.md5(quoted.encode()).hexdigest())
 
 
+class PicturePaths:
+    """Finds pictures by their paths from a folder."""
+
+    def __init__(self, root: Path) -> None:
+        """root (Path): the folder."""
+        self._root = root.absolute()
+
+    def find(self, *names: str | None) -> str | None:
+        """RETURNS (str | None): absolute path of the first that is there."""
+        paths = (self._root / name for name in names if name)
+        return next((str(path) for path in paths if path.is_file()), None)
+
+    def find_download(self, url: str | None) -> str | None:
+        """RETURNS (None): no path says which URL a picture is from."""
+        return None
+
+
 def _pictures(folder: Path) -> Iterator[Path]:
     for directory, folders, names in os.walk(folder.absolute()):
         folders.sort()

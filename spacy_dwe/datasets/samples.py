@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..kb.entity import Entity
@@ -25,6 +26,7 @@ class SampleMention:
     span (Span | None): offsets in the sentence, where the dataset has them.
     type (str | None): such as Person, where the dataset has them.
     candidates (tuple[str, ...]): ids, where the dataset has retrieved some.
+    groups (tuple[str, ...]): groups that an evaluation reports apart.
     """
 
     text: str
@@ -32,6 +34,7 @@ class SampleMention:
     span: Span | None = None
     type: str | None = None
     candidates: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class PublishedDataset:
     left_out (list[LeftOut]): what cannot be converted.
     entity_images (dict[str, list[str]]): names of entities' picture files, where the
         dataset lists them.
+    picture_root (Path | None): names of pictures are paths from here; None = files are
+        called so, in whichever folder.
     """
 
     layout: str
@@ -89,6 +94,7 @@ class PublishedDataset:
     without_sample: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     entity_images: dict[str, list[str]] = field(default_factory=dict)
+    picture_root: Path | None = None
 
 
 def merged(samples: Iterable[Sample]) -> list[Sample]:

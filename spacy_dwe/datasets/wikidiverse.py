@@ -181,7 +181,7 @@ def _mention(link: Sequence[Any], record: Record, seen: _Seen) -> SampleMention 
     if page is not None and not is_nil(page):
         kb_id = page_title(page)
         if kb_id is None:
-            record.leave_out(page, f"{text}: the address of no page")
+            record.leave_out(f"{text}: {page}", "the address of no page")
             return None
     kind = type.strip() if isinstance(type, str) and type.strip() else None
     if kb_id is not None:

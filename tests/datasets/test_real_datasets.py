@@ -64,3 +64,22 @@ def test_wikidiverse(account_of):
     assert account["conversion"]["same_sample_in_two_splits"] == {"train/dev": 8}
     without = account["conversion"]["split_ids_without_sample"]
     assert without == {"train": 14, "dev": 4}
+
+
+def test_grocery(tmp_path):
+    src = DATA / "grocery-published"
+    if not src.is_dir():
+        pytest.skip(f"the Grocery Store Dataset as published is not in {DATA}")
+    account = convert_dataset("grocery", src, tmp_path / "out")
+    assert account["entities"]["entities"] == 81
+    assert account["entities"]["without_description"] == 0
+    # The photographs of six products are there, 4 a list: 2 of train are the entities'.
+    because = account["conversion"]["left_out_because"]
+    n_listed, n_there = 2_640 + 296 + 2_485, 6 * 3 * 4
+    assert because["no such photograph"] == n_listed - n_there
+    assert account["golds_seen_in_train"]["test"]["share"] == 0.5
+    assert counts_of(account, "samples", "with_image") == {
+        "train": (8, 8),
+        "dev": (16, 16),
+        "test": (32, 32),
+    }

@@ -141,3 +141,42 @@ def mimic(folder):
     picture(folder / "mention_image" / "a.jpg", "red")
     picture(folder / "kb_image" / "Q1_1.jpg", "red")
     return folder
+
+
+PRODUCTS = {
+    "Golden-Delicious": "Apple",
+    "Granny-Smith": "Apple",
+    "Pink-Lady": "Apple",
+    "Arla-Sour-Cream": "Sour-Cream",
+    "Arla-Ecological-Sour-Cream": "Sour-Cream",
+    "Kiwi": "Kiwi",
+}
+"""Classes of `grocery`, and their coarse classes."""
+PHOTOGRAPHS = {"train": 8, "val": 2, "test": 6}
+"""Photographs of each class."""
+
+
+def grocery(folder):
+    """Six products in the layout of the Grocery Store Dataset."""
+    dataset = folder / "dataset"
+    header = (
+        "Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),"
+        "Iconic Image Path (str),Product Description Path (str)"
+    )
+    classes, lists = [header], {split: [] for split in PHOTOGRAPHS}
+    for number, (name, coarse) in enumerate(PRODUCTS.items()):
+        own = f"iconic-images-and-descriptions/{coarse}/{name}/{name}"
+        iconic, text = f"{own}_Iconic.jpg", f"{own}_Description.txt"
+        classes.append(f"{name},{number},{coarse},0,/{iconic},/{text}")
+        picture(dataset / iconic, (40 * number, 255, 255))
+        (dataset / text).write_text(f"\ufeff{name} is sold here.\n", encoding="utf-8")
+        for split, n in PHOTOGRAPHS.items():
+            for i in range(1, n + 1):
+                path = f"{split}/{coarse}/{name}/{name}_{i:03}.jpg"
+                blue = {"train": 0, "val": 90, "test": 180}[split]
+                picture(dataset / path, (40 * number, 25 * i, blue))
+                lists[split].append(f"{path}, {number}, 0")
+    for split, lines in lists.items():
+        (dataset / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    (dataset / "classes.csv").write_text("\n".join(classes) + "\n")
+    return folder
