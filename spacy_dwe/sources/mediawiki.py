@@ -7,11 +7,9 @@ knows of no wait but that of a 429, so continuation and patience are here.
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from functools import partial
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 from wikipediaapi import (  # type: ignore[import-untyped]
@@ -25,45 +23,14 @@ from wikipediaapi import (  # type: ignore[import-untyped]
 from ..about import __title__, __version__
 from ..errors import DweError, Errors
 from ..fetching import MAX_BYTES, FetchError, fetch, is_private, status_error
-
-Answer = TypeVar("Answer")
+from .patience import Clock, Patience, Refused
 
 WIKIPEDIA_API = "https://{lang}.wikipedia.org/w/api.php"
 MAX_LAG = 5
 """Seconds by which Wikimedia's databases may lag before unattended programs wait."""
 
 _LONGEST_DOWNLOAD = 300.0
-_LONGEST_BACK_OFF = 120.0
-_LONGEST_WAIT = 900.0
-"""Seconds; a server that asks for more is better asked another time."""
-_FIRST_RETRIES = 2
-"""For a host that never answered: it is more likely misspelt than busy."""
 _PASSING = {"maxlag", "ratelimited", "readonly"}
-
-
-class NoAnswer(Exception):
-    """A request failed, again and again.
-
-    url (str): what was asked.
-    reason (str): how it failed the last time.
-    attempts (int): how often it was tried.
-    """
-
-    def __init__(self, url: str, reason: str, attempts: int) -> None:
-        super().__init__(url, reason, attempts)
-        self.url, self.reason, self.attempts = url, reason, attempts
-
-
-class Refused(NoAnswer):
-    """The server answered, and would answer the same again."""
-
-
-class Clock(Protocol):
-    """What is used of the module `time`."""
-
-    def monotonic(self) -> float: ...
-    def time(self) -> float: ...
-    def sleep(self, seconds: float, /) -> None: ...
 
 
 class MediaWiki(SyncHTTPClient):
@@ -101,14 +68,8 @@ class MediaWiki(SyncHTTPClient):
             transport=None,
         )
         self.api_url = api_url
-        self.on_wait: Callable[[str, float], None] = lambda reason, seconds: None
-        self.n_requests = 0
-        self._interval = 1.0 / rate
-        self._next = 0.0
-        self._retries = retries
+        self.patience = Patience(rate, retries, clock, jitter)
         self._max_seconds = max(timeout, _LONGEST_DOWNLOAD)
-        self._clock, self._jitter = clock, jitter
-        self._answered: set[str] = set()
 
     def query(
         self, language: str, parameters: Mapping[str, str]
@@ -130,8 +91,8 @@ class MediaWiki(SyncHTTPClient):
         }
         further: dict[str, Any] = {}
         while True:
-            attempt = partial(self._get, language, {**asked, **further})
-            part: dict[str, Any] = self._patiently(url, attempt)
+            attempt = partial(self._ask_once, language, {**asked, **further})
+            part: dict[str, Any] = self.patience.ask(url, attempt)
             yield part
             if "continue" not in part:
                 return
@@ -152,7 +113,7 @@ class MediaWiki(SyncHTTPClient):
             allow_private=is_private(self._build_url("en")) or None,
             user_agent=self._client.headers["User-Agent"],
         )
-        return self._patiently(url, attempt)
+        return self.patience.ask(url, attempt)
 
     def close(self) -> None:
         self._client.close()
@@ -163,46 +124,16 @@ class MediaWiki(SyncHTTPClient):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _patiently(self, url: str, attempt: Callable[[], Answer]) -> Answer:
-        host = urlsplit(url).netloc
-        n = 0
-        while True:
-            self._pace()
-            n += 1
-            try:
-                answer = attempt()
-            except FetchError as error:
-                failure = error
-            except WikiHttpTimeoutError:
-                failure = FetchError(url, "no answer in time", may_pass=True)
-            except WikiConnectionError as error:
-                reason = f"no connection ({_cause(error)})"
-                failure = FetchError(url, reason, may_pass=True)
-            else:
-                self._answered.add(host)
-                return answer
-            if not failure.may_pass:
-                raise Refused(url, failure.reason, n)
-            wait = self._seconds(failure.retry_after)
-            known = host in self._answered or wait is not None
-            retries = self._retries if known else min(self._retries, _FIRST_RETRIES)
-            asked_to_wait = wait or 0.0
-            if asked_to_wait > _LONGEST_WAIT:
-                reason = f"{failure.reason}, asks to wait {asked_to_wait:.0f} s"
-                raise NoAnswer(url, reason, n)
-            if n > retries:
-                raise NoAnswer(url, failure.reason, n)
-            back_off = min(2.0 ** (n - 1), _LONGEST_BACK_OFF)
-            seconds = max(asked_to_wait, back_off * (0.5 + self._jitter() / 2))
-            self.on_wait(failure.reason, seconds)
-            self._clock.sleep(seconds)
-
-    def _pace(self) -> None:
-        now = self._clock.monotonic()
-        if now < self._next:
-            self._clock.sleep(self._next - now)
-        self._next = max(now, self._next) + self._interval
-        self.n_requests += 1
+    def _ask_once(self, language: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        url = self._build_url(language)
+        try:
+            answer: dict[str, Any] = self._get(language, parameters)
+        except WikiHttpTimeoutError:
+            raise FetchError(url, "no answer in time", may_pass=True) from None
+        except WikiConnectionError as error:
+            reason = f"no connection ({_cause(error)})"
+            raise FetchError(url, reason, may_pass=True) from None
+        return answer
 
     # The hooks of wikipedia-api's client: where it asks, and what counts as an answer.
 
@@ -229,20 +160,6 @@ class MediaWiki(SyncHTTPClient):
         if not isinstance(answer["query"].get("pages", []), list):
             raise FetchError(url, "a MediaWiki before 1.25")
         return answer
-
-    def _seconds(self, retry_after: str | None) -> float | None:
-        """The header Retry-After holds seconds or a date."""
-        if not retry_after:
-            return None
-        try:
-            return max(0.0, float(retry_after))
-        except ValueError:
-            pass
-        try:
-            date = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
-        return max(0.0, date.timestamp() - self._clock.time())
 
 
 def _cause(error: BaseException) -> str:

@@ -109,7 +109,7 @@ def fetch_wikipedia(
             )
         counts = found.counts
         write_entities(out, _counted(found.make(files, out.parent), counts))
-    counts.requests = wiki.n_requests
+    counts.requests = wiki.patience.n_requests
     return counts
 
 

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from ..files import replacing
 from ..images import content_hash, decode
-from .mediawiki import MediaWiki, NoAnswer, Refused
+from .mediawiki import MediaWiki
+from .patience import NoAnswer, Refused
 from .wikipedia_pages import AskedTitle, ask, next_batch
 
 _MOST_HOPS = 5
@@ -168,7 +169,7 @@ def _asking(
         delay=BAR_DELAY,
         disable=not show_progress,
     ) as bar:
-        wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
+        wiki.patience.on_wait = lambda reason, seconds: bar.set_postfix_str(
             f"waiting {seconds:.0f} s: {reason}"
         )
         try:

@@ -18,7 +18,8 @@ from mediawiki_server import (
 
 from spacy_dwe.about import __version__
 from spacy_dwe.errors import DweError
-from spacy_dwe.sources.mediawiki import MediaWiki, NoAnswer, Refused
+from spacy_dwe.sources.mediawiki import MediaWiki
+from spacy_dwe.sources.patience import NoAnswer, Refused
 
 QUESTION = {"prop": "info", "titles": "Tbilisi", "redirects": "1"}
 NOW = 1_800_000_000
@@ -143,7 +144,7 @@ def test_lag_of_the_databases_is_waited_for(server, wiki, clock):
         told.append((reason, seconds))
         server.lag = 5.0 if len(told) == 2 else 7.5
 
-    client.on_wait = recover
+    client.patience.on_wait = recover
     assert title(client) == "Tbilisi"
     assert told == [("maxlag: Waiting for db1: 7.5 seconds lagged.", 5.0)] * 2
 
