@@ -1,13 +1,11 @@
 """Asking a MediaWiki for titles and pictures until each is in the cache or on disk.
 A run that was stopped asks nothing twice."""
 
-import json
-import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -15,16 +13,13 @@ from tqdm import tqdm
 from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from ..files import replacing
 from ..images import content_hash, decode
+from .answers import AnswerFile, packed
 from .mediawiki import MediaWiki
 from .patience import NoAnswer, Refused
 from .wikipedia_pages import AskedTitle, ask, next_batch
 
 _MOST_HOPS = 5
 """From wiki to wiki, before a title is given up."""
-_FORMAT = 1
-"""Of the cache."""
-_APPLICATION = 0x64776577
-"""Marks the file for SQLite, so that no other database is taken for a cache."""
 
 _TABLES = """
 CREATE TABLE titles (
@@ -236,32 +231,20 @@ def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
     return {"file": name}
 
 
-class PageCache:
-    """Answers by language and title. One process uses it at a time.
+class PageCache(AnswerFile):
+    """Answers by language and title.
 
     path (str | Path): the SQLite file, made if need be.
     source (str): who was asked, and how: other answers of the file are not seen.
     """
 
+    tables = _TABLES
+    application = 0x64776577
+    in_use, unreadable = Errors.E124, Errors.E123
+
     def __init__(self, path: str | Path, source: str) -> None:
-        self.path, self.source = Path(path), source
-        if self.path.is_dir():
-            raise DweError(Errors.E005.format(path=path))
-        with self._told():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=0.1, isolation_level=None)
-        try:
-            with self._told():
-                self._open()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+        super().__init__(path)
+        self.source = source
 
     def answer(self, language: str, title: str) -> dict[str, Any] | None:
         """RETURNS (dict[str, Any] | None): what was said of a title; None if it was not
@@ -274,7 +257,7 @@ class PageCache:
         query = "SELECT page FROM pages WHERE source=? AND language=? AND pageid=?"
         page = self._one(query, (self.source, language, pageid))
         if page is None:
-            raise self._unreadable(f"it lacks the page {pageid}")
+            raise self._error(f"it lacks the page {pageid}")
         return page
 
     def picture(self, url: str) -> dict[str, Any] | None:
@@ -291,16 +274,16 @@ class PageCache:
         with self._writing() as db:
             db.executemany(
                 "REPLACE INTO pages VALUES (?, ?, ?, ?)",
-                [(self.source, language, p["pageid"], _dump(p)) for p in pages],
+                [(self.source, language, p["pageid"], packed(p)) for p in pages],
             )
             db.executemany(
                 "REPLACE INTO titles VALUES (?, ?, ?, ?)",
-                [(self.source, language, t, _dump(a)) for t, a in answers.items()],
+                [(self.source, language, t, packed(a)) for t, a in answers.items()],
             )
 
     def put_picture(self, url: str, answer: Mapping[str, Any]) -> None:
         with self._writing() as db:
-            db.execute("REPLACE INTO pictures VALUES (?, ?)", (url, _dump(answer)))
+            db.execute("REPLACE INTO pictures VALUES (?, ?)", (url, packed(answer)))
 
     def forget(self, titles: Iterable[tuple[str, str]]) -> None:
         """Forget what was said of titles, each with its language, and all pictures."""
@@ -308,62 +291,3 @@ class PageCache:
         with self._writing() as db:
             db.executemany(query, [(self.source, *title) for title in titles])
             db.execute("DELETE FROM pictures")
-
-    def _open(self) -> None:
-        # The lock lasts as long as the connection.
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("BEGIN EXCLUSIVE")
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (used,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not used:
-            for statement in _TABLES.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id={_APPLICATION}")
-            self._db.execute(f"PRAGMA user_version={_FORMAT}")
-        elif application != _APPLICATION:
-            raise self._unreadable("another program's database")
-        elif version != _FORMAT:
-            raise self._unreadable(f"format {version}, where {_FORMAT} is known")
-        self._db.execute("COMMIT")
-
-    def _one(self, query: str, values: tuple[Any, ...]) -> dict[str, Any] | None:
-        with self._told():
-            row = self._db.execute(query, values).fetchone()
-        if row is None:
-            return None
-        value: dict[str, Any] = json.loads(row[0])
-        return value
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """SQLite's errors as messages for the user."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                raise DweError(Errors.E124.format(path=self.path)) from None
-            if isinstance(error, sqlite3.OperationalError):
-                raise DweError(
-                    Errors.E006.format(path=self.path, reason=error)
-                ) from None
-            raise self._unreadable(str(error)) from None
-
-    def _unreadable(self, reason: str) -> DweError:
-        return DweError(Errors.E123.format(path=self.path, reason=reason))
-
-
-def _dump(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
