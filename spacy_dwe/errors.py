@@ -4,6 +4,8 @@ import re
 
 LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
 """User and password in a URL, which no message shows."""
+CODE = re.compile(r"^\[DWE-[EW]\d+\] ")
+"""What a message starts with, and one within another does not."""
 BAR_DELAY = 0.5
 """Seconds before a progress bar shows: a mistake in the first lines of a file is told
 on a line of its own."""
@@ -421,6 +423,18 @@ class Errors:
         "entities of {path}: keep more of them, or try another seed"
     )
     E261 = "[DWE-E261] --hold-out needs a train split, and {path} has none"
+    E270 = (
+        "[DWE-E270] {url} gives no answer ({reason}; attempts: {attempts}). What was "
+        "fetched is kept in {folder}: run the same command again to go on"
+    )
+    E271 = (
+        "[DWE-E271] Another run fetches pictures into the folder of {path}: wait for "
+        "its end, or name another folder"
+    )
+    E272 = (
+        "[DWE-E272] {path} is no index of fetched pictures that can be read "
+        "({reason}): delete it, and they are fetched again, or name another folder"
+    )
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
     E503 = (
@@ -599,6 +613,9 @@ class Warnings:
     W101 = (
         "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they "
         "are not taken over. `python -m spacy dwe kb encode` makes them"
+    )
+    W270 = (
+        "[DWE-W270] {n:,} of {of:,} pictures are left out: {reasons}. {path} lists them"
     )
     W500 = (
         "[DWE-W500] The documents of the first {n:,} labelled mentions have no "

@@ -57,7 +57,7 @@ class MediaWiki(SyncHTTPClient):
         clock: Clock | ModuleType = time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        _check_contact(contact)
+        check_contact(contact)
         _check_api_url(api_url)
         super().__init__(
             f"{__title__}/{__version__} ({contact})",
@@ -167,7 +167,7 @@ def _cause(error: BaseException) -> str:
     return str(cause) or type(cause).__name__
 
 
-def _check_contact(contact: str) -> None:
+def check_contact(contact: str) -> None:
     address = "@" in contact or contact.startswith(("http://", "https://"))
     if not (address and contact.isascii() and contact.isprintable()):
         raise DweError(Errors.E120.format(contact=contact))

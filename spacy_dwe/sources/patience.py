@@ -108,6 +108,12 @@ class Patience:
                 self._hold(seconds)
             self._clock.sleep(seconds)
 
+    def charge(self, seconds: float) -> None:
+        """Let the next request wait for as long as the last answer should have taken,
+        in which the pace is included."""
+        with self._lock:
+            self._next += max(0.0, seconds - self._interval)
+
     def _pace(self) -> None:
         with self._lock:
             now = self._clock.monotonic()
