@@ -168,7 +168,7 @@ def takes_pictures(command: Callable[..., Any]) -> Callable[..., Any]:
         chosen = [kwargs.pop(name) for name in options]
         return command(*args, pictures=PictureChoice(*chosen), **kwargs)
 
-    return with_options(run, command, **options)
+    return with_options(run, command, (), **options)
 
 
 def next_step(entities: Path) -> str:

@@ -14,6 +14,8 @@ WIKIMEDIA_API = "https://{lang}/w/api.php"
 THUMBNAIL_WIDTHS = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
 """Pixels; Wikimedia makes thumbnails of these widths and refuses to make others, see
 https://www.mediawiki.org/wiki/Common_thumbnail_sizes."""
+MAX_FILES = 50
+"""Of a request; of more the API makes no thumbnails."""
 
 _COMMONS = "commons.wikimedia.org"
 _SCHEME = "File:"

@@ -16,13 +16,20 @@ from wikipediaapi import (  # type: ignore[import-untyped]
     SyncHTTPClient,
     WikiConnectionError,
     WikiHttpError,
-    WikiHttpTimeoutError,
     WikiInvalidJsonError,
 )
 
 from ..about import __title__, __version__
 from ..errors import DweError, Errors
-from ..fetching import MAX_BYTES, FetchError, fetch, is_private, status_error
+from ..fetching import (
+    MAX_BYTES,
+    MAX_REDIRECTS,
+    FetchError,
+    Transport,
+    fetch,
+    is_private,
+    status_error,
+)
 from .patience import Clock, Patience, Refused
 
 WIKIPEDIA_API = "https://{lang}.wikipedia.org/w/api.php"
@@ -57,17 +64,18 @@ class MediaWiki(SyncHTTPClient):
         clock: Clock | ModuleType = time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        transport = Transport(max_bytes=MAX_BYTES, max_seconds=timeout)
         check_contact(contact)
         _check_api_url(api_url)
         super().__init__(
             f"{__title__}/{__version__} ({contact})",
             max_retries=0,
-            timeout=timeout,
             follow_redirects=True,
-            # The default transport of wikipedia-api knows no proxy; httpx's does.
-            transport=None,
+            max_redirects=MAX_REDIRECTS,
+            transport=transport,
         )
         self.api_url = api_url
+        self._transport = transport
         self.patience = Patience(rate, retries, clock, jitter)
         self._max_seconds = max(timeout, _LONGEST_DOWNLOAD)
 
@@ -126,13 +134,12 @@ class MediaWiki(SyncHTTPClient):
 
     def _ask_once(self, language: str, parameters: dict[str, Any]) -> dict[str, Any]:
         url = self._build_url(language)
+        self._transport.allow_private = is_private(url) or None
         try:
             answer: dict[str, Any] = self._get(language, parameters)
-        except WikiHttpTimeoutError:
-            raise FetchError(url, "no answer in time", may_pass=True) from None
         except WikiConnectionError as error:
-            reason = f"no connection ({_cause(error)})"
-            raise FetchError(url, reason, may_pass=True) from None
+            # What the transport does not tell itself: redirects without an end.
+            raise FetchError(url, str(error.__cause__)) from None
         return answer
 
     # The hooks of wikipedia-api's client: where it asks, and what counts as an answer.
@@ -160,11 +167,6 @@ class MediaWiki(SyncHTTPClient):
         if not isinstance(answer["query"].get("pages", []), list):
             raise FetchError(url, "a MediaWiki before 1.25")
         return answer
-
-
-def _cause(error: BaseException) -> str:
-    cause = error.__cause__
-    return str(cause) or type(cause).__name__
 
 
 def check_contact(contact: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import Errors
 from .answers import AnswerFile, packed
-from .commons import WikiFile
+from .commons import MAX_FILES, WikiFile
 from .downloads import site_of
 from .wikipedia_pages import next_batch
 
@@ -103,12 +103,15 @@ class PictureIndex(AnswerFile):
             "SELECT w.wiki, w.name FROM wanted_files w LEFT JOIN files f "
             "ON f.wiki = w.wiki AND f.name = w.name AND f.width = ? "
             "WHERE f.name IS NULL AND (w.wiki, w.name) > (?, ?) "
-            "ORDER BY w.wiki, w.name LIMIT 50"
+            "ORDER BY w.wiki, w.name LIMIT ?"
         )
         last = ("", "")
-        while rows := self._db.execute(query, (self.width, *last)).fetchall():
+        while rows := self._db.execute(
+            query, (self.width, *last, MAX_FILES)
+        ).fetchall():
             wiki = rows[0][0]
-            batch = next_batch([name for found, name in rows if found == wiki])
+            names = [name for found, name in rows if found == wiki]
+            batch = next_batch(names, MAX_FILES)
             last = (wiki, batch[-1])
             yield wiki, batch
 

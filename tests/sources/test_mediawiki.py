@@ -251,6 +251,27 @@ def test_what_has_moved_is_followed(server, wiki):
     assert wiki().download(f"{server.url}/pictures/a.png", 8) == b"12345678"
 
 
+def test_the_api_is_asked_under_the_policy_of_all_fetching(
+    server, wiki, clock, monkeypatch
+):
+    """A public wiki, for which this machine stands, may lead to no private address; a
+    wiki in one's own network is asked there."""
+    monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
+    api = server.api.replace("{lang}", "en")
+    assert title(wiki()) == "Tbilisi"
+    server.mishaps.append(moved(api.replace("127.0.0.1", "127.0.0.2")))
+    monkeypatch.setattr("spacy_dwe.fetching._is_public", lambda a: a != "127.0.0.2")
+    with pytest.raises(DweError, match=r"E216.*127\.0\.0\.2"):
+        title(wiki())
+    server.mishaps += [moved(api)] * 6
+    with pytest.raises(Refused, match="redirects"):
+        title(wiki())
+    server.mishaps.append(garbage(" " * 100))
+    monkeypatch.setattr("spacy_dwe.sources.mediawiki.MAX_BYTES", 99)
+    with pytest.raises(Refused, match="larger than"):
+        title(wiki())
+
+
 @pytest.mark.parametrize("contact", ["", "me", "me@exämple.org", "a@b\r\nX-Evil: 1"])
 def test_an_anonymous_client_is_none(contact):
     with pytest.raises(DweError, match="--contact"):

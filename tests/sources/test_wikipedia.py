@@ -502,6 +502,7 @@ def test_pictures_of_a_private_network_are_left_out_unless_that_is_allowed(
     server.pictures = {"500px-Flag_of_Georgia.svg.png": png("red")}
     server.wikis["en"].pages["Tbilisi"] = replace(ENGLISH[2], picture="b.png")
     titles, flags = ("Georgia (country)", "Tbilisi"), tmp_path / "flags"
+    fetch(*titles)
     monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
     monkeypatch.setattr("spacy_dwe.sources.mediawiki.is_private", lambda url: False)
     with pytest.warns(UserWarning, match=r"is left out.*ALLOW_PRIVATE") as told:
