@@ -10,14 +10,11 @@ import time
 from io import BytesIO
 
 import pytest
-import typer
 from mediawiki_server import api_error, cut_off, moved, png, slow, status
 from picture_server import Media, PictureServer
 from PIL import Image
-from typer.testing import CliRunner
 
 from spacy_dwe.building.build import build_kb
-from spacy_dwe.cli.kb_pictures import fetch_pictures_cli
 from spacy_dwe.encoders.registry import clip_encoder
 from spacy_dwe.errors import DweError
 from spacy_dwe.images import content_hash, decode
@@ -303,6 +300,14 @@ def test_html_is_told_as_a_reader_sees_it():
     assert plain_text("</span>A <i").startswith("A")
 
 
+def test_a_question_of_a_wiki_can_be_asked_alone(server):
+    server.commons["A.jpg"] = Media()
+    with MediaWiki("me@example.org", api_url=server.api, rate=1e4) as wikis:
+        answers = ask_for_files(wikis, "commons.wikimedia.org", ["A.jpg", "B.jpg"], 250)
+    assert answers["A.jpg"]["url"] == f"{server.url}/thumb/250px-A.jpg"
+    assert answers["B.jpg"] == {"reason": "no such file on commons.wikimedia.org"}
+
+
 # What goes wrong
 
 
@@ -539,61 +544,3 @@ def test_a_picture_that_was_deleted_is_fetched_again(server, fetch, tmp_path):
         decode((tmp_path / entity.images[0]).read_bytes())
         (tmp_path / entity.images[0]).unlink()
     assert len(server.asked) == 2
-
-
-# The command
-
-
-@pytest.fixture
-def command(server, tmp_path, monkeypatch):
-    monkeypatch.delenv("DWE_CONTACT", raising=False)
-    app = typer.Typer()
-    app.command()(fetch_pictures_cli)
-
-    def run(*images, options=("--contact", "me@example.org")):
-        write_entities(
-            tmp_path / "entities.jsonl", [Entity("Q1", "One", images=tuple(images))]
-        )
-        paths = [str(tmp_path / "entities.jsonl"), str(tmp_path / "out.jsonl")]
-        fixed = ["--api-url", server.api, "--rate", "1000", "--retries", "0"]
-        return CliRunner().invoke(app, [*paths, *fixed, *options])
-
-    return run
-
-
-def test_the_command_says_what_there_is(command, server, tmp_path):
-    server.commons["A.jpg"] = Media()
-    result = command(COMMONS + "A.jpg", f"{server.url}/own/gone")
-    assert result.exit_code == 0, result.output
-    stdout = " ".join(result.stdout.split())
-    assert "1 entities, 1 pictures in" in stdout and "1 of them fetched now" in stdout
-    assert result.stderr.count("DWE-W") == 1 and "W270" in result.stderr
-
-
-def test_mistakes_are_one_line(command, server, tmp_path):
-    for options, message in (((), "E120"), (("--contact", "me"), "'me' is no e-mail")):
-        result = command(COMMONS + "A.jpg", options=options)
-        assert result.exit_code == 1
-        [line] = result.stderr.splitlines()
-        assert message in line
-    assert server.asked == []
-    assert not (tmp_path / "out.jsonl").exists()
-
-
-def test_ctrl_c_says_how_to_go_on(command, server):
-    def press(handler):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
-
-    server.mishaps["/own/a.png"].append(press)
-    result = command(f"{server.url}/own/a.png")
-    assert result.exit_code == 130
-    assert "out.jsonl.pictures: run again to go on" in result.stderr
-
-
-def test_a_question_of_a_wiki_can_be_asked_alone(server):
-    server.commons["A.jpg"] = Media()
-    with MediaWiki("me@example.org", api_url=server.api, rate=1e4) as wikis:
-        answers = ask_for_files(wikis, "commons.wikimedia.org", ["A.jpg", "B.jpg"], 250)
-    assert answers["A.jpg"]["url"] == f"{server.url}/thumb/250px-A.jpg"
-    assert answers["B.jpg"] == {"reason": "no such file on commons.wikimedia.org"}

@@ -570,8 +570,15 @@ def test_the_command_writes_entities_and_says_what_became_of_the_titles(
     assert "[DWE-W120]" in result.stderr and "line 3: 'Atlantis'" in result.stderr
     (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
     assert json.loads(line)["id"] == "Q994"
+    assert "fetch-pictures" not in stdout
     monkeypatch.setenv("DWE_CONTACT", "https://example.org/us")
     assert command().exit_code == 0
+
+
+def test_the_command_says_how_to_get_pictures_that_are_urls(command):
+    result = command("--contact", "me@example.org", titles="Georgia (country)")
+    stdout = " ".join(result.stdout.split())
+    assert "kb fetch-pictures" in stdout and "pictured-out.jsonl" in stdout
 
 
 @pytest.mark.parametrize(
