@@ -2,6 +2,7 @@
 the API says of it: where a picture of some width is, whose it is, and its licence."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
@@ -136,10 +137,10 @@ def plain_text(html: str) -> str:
 
 
 def _file(wiki: str, name: str) -> WikiFile | None:
-    name = " ".join(name.replace("_", " ").split())
+    name = unicodedata.normalize("NFC", " ".join(name.replace("_", " ").split()))
     if not name or _ILLEGAL.search(name):
         return None
-    return WikiFile(wiki, name[0].upper() + name[1:])
+    return WikiFile(wiki, name)
 
 
 def _end(title: str, leads_to: Mapping[str, str]) -> str:

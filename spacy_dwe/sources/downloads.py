@@ -4,7 +4,7 @@ checked to be a picture."""
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -103,7 +103,7 @@ class Downloads:
 
     def run(
         self, sites: Mapping[str, int], next_url: Callable[[str], str | None]
-    ) -> Iterator[Download]:
+    ) -> Generator[Download, None, None]:
         """Download until nothing is left, or its site gives no answer.
 
         sites (Mapping[str, int]): how many URLs each site has.

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ class FetchedPictures:
     def _pictured(
         self, entity: Entity, write: Callable[[Mapping[str, Any]], None]
     ) -> Entity:
-        images, sources = [], list(entity.extra.get(SOURCES_KEY, ()))
+        images, sources = [], self._earlier_sources(entity)
         for image in dict.fromkeys(entity.images):
             wanted = _by_url(image)
             if wanted is None:
@@ -219,6 +219,16 @@ class FetchedPictures:
             images=tuple(dict.fromkeys(images)),
             extra={**entity.extra, SOURCES_KEY: sources},
         )
+
+    def _earlier_sources(self, entity: Entity) -> list[Any]:
+        """RETURNS (list[Any]): what an earlier run told of pictures that are files."""
+        sources = entity.extra.get(SOURCES_KEY)
+        return [
+            {**source, "path": self._moved(source["path"])}
+            if isinstance(source, dict) and isinstance(source.get("path"), str)
+            else source
+            for source in (sources if isinstance(sources, list) else ())
+        ]
 
     def _known(self, wanted: WikiFile | str) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): the "file" of a picture and what is told of it, or
@@ -312,15 +322,17 @@ def _download(index: PictureIndex, manners: Manners, show_progress: bool) -> int
 
     total = sum(sites.values())
     with _bar(total, "pictures", "Fetching pictures", show_progress) as bar:
-        for got in Downloads(manners, _tells(bar)).run(sites, next_url):
-            bar.update()
-            if got.reason:
-                answer = {"reason": got.reason, "may_pass": got.may_pass}
-            else:
-                _store(index.folder / got.name, got.data)
-                n_fetched += 1
-                answer = {"file": got.name}
-            index.put_picture(got.url, answer)
+        downloads = Downloads(manners, _tells(bar)).run(sites, next_url)
+        with closing(downloads):
+            for got in downloads:
+                bar.update()
+                if got.reason:
+                    answer = {"reason": got.reason, "may_pass": got.may_pass}
+                else:
+                    _store(index.folder / got.name, got.data)
+                    n_fetched += 1
+                    answer = {"file": got.name}
+                index.put_picture(got.url, answer)
     return n_fetched
 
 

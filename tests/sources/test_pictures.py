@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -113,6 +114,20 @@ def test_paths_hold_from_where_the_output_is(server, fetch, tmp_path):
         assert (tmp_path / "deep/er" / image).is_file()
 
 
+def test_what_an_earlier_run_told_stays_with_its_picture(server, fetch, tmp_path):
+    server.own = {"a.png": png("red"), "b.png": png("blue")}
+    a, b = (f"{server.url}/own/{name}.png" for name in "ab")
+    _, [entity] = fetch(a)
+    entity = replace(entity, images=(*entity.images, b))
+    write_entities(tmp_path / "first.jsonl", [entity])
+    fetch_pictures(tmp_path / "first.jsonl", tmp_path / "sub/out.jsonl", manners=QUICK)
+    [entity] = read_entities(tmp_path / "sub/out.jsonl")
+    sources = entity.extra["picture_sources"]
+    assert [source["url"] for source in sources] == [a, b]
+    assert [source["path"] for source in sources] == [*entity.images]
+    assert all((tmp_path / "sub" / image).is_file() for image in entity.images)
+
+
 def test_equal_pictures_share_a_file_and_equal_urls_a_request(server, fetch, tmp_path):
     server.own = {"a.png": png("red"), "b.png": png("red")}
     a, b = (f"{server.url}/own/{name}.png" for name in "ab")
@@ -186,7 +201,7 @@ def test_widths_are_those_that_wikimedia_makes(server, fetch):
         (COMMONS + "A_b%2C.jpg?width=300", ("c", "A b,.jpg")),
         (
             "http://commons.wikimedia.org/wiki/Special:Redirect/file/a.png",
-            ("c", "A.png"),
+            ("c", "a.png"),
         ),
         ("https://commons.wikimedia.org/wiki/File:100%25_x.jpg", ("c", "100% x.jpg")),
         ("https://commons.m.wikimedia.org/wiki/File:A.jpg", ("c", "A.jpg")),
