@@ -124,6 +124,8 @@ def ask_for_files(
         for page in query.get("pages", ()):
             if page.get("imageinfo"):
                 found[page["title"]] = _described(page["imageinfo"][0])
+        if "iistart" in part.get("continue", ()):
+            break  # Of one file alone, the API would go on to its older versions.
     missing = {"reason": f"no such file on {wiki}"}
     return {name: found.get(_end(f"File:{name}", leads_to), missing) for name in names}
 

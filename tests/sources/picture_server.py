@@ -164,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         if start + self.server.part < len(titles):
             further = {"iicontinue": str(start + self.server.part), "continue": "||"}
             answer["continue"] = further
+        elif len(titles) == 1 and "iistart" not in asked:
+            answer["continue"] = {"iistart": "2009-01-01T00:00:00Z", "continue": "||"}
         self.json(answer)
 
     def info(self, wiki, name, media, asked):

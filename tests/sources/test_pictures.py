@@ -246,6 +246,12 @@ def test_fifty_files_go_into_a_request(server, fetch):
     assert server.batches == [["File:New.jpg"]]
 
 
+def test_older_versions_of_a_file_are_not_asked_for(server, fetch):
+    server.commons["A.jpg"] = Media()
+    fetch(COMMONS + "A.jpg")
+    assert server.batches == [["File:A.jpg"]]
+
+
 def test_an_answer_in_parts_is_put_together(server, fetch):
     server.part = 3
     server.commons.update({f"{i}.jpg": Media() for i in range(8)})
