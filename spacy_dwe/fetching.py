@@ -43,6 +43,7 @@ class FetchError(DweError):
     reason (str): why.
     may_pass (bool): another attempt may succeed.
     retry_after (str | None): what the server says of when, in seconds or as a date.
+    status (int | None): of its answer, if there was one.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class FetchError(DweError):
         reason: object,
         may_pass: bool = False,
         retry_after: str | None = None,
+        status: int | None = None,
     ) -> None:
         url, self.reason = (LOGIN.sub("", str(text)) for text in (url, reason))
         super().__init__(Errors.E202.format(name=url, reason=self.reason))
         self.may_pass, self.retry_after = may_pass, retry_after
+        self.status = status
 
 
 def fetch(
@@ -127,7 +130,8 @@ def is_private(url: str) -> bool:
 def status_error(url: str, status: int, retry_after: str | None) -> FetchError:
     """RETURNS (FetchError): what an answer's status says, if it is not 200."""
     reason = f"HTTP {status} {httpx.codes.get_reason_phrase(status)}".strip()
-    return FetchError(url, reason, status in (408, 429) or status >= 500, retry_after)
+    may_pass = status in (408, 429) or status >= 500
+    return FetchError(url, reason, may_pass, retry_after, status)
 
 
 @contextmanager

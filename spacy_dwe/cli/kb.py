@@ -79,7 +79,7 @@ def build_cli(
     from ..kb.entity import count_lines
 
     root = entities.parent if image_root is None else image_root
-    check_output(out, overwrite)
+    check_output(out, overwrite)  # Before pictures are fetched.
     with warning_lines(), pictures.read(entities, out, root) as read:
         kb = build_kb(
             read,

@@ -194,7 +194,8 @@ def _add(
     from ..kb.knowledge_base import DweKnowledgeBase
 
     root = entities.parent if image_root is None else image_root
-    DweKnowledgeBase(path)
+    if pictures.fetch_urls:
+        DweKnowledgeBase(path)  # Before pictures are fetched.
     with warning_lines(), pictures.read(entities, path, root) as read:
         changes = add_entities(
             path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
 from .options import EntitiesArgument, EntitiesOut, ImageRootOption, with_options
 
@@ -131,12 +132,16 @@ class PictureChoice:
     ) -> "Iterator[Iterator[Entity]]":
         """YIELDS (Iterator[Entity]): the entities of a file, their pictures fetched."""
         from ..kb.entity import read_entities
+
+        if not self.fetch_urls:
+            if self.folder is not None:
+                option, needed = "--pictures", "--fetch-urls"
+                raise DweError(Errors.E420.format(option=option, needed=needed))
+            yield read_entities(entities)
+            return
         from ..sources.downloads import Manners
         from ..sources.pictures import failures_path, fetched_pictures, picture_folder
 
-        if not self.fetch_urls:
-            yield read_entities(entities)
-            return
         folder = self.folder or picture_folder(kb)
         with (
             _kept_in(folder),
@@ -175,7 +180,7 @@ def next_step(entities: Path) -> str:
     """RETURNS (str): how to go on with entities whose pictures are URLs."""
     pictured = entities.with_name(f"pictured-{entities.name}")
     command = f"python -m spacy dwe kb fetch-pictures {entities} {pictured}"
-    return f"Pictures are URLs. To fetch them: {command} --contact you@example.org"
+    return f"Pictures are URLs. To fetch them:\n{command} --contact you@example.org"
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def wikidata_cli(
     counts = stages[-1][1]
     msg.good(f"{out}: {counts['entities']:,} entities")
     if counts["with a picture"]:
-        msg.text(next_step(out))
+        typer.echo(next_step(out))
 
 
 @clear_errors
@@ -216,7 +216,7 @@ def wikipedia_cli(
     if counts.left_out:
         msg.text(f"Titles without an entity are listed in {left_out_path(out)}")
     if counts.pictured and download_images is None:
-        msg.text(next_step(out))
+        typer.echo(next_step(out))
 
 
 def _line(counts: "TitleCounts") -> str:

@@ -16,6 +16,7 @@ Answer = TypeVar("Answer")
 _LONGEST_BACK_OFF = 120.0
 _LONGEST_WAIT = 900.0
 """Seconds; a server that asks for more is better asked another time."""
+_TOO_MANY = (429, 503)
 _FIRST_RETRIES = 2
 """For a host that never answered: it is more likely misspelt than busy."""
 
@@ -104,7 +105,7 @@ class Patience:
             back_off = min(2.0 ** (n - 1), _LONGEST_BACK_OFF)
             seconds = max(asked_to_wait, back_off * (0.5 + self._jitter() / 2))
             self.on_wait(failure.reason, seconds)
-            if wait is not None:
+            if wait is not None or failure.status in _TOO_MANY:
                 self._hold(seconds)
             self._clock.sleep(seconds)
 

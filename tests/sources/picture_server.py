@@ -3,6 +3,7 @@ Wikimedia's wikis, whose API it answers."""
 
 import json
 import threading
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,7 +53,8 @@ class PictureServer(ThreadingHTTPServer):
     files (dict[str, dict[str, Media]]): by wiki and name.
     own (dict[str, bytes]): by name.
     mishaps (dict[str, deque]): what goes wrong with the next requests of a path.
-    asked (list[str]): paths, in order; batches: titles of each request to an API.
+    asked (list[str]): paths, in order, and `times` when; batches: titles of each
+        request to an API.
     """
 
     daemon_threads = True
@@ -63,7 +65,7 @@ class PictureServer(ThreadingHTTPServer):
         self.files = {"commons.wikimedia.org": {}}
         self.own = {}
         self.mishaps = defaultdict(deque)
-        self.asked, self.batches, self.headers = [], [], []
+        self.asked, self.times, self.batches, self.headers = [], [], [], []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         self.part = MAX_TITLES
@@ -103,6 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         with server.lock:
             server.asked.append(parts.path)
+            server.times.append(time.monotonic())
             server.headers.append(dict(self.headers))
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
