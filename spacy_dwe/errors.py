@@ -588,7 +588,6 @@ class Warnings:
         "sentences tie the others together"
     )
     W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
-    W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"
     W122 = "[DWE-W122] The wiki {wiki} says: {warning}"
     W140 = (
         "[DWE-W140] {path}: {count:,} ids are not in {table}, such as {id!r} in line "

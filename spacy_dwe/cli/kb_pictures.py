@@ -53,9 +53,9 @@ def fetch_pictures_cli(
     width: Annotated[
         int,
         typer.Option(
-            min=1,
+            min=0,
             help="Of pictures from Wikimedia, in pixels; the next of 250, 330, 500, "
-            "960, 1280 … is taken",
+            "960, 1280 … is taken; 0 = the originals",
         ),
     ] = 500,
     refresh: Annotated[
@@ -89,7 +89,7 @@ def fetch_pictures_cli(
     """
     from wasabi import Printer
 
-    from ..sources.downloads import Manners
+    from ..sources.patience import Manners
     from ..sources.pictures import fetch_pictures, picture_folder
 
     manners = Manners(contact, rate=rate, retries=retries, timeout=timeout)
@@ -139,14 +139,14 @@ class PictureChoice:
                 raise DweError(Errors.E420.format(option=option, needed=needed))
             yield read_entities(entities)
             return
-        from ..sources.downloads import Manners
+        from ..sources.patience import Manners
         from ..sources.pictures import failures_path, fetched_pictures, picture_folder
 
         folder = self.folder or picture_folder(kb)
         with (
             _kept_in(folder),
             fetched_pictures(
-                entities,
+                functools.partial(read_entities, entities),
                 folder,
                 listed=failures_path(kb),
                 image_root=image_root,

@@ -85,7 +85,9 @@ def is_wikimedia(host: str) -> bool:
 
 
 def thumbnail_width(width: int) -> int:
-    """RETURNS (int): the next width that Wikimedia makes thumbnails of."""
+    """RETURNS (int): the next width that Wikimedia makes thumbnails of; 0 stays."""
+    if not width:
+        return 0
     return next((w for w in THUMBNAIL_WIDTHS if w >= width), THUMBNAIL_WIDTHS[-1])
 
 
@@ -98,7 +100,7 @@ def ask_for_files(
     wiki (str): the wiki's host.
     names (Sequence[str]): the files, not more than fit into a request.
     width (int): of the pictures, one of `THUMBNAIL_WIDTHS`. Of a file that is smaller,
-        it is the file itself.
+        it is the file itself; with 0, of all.
     RETURNS (dict[str, dict]): by name the "url" of the picture, "page" and, where they
         are known, "licence", "licence_url", "author" and "credit"; or a "reason" why
         there is no picture.
@@ -109,12 +111,13 @@ def ask_for_files(
         "titles": "|".join(f"File:{name}" for name in names),
         "redirects": "1",
         "iiprop": "url|size|mime|mediatype|extmetadata",
-        "iiurlwidth": str(width),
         "iiextmetadatalanguage": "en",
         "iiextmetadatafilter": "|".join(
             key for keys in _METADATA.values() for key in keys
         ),
     }
+    if width:
+        asked["iiurlwidth"] = str(width)
     leads_to: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
     for part in wikis.query(wiki, asked):

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from urllib.parse import urlsplit
 
-from ..about import __title__, __version__
 from ..errors import CODE, DweError
 from ..fetching import ALLOW_PRIVATE, fetch
 from ..images import content_hash, file_suffix
-from .mediawiki import check_contact
-from .patience import NoAnswer, Patience, Refused
+from .patience import Manners, NoAnswer, Patience, Refused
 
 _THREADS = 8
 _PER_HOST = 2
@@ -24,31 +22,6 @@ _BYTES_PER_SECOND = 25e6 / 8
 _PATIENCE = 3
 """Pictures in a row of which a host says nothing, before it is left alone."""
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body")
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """How servers are asked.
-
-    contact (str | None): e-mail address or URL of whoever runs this.
-    rate (float): requests a second and host, at most.
-    retries (int): how often a request that failed is tried again.
-    timeout (float): seconds for a picture.
-    """
-
-    contact: str | None = None
-    rate: float = 5.0
-    retries: int = 5
-    timeout: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.contact is not None:
-            check_contact(self.contact)
-
-    @property
-    def user_agent(self) -> str:
-        contact = f" ({self.contact})" if self.contact else ""
-        return f"{__title__}/{__version__}{contact}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +92,7 @@ class Downloads:
         try:
             while True:
                 while running < n_threads and (url := queue.take()) is not None:
-                    self._patience_with(site_of(url))
+                    self._be_patient_with(site_of(url))
                     self._jobs.put(url)
                     running += 1
                 if not running:
@@ -135,12 +108,11 @@ class Downloads:
             for _ in range(n_threads):
                 self._jobs.put(None)
 
-    def _patience_with(self, site: str) -> Patience:
+    def _be_patient_with(self, site: str) -> None:
         if site not in self._patience:
             manners, clock = self._manners, _Clock(self._stop)
             self._patience[site] = Patience(manners.rate, manners.retries, clock)
             self._patience[site].on_wait = self._on_wait
-        return self._patience[site]
 
     def _work(self) -> None:
         while (url := self._jobs.get()) is not None and not self._stop.is_set():
@@ -155,7 +127,10 @@ class Downloads:
 
         def attempt() -> bytes:
             return fetch(
-                url, max_seconds=manners.timeout, user_agent=manners.user_agent
+                url,
+                max_seconds=manners.timeout,
+                allow_private=manners.allow_private,
+                user_agent=manners.user_agent,
             )
 
         try:

@@ -19,24 +19,21 @@ from wikipediaapi import (  # type: ignore[import-untyped]
     WikiInvalidJsonError,
 )
 
-from ..about import __title__, __version__
 from ..errors import DweError, Errors
 from ..fetching import (
     MAX_BYTES,
     MAX_REDIRECTS,
     FetchError,
     Transport,
-    fetch,
     is_private,
     status_error,
 )
-from .patience import Clock, Patience, Refused
+from .patience import Clock, Manners, Patience, Refused
 
 WIKIPEDIA_API = "https://{lang}.wikipedia.org/w/api.php"
 MAX_LAG = 5
 """Seconds by which Wikimedia's databases may lag before unattended programs wait."""
 
-_LONGEST_DOWNLOAD = 300.0
 _PASSING = {"maxlag", "ratelimited", "readonly"}
 
 
@@ -64,11 +61,11 @@ class MediaWiki(SyncHTTPClient):
         clock: Clock | ModuleType = time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        self.manners = Manners(contact, rate, retries, timeout)
         transport = Transport(max_bytes=MAX_BYTES, max_seconds=timeout)
-        check_contact(contact)
         _check_api_url(api_url)
         super().__init__(
-            f"{__title__}/{__version__} ({contact})",
+            self.manners.user_agent,
             max_retries=0,
             follow_redirects=True,
             max_redirects=MAX_REDIRECTS,
@@ -77,7 +74,6 @@ class MediaWiki(SyncHTTPClient):
         self.api_url = api_url
         self._transport = transport
         self.patience = Patience(rate, retries, clock, jitter)
-        self._max_seconds = max(timeout, _LONGEST_DOWNLOAD)
 
     def query(
         self, language: str, parameters: Mapping[str, str]
@@ -108,20 +104,9 @@ class MediaWiki(SyncHTTPClient):
                 raise Refused(url, "the answer never ends", 1)
             further = part["continue"]
 
-    def download(self, url: str, max_bytes: int = MAX_BYTES) -> bytes:
-        """RETURNS (bytes): a file, such as a picture.
-        RAISES (NoAnswer): the retries are used up.
-        RAISES (DweError): it is on a private address, and the API is not.
-        """
-        attempt = partial(
-            fetch,
-            url,
-            max_bytes=max_bytes,
-            max_seconds=self._max_seconds,
-            allow_private=is_private(self._build_url("en")) or None,
-            user_agent=self._client.headers["User-Agent"],
-        )
-        return self.patience.ask(url, attempt)
+    def is_private(self, language: str = "en") -> bool:
+        """RETURNS (bool): the API is in this machine's network."""
+        return is_private(self._build_url(language))
 
     def close(self) -> None:
         self._client.close()
@@ -134,7 +119,7 @@ class MediaWiki(SyncHTTPClient):
 
     def _ask_once(self, language: str, parameters: dict[str, Any]) -> dict[str, Any]:
         url = self._build_url(language)
-        self._transport.allow_private = is_private(url) or None
+        self._transport.allow_private = self.is_private(language) or None
         try:
             answer: dict[str, Any] = self._get(language, parameters)
         except WikiConnectionError as error:
@@ -167,12 +152,6 @@ class MediaWiki(SyncHTTPClient):
         if not isinstance(answer["query"].get("pages", []), list):
             raise FetchError(url, "a MediaWiki before 1.25")
         return answer
-
-
-def check_contact(contact: str) -> None:
-    address = "@" in contact or contact.startswith(("http://", "https://"))
-    if not (address and contact.isascii() and contact.isprintable()):
-        raise DweError(Errors.E120.format(contact=contact))
 
 
 def _check_api_url(api_url: str) -> None:

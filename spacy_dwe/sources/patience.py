@@ -4,11 +4,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ..about import __title__, __version__
+from ..errors import DweError, Errors
 from ..fetching import FetchError
 
 Answer = TypeVar("Answer")
@@ -36,6 +39,33 @@ class NoAnswer(Exception):
 
 class Refused(NoAnswer):
     """The server answered, and would answer the same again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How servers are asked.
+
+    contact (str | None): e-mail address or URL of whoever runs this.
+    rate (float): requests a second and host, at most.
+    retries (int): how often a request that failed is tried again.
+    timeout (float): seconds for an answer.
+    allow_private (bool | None): also in this machine's network, see `fetch`.
+    """
+
+    contact: str | None = None
+    rate: float = 5.0
+    retries: int = 5
+    timeout: float = 60.0
+    allow_private: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.contact is not None:
+            check_contact(self.contact)
+
+    @property
+    def user_agent(self) -> str:
+        contact = f" ({self.contact})" if self.contact else ""
+        return f"{__title__}/{__version__}{contact}"
 
 
 class Clock(Protocol):
@@ -142,3 +172,9 @@ class Patience:
         except ValueError:
             return None
         return max(0.0, date.timestamp() - self._clock.time())
+
+
+def check_contact(contact: str) -> None:
+    address = "@" in contact or contact.startswith(("http://", "https://"))
+    if not (address and contact.isascii() and contact.isprintable()):
+        raise DweError(Errors.E120.format(contact=contact))

@@ -4,9 +4,10 @@ what is known of their authors and licences."""
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from .commons import (
     thumbnail_width,
     wiki_file,
 )
-from .downloads import Downloads, Manners, site_of
-from .mediawiki import MediaWiki, check_contact
-from .patience import NoAnswer
+from .downloads import Downloads, site_of
+from .mediawiki import MediaWiki
+from .patience import Manners, NoAnswer, check_contact
 from .picture_index import PictureIndex
 
 IMAGE_WIDTH = 500
+"""Pixels; one of the widths that Wikimedia keeps ready, and enough for CLIP."""
 SOURCES_KEY = "picture_sources"
 """Of an entity: where each fetched picture is from, and whose it is."""
 
@@ -79,7 +81,8 @@ def fetch_pictures(
         start; None = beside `entities`.
     manners (Manners | None): how servers are asked. Wikimedia's want a contact.
     width (int): of pictures from Wikimedia, in pixels; the next of
-        `commons.THUMBNAIL_WIDTHS` is taken. Smaller pictures are taken as they are.
+        `commons.THUMBNAIL_WIDTHS` is taken. Smaller pictures are taken as they are; 0 =
+        all are.
     refresh (bool): ask again for what the folder has.
     api_url (str): of Wikimedia's wikis; `{lang}` is the host.
     show_progress (bool): show progress bars on stderr.
@@ -90,10 +93,10 @@ def fetch_pictures(
     entities, out = Path(entities), Path(out)
     require_writable(out, entities)
     with fetched_pictures(
-        entities,
+        partial(read_entities, entities),
         folder or picture_folder(out),
         listed=failures_path(out),
-        image_root=image_root,
+        image_root=entities.parent if image_root is None else image_root,
         base=out.parent,
         manners=manners,
         width=width,
@@ -107,11 +110,11 @@ def fetch_pictures(
 
 @contextmanager
 def fetched_pictures(
-    entities: str | Path,
+    entities: Callable[[], Iterable[Entity]],
     folder: str | Path,
     *,
     listed: Path,
-    image_root: str | Path | None = None,
+    image_root: str | Path,
     base: Path,
     manners: Manners | None = None,
     width: int = IMAGE_WIDTH,
@@ -121,20 +124,19 @@ def fetched_pictures(
 ) -> Iterator["FetchedPictures"]:
     """Fetch the pictures of entities; the arguments are those of `fetch_pictures`.
 
+    entities (Callable): gives them; called twice.
     listed (Path): the list of pictures that cannot be had.
     base (Path): where relative paths of pictures start in what comes out.
     YIELDS (FetchedPictures): gives the entities. When the block ends, a warning tells
         what is left out.
     """
-    entities, folder = Path(entities), Path(folder)
-    root = entities.parent if image_root is None else Path(image_root)
     manners = manners or Manners()
-    with PictureIndex(folder, thumbnail_width(width)) as index:
-        index.want(_wanted(entities), refresh)
+    with PictureIndex(Path(folder), thumbnail_width(width)) as index:
+        index.want(_wanted(entities()), refresh)
         _ask_wikis(index, manners, api_url, show_progress)
         index.want_pictures_of_files(refresh)
         n_fetched = _download(index, manners, show_progress)
-        fetched = FetchedPictures(entities, index, root, base, listed)
+        fetched = FetchedPictures(entities, index, Path(image_root), base, listed)
         fetched.counts.fetched = n_fetched
         yield fetched
         fetched.warn()
@@ -153,7 +155,7 @@ def failures_path(out: Path) -> Path:
 class FetchedPictures:
     """Entities whose pictures were fetched.
 
-    source (Path): the entities as they were.
+    source (Callable): gives the entities as they were.
     index (PictureIndex): of the pictures.
     root (Path): where relative paths in the source start.
     base (Path): where those of the entities given start.
@@ -161,7 +163,12 @@ class FetchedPictures:
     """
 
     def __init__(
-        self, source: Path, index: PictureIndex, root: Path, base: Path, listed: Path
+        self,
+        source: Callable[[], Iterable[Entity]],
+        index: PictureIndex,
+        root: Path,
+        base: Path,
+        listed: Path,
     ) -> None:
         self.source, self.index, self.listed = source, index, listed
         self.root, self.base = root.resolve(), base.resolve()
@@ -171,7 +178,7 @@ class FetchedPictures:
         """YIELDS (Entity): in the order of the source, one by one."""
         self.counts = replace(PictureCounts(), fetched=self.counts.fetched)
         with writing_jsonl(self.listed) as write:
-            for entity in read_entities(self.source):
+            for entity in self.source():
                 self.counts.entities += 1
                 yield self._pictured(entity, write)
         if not self.counts.left_out:
@@ -261,8 +268,8 @@ class FetchedPictures:
         self.counts.examples.setdefault(kind, f"such as {name} of {entity.id}")
 
 
-def _wanted(entities: Path) -> Iterator[WikiFile | str]:
-    for entity in read_entities(entities):
+def _wanted(entities: Iterable[Entity]) -> Iterator[WikiFile | str]:
+    for entity in entities:
         for image in entity.images:
             if (wanted := _by_url(image)) is not None:
                 yield wanted

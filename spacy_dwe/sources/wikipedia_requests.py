@@ -1,18 +1,15 @@
-"""Asking a MediaWiki for titles and pictures until each is in the cache or on disk.
-A run that was stopped asks nothing twice."""
+"""Asking a MediaWiki for titles until each is in the cache. A run that was stopped
+asks nothing twice."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
 from ..errors import BAR_DELAY, DweError, Errors, Warnings
-from ..files import replacing
-from ..images import content_hash, decode
 from .answers import AnswerFile, packed
 from .mediawiki import MediaWiki
 from .patience import NoAnswer, Refused
@@ -30,7 +27,6 @@ CREATE TABLE pages (
     source TEXT, language TEXT, pageid INTEGER, page TEXT NOT NULL,
     PRIMARY KEY (source, language, pageid)
 );
-CREATE TABLE pictures (url TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -55,7 +51,7 @@ class TitleRequests:
             return len(titles) - sum(map(len, self._queues.values()))
 
         show = self.show_progress
-        with _asking(self.wiki, self.cache, "titles", len(titles), done, show) as bar:
+        with _asking(self.wiki, self.cache, len(titles), done, show) as bar:
             self._ask_queues(image_width, bar)
 
     def _ask_queues(self, image_width: int, bar: Any) -> None:
@@ -150,7 +146,6 @@ def _rest(title: str) -> str:
 def _asking(
     wiki: MediaWiki,
     cache: "PageCache",
-    what: str,
     total: int,
     done: Callable[[], int],
     show_progress: bool,
@@ -160,7 +155,7 @@ def _asking(
     with tqdm(
         total=total,
         initial=done(),
-        unit=f" {what}",
+        unit=" titles",
         delay=BAR_DELAY,
         disable=not show_progress,
     ) as bar:
@@ -171,64 +166,9 @@ def _asking(
             yield bar
         except NoAnswer as error:
             message = Errors.E126 if isinstance(error, Refused) else Errors.E122
-            kept = f"{done():,} of {total:,} {what}"
+            kept = f"{done():,} of {total:,} titles"
             text = message.format(**vars(error), done=kept, cache=cache.path)
             raise DweError(text) from None
-
-
-def download_pictures(
-    wanted: Mapping[str, str],
-    folder: Path,
-    wiki: MediaWiki,
-    cache: "PageCache",
-    show_progress: bool,
-) -> dict[str, Path]:
-    """Download pictures, each under the hash of its content. Those that cannot be had
-    are told by warnings.
-
-    wanted (Mapping[str, str]): an entity's id by its picture's URL.
-    RETURNS (dict[str, Path]): the file of each picture that there is, by URL.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    files: dict[str, Path] = {}
-    n, done = len(wanted), files.__len__
-    with _asking(wiki, cache, "pictures", n, done, show_progress) as bar:
-        for url, id_ in wanted.items():
-            known = cache.picture(url)
-            if known is None or not _is_there(known, folder):
-                known = _download(url, wiki, folder)
-                cache.put_picture(url, known)
-                bar.set_postfix_str("")
-            bar.update()
-            if "file" in known:
-                files[url] = folder / known["file"]
-            else:
-                message = Warnings.W121.format(url=url, id=id_, reason=known["reason"])
-                warnings.warn(message, stacklevel=2)
-    return files
-
-
-def _is_there(known: Mapping[str, Any], folder: Path) -> bool:
-    if "file" not in known:
-        return "may_pass" not in known
-    return (folder / known["file"]).is_file()
-
-
-def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
-    try:
-        data = wiki.download(url)
-    except Refused as error:
-        return {"reason": error.reason}
-    except DweError as error:
-        return {"reason": str(error), "may_pass": True}
-    try:
-        decode(data, url)
-    except DweError as error:
-        return {"reason": str(error)}
-    name = content_hash(data) + Path(urlsplit(url).path).suffix.lower()
-    with replacing(folder / name) as temporary:
-        temporary.write_bytes(data)
-    return {"file": name}
 
 
 class PageCache(AnswerFile):
@@ -260,10 +200,6 @@ class PageCache(AnswerFile):
             raise self._error(f"it lacks the page {pageid}")
         return page
 
-    def picture(self, url: str) -> dict[str, Any] | None:
-        """RETURNS (dict[str, Any] | None): what became of a picture's download."""
-        return self._one("SELECT answer FROM pictures WHERE url=?", (url,))
-
     def put(
         self,
         language: str,
@@ -281,13 +217,8 @@ class PageCache(AnswerFile):
                 [(self.source, language, t, packed(a)) for t, a in answers.items()],
             )
 
-    def put_picture(self, url: str, answer: Mapping[str, Any]) -> None:
-        with self._writing() as db:
-            db.execute("REPLACE INTO pictures VALUES (?, ?)", (url, packed(answer)))
-
     def forget(self, titles: Iterable[tuple[str, str]]) -> None:
-        """Forget what was said of titles, each with its language, and all pictures."""
+        """Forget what was said of titles, each with its language."""
         query = "DELETE FROM titles WHERE source=? AND language=? AND title=?"
         with self._writing() as db:
             db.executemany(query, [(self.source, *title) for title in titles])
-            db.execute("DELETE FROM pictures")

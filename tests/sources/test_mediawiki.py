@@ -225,32 +225,6 @@ def test_nobody_there(wiki, clock, host):
     assert failed.value.attempts == 3 and failed.value.url == url
 
 
-def test_a_download_has_the_same_patience_and_a_limit(server, wiki, clock):
-    server.pictures["a.png"] = b"12345678"
-    url = f"{server.url}/pictures/a.png"
-    server.mishaps += [status(429, retry_after=3), cut_off]
-    client = wiki()
-    assert client.download(url, 8) == b"12345678"
-    assert clock.slept == [3, 2]
-    with pytest.raises(Refused, match="larger than"):
-        client.download(url, 7)
-    with pytest.raises(Refused, match="HTTP 404"):
-        client.download(f"{server.url}/pictures/b.png", 8)
-
-
-def test_a_download_has_more_time_than_an_answer(server, wiki, monkeypatch):
-    monkeypatch.setattr("spacy_dwe.sources.mediawiki._LONGEST_DOWNLOAD", 0.5)
-    server.mishaps.append(slow(1))
-    with pytest.raises(NoAnswer, match=r"no answer in time, 0\.5 s"):
-        wiki(timeout=0.1, retries=0).download(f"{server.url}/pictures/a.png", 8)
-
-
-def test_what_has_moved_is_followed(server, wiki):
-    server.pictures["b.png"] = b"12345678"
-    server.mishaps.append(moved(f"{server.url}/pictures/b.png"))
-    assert wiki().download(f"{server.url}/pictures/a.png", 8) == b"12345678"
-
-
 def test_the_api_is_asked_under_the_policy_of_all_fetching(
     server, wiki, clock, monkeypatch
 ):

@@ -26,8 +26,8 @@ from spacy_dwe.sources.commons import (
     thumbnail_width,
     wiki_file,
 )
-from spacy_dwe.sources.downloads import Manners
 from spacy_dwe.sources.mediawiki import MediaWiki
+from spacy_dwe.sources.patience import Manners
 from spacy_dwe.sources.picture_index import PictureIndex
 from spacy_dwe.sources.pictures import fetch_pictures
 
@@ -489,8 +489,9 @@ def test_requests_are_spaced(server, fetch):
 
 RUN = """
 import sys
-from spacy_dwe.sources.downloads import Manners
+from spacy_dwe.sources.patience import Manners
 from spacy_dwe.sources.mediawiki import MediaWiki
+from spacy_dwe.sources.patience import Manners
 from spacy_dwe.sources.picture_index import PictureIndex
 from spacy_dwe.sources.pictures import fetch_pictures
 
