@@ -4,6 +4,8 @@ import re
 
 LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
 """User and password in a URL, which no message shows."""
+CODE = re.compile(r"^\[DWE-[EW]\d+\] ")
+"""What a message starts with, and one within another does not."""
 BAR_DELAY = 0.5
 """Seconds before a progress bar shows: a mistake in the first lines of a file is told
 on a line of its own."""
@@ -452,6 +454,18 @@ class Errors:
         "[DWE-E281] {path}, line {line} is not as published: expected {expected}. "
         "docs/datasets.md says where to fetch the file"
     )
+    E270 = (
+        "[DWE-E270] {url} gives no answer ({reason}; attempts: {attempts}). What was "
+        "fetched is kept in {folder}: run the same command again to go on"
+    )
+    E271 = (
+        "[DWE-E271] Another run fetches pictures into the folder of {path}: wait for "
+        "its end, or name another folder"
+    )
+    E272 = (
+        "[DWE-E272] {path} is no index of fetched pictures that can be read "
+        "({reason}): delete it, and they are fetched again, or name another folder"
+    )
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
     E503 = (
@@ -613,7 +627,6 @@ class Warnings:
         "sentences tie the others together"
     )
     W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
-    W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"
     W122 = "[DWE-W122] The wiki {wiki} says: {warning}"
     W140 = (
         "[DWE-W140] {path}: {count:,} ids are not in {table}, such as {id!r} in line "
@@ -638,6 +651,9 @@ class Warnings:
     W101 = (
         "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they "
         "are not taken over. `python -m spacy dwe kb encode` makes them"
+    )
+    W270 = (
+        "[DWE-W270] {n:,} of {of:,} pictures are left out: {reasons}. {path} lists them"
     )
     W500 = (
         "[DWE-W500] The documents of the first {n:,} labelled mentions have no "

@@ -23,6 +23,7 @@ FORMATS = (
     *("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"),
     *("PPM", "ICO", "TGA"),
 )
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 URL_SCHEMES = ("http://", "https://")
 
 
@@ -179,6 +180,18 @@ def decode(data: bytes, name: str = "picture") -> "Image":
         # SyntaxError, ValueError, struct.error, IndexError, zlib.error, …
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DweError(Errors.E202.format(name=name, reason=reason)) from None
+
+
+def file_suffix(data: bytes, name: str = "picture") -> str:
+    """RETURNS (str): what the name of a picture's file ends in, by its content.
+    RAISES (DweError): it cannot be decoded, see `decode`.
+    """
+    from PIL import Image
+
+    decode(data, name)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        kind = str(image.format)
+    return _SUFFIXES.get(kind, f".{kind.lower()}")
 
 
 def load(ref: ImageRef, *, fetch_urls: bool = False) -> tuple[str, "Image"]:

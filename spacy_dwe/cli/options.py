@@ -112,7 +112,7 @@ def takes_code(command: Callable[..., Any]) -> Callable[..., Any]:
             _import_code(code)
         return command(*args, **kwargs)
 
-    return _with_options(run, command, code=(CodeOption, None))
+    return with_options(run, command, code=(CodeOption, None))
 
 
 def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,10 +136,10 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
             kwargs["device"] = chosen["device"]
         return command(*args, encoders=chosen_encoders(**chosen), **kwargs)
 
-    return takes_code(_with_options(run, command, {"encoders"}, **options))
+    return takes_code(with_options(run, command, {"encoders"}, **options))
 
 
-def _with_options(
+def with_options(
     run: Callable[..., Any],
     command: Callable[..., Any],
     given: Container[str] = (),
