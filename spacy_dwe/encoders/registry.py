@@ -191,6 +191,13 @@ class LazyClipEncoder(LazyTextEncoder):
         return self._clip.encode_pictures(images)
 
     @property
+    def input_size(self) -> tuple[int, int]:
+        return self._clip.input_size
+
+    def resized(self, image: "Image") -> "Image":
+        return self._clip.resized(image)
+
+    @property
     def device(self) -> Any:
         return self._clip.device
 

@@ -3,18 +3,20 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DweError, Errors, Warnings
-from ..images import ImageRef, content_hash, decode, read_bytes
+from ..images import ImageRef, content_hash, decode, decoded_bytes, read_bytes
 from ..model.inputs import NO_MASK, NO_VECTORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..encoders.cache import FeatureCache
+    from ..encoders.protocol import ImageEncoder
     from ..encoders.registry import LazyClipEncoder
     from ..encoders.visual.extractor import VisualExtractor
     from ..encoders.visual.findings import VisualEvidence
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
+
+DRAFT = 2
+"""A JPEG need not be decoded larger than so many times what its encoder reads: that
+it is then scaled down once more keeps vectors within a cosine of .99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,12 @@ class PictureEvidence:
         read = _Reading(self, owners)
         sights = {ref: (key, ref.boxes) for ref, key in read.keys.items()}
         found = self.cache.sights(
-            self.visual, self.clip, list(sights.values()), read.decoded
+            self.visual,
+            self.clip,
+            list(sights.values()),
+            read.decoded,
+            read.unreadable,
+            read.decoded_bytes,
         )
         seen = {ref: found[sight] for ref, sight in sights.items() if sight in found}
         if self.visual.objects is not None:
@@ -123,9 +134,11 @@ class PictureEvidence:
 
     def _vectors(self, owners: Owners) -> dict[ImageRef, np.ndarray]:
         """RETURNS (dict[ImageRef, np.ndarray]): of whole pictures. Shape: (dim,)"""
-        read = _Reading(self, owners)
+        read = _Reading(self, owners, self.clip)
         keys = list(dict.fromkeys(read.keys.values()))
-        vectors = self.cache.pictures(self.clip, keys, read.decoded)
+        vectors = self.cache.pictures(
+            self.clip, keys, read.decoded, read.unreadable, read.decoded_bytes
+        )
         return {ref: vectors[k] for ref, k in read.keys.items() if k in vectors}
 
 
@@ -133,31 +146,49 @@ class _Reading:
     """The bytes of pictures, while they are needed.
 
     keys (dict[ImageRef, str]): content hashes of those that can be read.
+    encoder (ImageEncoder | None): reads whole pictures and nothing else, for which they
+        need not be decoded larger than it likes.
     """
 
-    def __init__(self, evidence: PictureEvidence, owners: Owners) -> None:
+    def __init__(
+        self,
+        evidence: PictureEvidence,
+        owners: Owners,
+        encoder: "ImageEncoder | None" = None,
+    ) -> None:
         self._strict, self._owners = evidence.strict, owners
+        self._encoder = encoder
         self._data: dict[str, tuple[ImageRef, bytes]] = {}
         self.keys: dict[ImageRef, str] = {}
         for ref in owners:
             try:
                 data = read_bytes(ref, fetch_urls=evidence.fetch_urls)
             except DweError as error:
-                self._unreadable(ref, error)
+                self._tell(ref, error)
                 continue
             self.keys[ref] = ref.sha256 or content_hash(data)
             self._data.setdefault(self.keys[ref], (ref, data))
 
-    def decoded(self, key: str) -> "Image | None":
-        """RETURNS (Image | None): the picture of a hash, if it is one."""
+    def decoded(self, key: str) -> "Image":
+        """RETURNS (Image): the picture of a hash.
+        RAISES (DweError): it is none."""
         ref, data = self._data[key]
-        try:
-            return decode(data, ref.name)
-        except DweError as error:
-            self._unreadable(ref, error)
-            return None
+        return decode(data, ref.name, self._shortest)
 
-    def _unreadable(self, ref: ImageRef, error: DweError) -> None:
+    def decoded_bytes(self, key: str) -> int:
+        """RETURNS (int): memory that it takes then."""
+        return decoded_bytes(self._data[key][1], self._shortest)
+
+    def unreadable(self, key: str, error: DweError) -> None:
+        """Tell of a picture that cannot be decoded."""
+        self._tell(self._data[key][0], error)
+
+    @cached_property
+    def _shortest(self) -> int | None:
+        size = getattr(self._encoder, "input_size", None)
+        return None if size is None else DRAFT * max(size)
+
+    def _tell(self, ref: ImageRef, error: DweError) -> None:
         doc = self._owners[ref]
         if self._strict:
             raise DweError(Errors.E504.format(doc=doc, reason=error)) from None
