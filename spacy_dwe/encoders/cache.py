@@ -213,11 +213,14 @@ class FeatureCache:
         RETURNS (dict[Sight, VisualEvidence]): without the pictures that cannot be
             decoded.
         """
-        told = unreadable and (lambda sight, error: unreadable(sight[0], error))
-        sizes = n_bytes and (lambda sight: n_bytes(sight[0]))
 
         def look(missing: list[Sight]) -> Iterator[Encoded]:
-            opened = decode_ahead(missing, lambda s: open_picture(s[0]), told, sizes)
+            opened = decode_ahead(
+                missing,
+                lambda sight: open_picture(sight[0]),
+                unreadable and (lambda sight, error: unreadable(sight[0], error)),
+                n_bytes and (lambda sight: n_bytes(sight[0])),
+            )
             for some, pictures in opened:
                 yield some, extractor(encoder, pictures, [boxes for _, boxes in some])
 
