@@ -227,16 +227,13 @@ class DweLinker(TrainablePipe):
 
     def keep_features(self) -> None:
         """Keep what encoders put out for later commands as well, beside the KB, if no
-        folder is named; training and commands do, plain linking does not. Where they
-        are is said once, in spaCy's log."""
+        folder is named; training and commands do, plain linking does not."""
         kb = self._require_kb()
         if self.cache is not None or not kb.vector_sets:
             return
         from .encoders.store import feature_cache
 
         self.cache = feature_cache(self.settings.feature_cache, kb.path)
-        if self.cache.place:
-            util.logger.info("Encoder outputs of %s: %s", self.name, self.cache.place)
 
     def _device(self) -> str:
         from .encoders.inference import resolve_device

@@ -154,7 +154,8 @@ def test_a_workflow_encodes_each_content_once(folder, counted, model):
         files = folder / f"{split}.jsonl", folder / f"{split}.spacy"
         run(dwe_cli, "convert", "docbin", *files)
     build(folder)
-    train(folder, **model)
+    told = train(folder, **model)
+    assert "Encoder outputs: " in told and "of at most" in told
     best, dev = folder / "model" / "model-best", folder / "dev.jsonl"
     n_encoded = sum(counted.values())
     told = run(dwe_cli, "evaluate", best, dev, "--draws", "0")

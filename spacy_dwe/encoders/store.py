@@ -35,7 +35,7 @@ FORMAT = 2
 FILE_NAME = f"features.{FORMAT}.sqlite"
 """Another version has a file of its own: neither reads or harms that of the other."""
 
-MAX_BYTES = 20 << 30
+MAX_BYTES = 20 * 10**9
 """Bound of the disk, unless another is given."""
 SPARED_SHARE = 0.5
 """Of what is free on the disk, so much at least is left to others."""
@@ -104,11 +104,15 @@ def folder_beside(kb: str | Path) -> Path | None:
         was packaged.
     """
     path = Path(kb).expanduser().absolute()
-    if any((above / "config.cfg").exists() for above in path.parents[:2]):
+    if any(map(_is_pipeline, path.parents[:2])):
         return None
     folder = path.with_name(path.name + BESIDE)
     written = folder if folder.exists() else folder.parent
     return folder if os.access(written, os.W_OK) else None
+
+
+def _is_pipeline(folder: Path) -> bool:
+    return all((folder / name).exists() for name in ("config.cfg", "meta.json"))
 
 
 class DiskStore:

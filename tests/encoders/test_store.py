@@ -256,6 +256,8 @@ def test_nothing_is_written_into_a_packaged_pipeline(tmp_path):
     kb = tmp_path / "pipeline" / "dwe_linker" / "kb"
     kb.mkdir(parents=True)
     (tmp_path / "pipeline" / "config.cfg").write_text("")
+    assert folder_beside(kb) is not None, "a config to train by, and a KB beside it"
+    (tmp_path / "pipeline" / "meta.json").write_text("")
     assert folder_beside(kb) is None
 
 
