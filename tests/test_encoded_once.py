@@ -115,6 +115,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+def make(folder, n_train, n_dev):
+    """Documents to train and evaluate on, and a KB."""
+    write_documents(folder / "train.jsonl", n_train)
+    write_documents(folder / "dev.jsonl", n_dev, first=n_train)
+    for split in ("train", "dev"):
+        files = folder / f"{split}.jsonl", folder / f"{split}.spacy"
+        run(dwe_cli, "convert", "docbin", *files)
+    build(folder)
+
+
 def build(folder):
     run(
         *(dwe_cli, "kb", "build", folder / "entities.jsonl", folder / "my.kb"),
@@ -122,7 +132,7 @@ def build(folder):
     )
 
 
-def train(folder, **model):
+def train(folder, model, **training):
     settings = {
         "paths.train": folder / "train.spacy",
         "paths.dev": folder / "dev.spacy",
@@ -131,6 +141,7 @@ def train(folder, **model):
         "training.eval_frequency": 10,
         "training.logger.progress_bar": "null",
         **{f"components.dwe_linker.model.{key}": value for key, value in model.items()},
+        **{f"training.{key}": value for key, value in training.items()},
     }
     overrides = [part for key, v in settings.items() for part in (f"--{key}", v)]
     run(dwe_cli, "init-config", folder / "my.cfg")
@@ -148,13 +159,8 @@ HEADS = [
 
 @pytest.mark.parametrize("model", HEADS, ids=str)
 def test_a_workflow_encodes_each_content_once(folder, counted, model):
-    write_documents(folder / "train.jsonl", 40)
-    write_documents(folder / "dev.jsonl", 12, first=40)
-    for split in ("train", "dev"):
-        files = folder / f"{split}.jsonl", folder / f"{split}.spacy"
-        run(dwe_cli, "convert", "docbin", *files)
-    build(folder)
-    told = train(folder, **model)
+    make(folder, 40, 12)
+    told = train(folder, model)
     assert "Encoder outputs: " in told and "of at most" in told
     best, dev = folder / "model" / "model-best", folder / "dev.jsonl"
     n_encoded = sum(counted.values())
@@ -173,12 +179,15 @@ def test_a_workflow_encodes_each_content_once(folder, counted, model):
 
 @pytest.mark.slow
 def test_at_ten_thousand_documents_too(folder, counted):
-    write_documents(folder / "dev.jsonl", 10_000)
-    build(folder)
-    for _ in range(2):
-        arguments = "blank:en", folder / "dev.jsonl", "--kb", folder / "my.kb"
-        run(dwe_cli, "evaluate", *arguments, "--draws", "0")
+    """Two epochs and a half of them."""
+    make(folder, 9_000, 1_000)
+    train(folder, {}, max_steps=90, eval_frequency=45, **{"batcher.size": 250})
+    best, dev = folder / "model" / "model-best", folder / "dev.jsonl"
+    n_encoded = sum(counted.values())
+    run(dwe_cli, "evaluate", best, dev, "--draws", "0")
+    run(dwe_cli, "calibrate", best, dev, "--dry-run")
     assert set(counted.values()) == {1}
+    assert sum(counted.values()) == n_encoded == 20_000 + 8 + 2
 
 
 def test_plain_linking_keeps_nothing_on_disk(folder, counted):

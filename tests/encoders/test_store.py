@@ -245,6 +245,7 @@ def test_where_nobody_names_a_folder_one_beside_the_kb_serves(tmp_path, monkeypa
 
 
 def test_beside_a_kb_that_cannot_be_written_memory_serves(tmp_path, monkeypatch):
+    monkeypatch.delenv("DWE_FEATURE_CACHE")
     kb = tmp_path / "media" / "my.kb"
     kb.mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda path, mode: path != kb.parent)
@@ -261,7 +262,8 @@ def test_nothing_is_written_into_a_packaged_pipeline(tmp_path):
     assert folder_beside(kb) is None
 
 
-def test_a_folder_that_nobody_asked_for_stops_no_run(tmp_path):
+def test_a_folder_that_nobody_asked_for_stops_no_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("DWE_FEATURE_CACHE")
     folder = tmp_path / "my.kb.features"
     folder.mkdir()
     (folder / FILE_NAME).write_text("notes, not features " * 50)
