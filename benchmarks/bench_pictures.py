@@ -4,8 +4,8 @@
 
 A KB of n entities with some pictures each and n documents with one each, made-up JPEGs
 on disk; there are no descriptions, so that no text is encoded. Milliseconds a picture
-for decoding, resizing and the bare encoder, each alone; then for `kb build`, for linking
-the documents and for linking them again, whole, and as multiples of the encoder. Last,
+for decoding, resizing and the bare encoder, each alone; then for `kb build`, linking
+the documents and linking them again, whole, and as multiples of the encoder. Last,
 what is on disk, and what the cache takes with token states and without.
 
 The encoder is an open_clip architecture with random weights: time does not depend on
@@ -41,7 +41,7 @@ from spacy_dwe.images import decode
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.linking.pictures import DRAFT
 
-SAMPLE = 128
+SAMPLE = 64
 """Pictures that the steps are measured on, each alone."""
 MENTIONS = 1000
 """Mentions that tell how much room token states take."""
@@ -71,9 +71,10 @@ def main() -> None:
         clip = clip_encoder(f"local-dir:{folder}", device=args.device)
         of_documents, of_entities = files[: args.n], files[args.n :]
         entities = pictured(made_up(args.n), of_entities)
+        whole = whole_rows(folder, entities, of_documents, clip)
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         steps = step_rows(clip, files[:SAMPLE])
         encoder_ms = steps[-1][1]
-        whole = whole_rows(folder, entities, of_documents, clip)
         msg.divider(f"{args.model} on {clip.device}, {torch.get_num_threads()} threads")
         rows = [
             (name, f"{ms:.2f}", f"{ms / encoder_ms:.2f} x")
@@ -82,6 +83,7 @@ def main() -> None:
         header = (f"{args.size} JPEG", "ms a picture", "of the encoder")
         msg.table(rows, header=header, divider=True, aligns=("l", "r", "r"))
         sizes = size_rows(folder, clip, entities, args.n)
+        sizes.append(("peak memory of all but the steps", f"{peak / 1e6:,.1f}"))
         msg.table(sizes, header=("", "MB"), divider=True, aligns=("l", "r"))
 
 
@@ -200,9 +202,6 @@ def size_rows(
         share = n / len(some)
         name = f"{n:,} mentions, {reading.name.lower()}"
         rows.append((name, round(store.n_bytes * share)))
-    rows.append(
-        ("peak memory", 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    )
     return [(name, f"{n_bytes / 1e6:,.1f}") for name, n_bytes in rows]
 
 

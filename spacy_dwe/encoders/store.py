@@ -159,9 +159,14 @@ class DiskStore:
         return type(self), (self.folder, *sizes, self.is_asked_for)
 
     def __str__(self) -> str:
-        """RETURNS (str): where outputs are kept, and how large they are."""
-        size, most = (_readable(n) for n in (self.n_bytes, self.max_bytes))
-        return f"{size} of at most {most} in {self.folder}"
+        """RETURNS (str): where outputs are kept, and how large they are; empty where
+        memory serves instead."""
+        size = self._try(_total)
+        if size is None:
+            return ""
+        return (
+            f"{_readable(size)} of at most {_readable(self.max_bytes)} in {self.folder}"
+        )
 
     def __len__(self) -> int:
         return self._do(_count)
@@ -328,7 +333,7 @@ def _to_bytes(feature: Feature) -> bytes:
 
     if isinstance(feature, VisualEvidence):
         said, arrays = feature.to_arrays()
-        text = json.dumps(said, ensure_ascii=False, default=float).encode()
+        text = json.dumps(said, default=float).encode()
         arrays = {**arrays, "said": np.frombuffer(text, np.uint8)}
     elif isinstance(feature, MentionFeatures):
         rows = np.array([feature.mention.start, feature.mention.stop], np.int64)
@@ -373,8 +378,5 @@ def _readable(n_bytes: int) -> str:
     while size >= 1000 and len(units) > 1:
         size /= 1000
         units.pop(0)
-    return (
-        f"{size:.0f} {units[0]}"
-        if size >= 100 or units[0] == "bytes"
-        else f"{size:.1f} {units[0]}"
-    )
+    digits = 0 if units[0] == "bytes" else 1
+    return f"{size:.{digits}f} {units[0]}"

@@ -279,5 +279,5 @@ def test_a_folder_that_breaks_in_the_middle_stops_no_run(tmp_path, clip):
     db.close()
     with pytest.warns(UserWarning, match=r"W263.*no such table") as told:
         first = cache.texts(clip("clip"), ["a", "b"])
-    assert len(told) == 1
+    assert len(told) == 1 and cache.place == ""
     np.testing.assert_array_equal(cache.texts(clip("clip"), ["b", "a"]), first[::-1])
