@@ -684,4 +684,8 @@ class Warnings:
         "[DWE-W505] Every labelled mention is NIL: the linker can only learn to link "
         "nothing. Label mentions with ids of the KB {kb}, too"
     )
+    W263 = (
+        "[DWE-W263] Encoder outputs are held in memory alone, and will be computed "
+        "again by later commands: {reason}"
+    )
     W200 = "[DWE-W200] {path} holds no documents"

@@ -17,6 +17,7 @@ from ..settings import FACTORY
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from wasabi import Printer
 
     from ..pipeline import DweLinker
 
@@ -325,7 +326,15 @@ def load_linking_pipeline(
         raise DweError(Errors.E401.format(pipeline=name))
     if channels is not None:
         linker.channels = list(channels)
+    linker.keep_features()
     return nlp, linker
+
+
+def tell_features(msg: "Printer", linker: "DweLinker") -> None:
+    """Say where encoder outputs are kept for later commands, and how large they are."""
+    place = "" if linker.cache is None else linker.cache.place
+    if place:
+        msg.info(f"Encoder outputs: {place}")
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from ..model.inputs import (
     MentionInputs,
     MentionPlace,
     Slots,
-    mean_state,
 )
 from ..model.modalities import PAPER, Modality, all_modalities, checked_slots
 from ..model.spec import DWE, TEXT
@@ -110,8 +109,7 @@ def _inputs(
     for mention in mentions:
         text = mention.text
         assert text is not None, "the dwe channel reads text"
-        own = text.states[text.mention]
-        spans.append(mean_state(own) if pooled else own)
+        spans.append(text.mention_mean if pooled else text.states[text.mention])
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
     pictures = [m.whole[: None if image_dim else 0] for m in mentions]
@@ -225,6 +223,8 @@ def linking_batch(
     RAISES (DweError): the KB lacks a vector set that the network was trained on.
     """
 
+    from ..encoders.protocol import Reading
+
     spec = shim.network.spec
     sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
     heads = spec.heads if DWE in channels else ()
@@ -237,11 +237,13 @@ def linking_batch(
     ]
     if missing:
         raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(sorted(missing))))
+    reads_states = shim.reading(channels) >= Reading.HALVES
+    pooled = shim.settings.states == "pooled" or not reads_states
     return collate(
         prepared,
         heads={name: sets[name] for name in heads},
         image_dim=spec.image_dim,
-        pooled=shim.settings.states == "pooled",
+        pooled=pooled,
         device=device,
         modalities=shim.read_modalities if heads else {},
         widths=spec.modality_widths,

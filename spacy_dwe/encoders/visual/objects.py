@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from ...errors import DweError, Errors
 from ...images import GivenBox
-from .banks import OBJECTS, bank_vectors, read_bank
+from .banks import OBJECTS, bank_vectors, file_digest, read_bank
 from .boxes import Box, Limits
 from .findings import Region
 from .patch_regions import best_boxes
@@ -197,7 +197,8 @@ class DetectorRegions(_Finder):
 
     @property
     def settings(self) -> dict[str, Any]:
-        own = {"model": [self.model, self.weights], "min_score": self.min_score}
+        weights = self.weights and file_digest(self.weights)
+        own = {"model": [self.model, weights], "min_score": self.min_score}
         return {**super().settings, **own}
 
     def _found(
