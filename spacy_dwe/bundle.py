@@ -239,7 +239,7 @@ def _warn_of_left_out(
     settings: Mapping[str, str],
     out: Path,
 ) -> None:
-    told = set()
+    told: set[Path] = set()
     for vectors, spec in specs.items():
         for path in set(encoder_paths(spec, None).values()) - told:
             told.add(path)
