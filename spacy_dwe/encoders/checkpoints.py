@@ -45,7 +45,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         reason += "again as a state dict"
         raise DweError(Errors.E242.format(path=path, reason=reason)) from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = f"it is damaged, or of another kind than its name says ({told})"
         raise DweError(Errors.E242.format(path=path, reason=reason)) from None
     weights = _unwrapped(content)
     if not weights:

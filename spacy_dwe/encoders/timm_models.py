@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models._hub import get_cache_dir
 from torch import Tensor, nn
 
-from ..errors import DweError, Errors
+from ..errors import DweError, Errors, Warnings
 from .backbone import Backbone, Wanted, flat
-from .checkpoints import load_into, read_checkpoint
+from .checkpoints import is_openai_clip, load_into, read_checkpoint
 from .hub import fetch_weights, hub_guard
 from .names import LOCAL_DIR
 
@@ -134,6 +135,12 @@ def _read_file(model: Any, file: Path, name: str) -> None:
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     convert = partial(_as_timm_has_them, model)
+    other = name.replace("_clip_", "_clip_quickgelu_")
+    if other != name and timm.is_model(other) and is_openai_clip(file):
+        warnings.warn(
+            Warnings.W242.format(path=file, name=f"timm:{name}", other=f"timm:{other}"),
+            stacklevel=2,
+        )
     load_into(
         model, read_checkpoint(file), file, f"timm:{name}", heads, convert=convert
     )
