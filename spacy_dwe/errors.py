@@ -413,8 +413,8 @@ class Errors:
         "otherwise, as SPACE=NAME"
     )
     E247 = (
-        "[DWE-E247] {name!r} cannot be downloaded from {url} ({reason}), and is not in "
-        "the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a mirror "
+        "[DWE-E247] {name!r} cannot be downloaded from {url} ({reason}), nor loaded "
+        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a mirror "
         "that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
     )
     E248 = (

@@ -31,7 +31,7 @@ from spacy_dwe.encoders.registry import (
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, SetName
 from spacy_dwe.kb.verify import kb_problems
 
 
@@ -139,7 +139,8 @@ def test_picture_encoders_are_carried(away, links, tmp_path, picture):
     shutil.rmtree(away)
     again = spacy.load(tmp_path / "out")
     assert_same(links(again), expected)
-    carried = again.get_pipe("dwe_linker").kb.vector_sets["image@pictures"].spec
+    own = SetName("image", "pictures")
+    carried = again.get_pipe("dwe_linker").kb.vector_sets[own].spec
     assert carried["name"] == "kb:encoders/net"
     assert carried["weights"] == "kb:encoders/weights.pth"
 
