@@ -414,6 +414,19 @@ class Errors:
         "[DWE-E246] Two encoders are for the space {space!r}: call one of them "
         "otherwise, as SPACE=NAME"
     )
+    E247 = (
+        "[DWE-E247] {name!r} cannot be downloaded from {url} ({reason}), nor loaded "
+        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a mirror "
+        "that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
+    )
+    E248 = (
+        "[DWE-E248] {file} of {name!r} came damaged from {url}: its checksum is "
+        "another one. It is removed again: run the command once more"
+    )
+    E249 = (
+        "[DWE-E249] The weights of {name!r} cannot be downloaded from {url} "
+        "({reason}). Pass them as a file"
+    )
     E250 = (
         "[DWE-E250] {path} does not hold {dataset} as published. Looked for {files}. "
         "docs/datasets.md says where to fetch it"
@@ -621,6 +634,10 @@ class Warnings:
     W241 = (
         "[DWE-W241] {name!r} is used with {what} = {given}, but its weights say {own}: "
         "vectors are worse where the weights were trained otherwise"
+    )
+    W242 = (
+        "[DWE-W242] The weights {path} look like OpenAI's CLIP, which was trained with "
+        "QuickGELU, and {name!r} has GELU: its vectors are worse. Name {other!r}"
     )
     W250 = (
         "[DWE-W250] {n:,} samples are held out, not {wanted:,}: common golds and "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import DweError, Errors
 from .backbone import Backbone, Wanted, flat
 from .checkpoints import read_checkpoint
-from .inference import quiet_hub
+from .hub import hub_guard, is_on_hub
 
 CLS_TYPES = frozenset(
     {
@@ -59,7 +59,7 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
     own = None if file is None or not file.is_file() else read_checkpoint(file)
     options = {} if own is not None or weights is None else {"revision": weights}
     try:
-        with quiet_hub(), _quiet():
+        with hub_guard(shown, is_on_hub(name)), _quiet():
             config = AutoConfig.from_pretrained(path, **options)
             if config.model_type in _PARTLY:
                 setattr(config, _PARTLY[config.model_type], 0.0)
@@ -69,13 +69,15 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
                     path, config=config, output_loading_info=True, **options
                 )
             else:
-                kind = MODEL_MAPPING[type(config)]
+                kind: Any = MODEL_MAPPING[type(config)]
                 model, info = kind.from_pretrained(
                     None, config=config, state_dict=own, output_loading_info=True
                 )
+    except DweError:
+        raise
     except Exception as error:
         # What fails is a network, a file or a state dict: any kind of exception.
-        reason = str(error).strip().split("\n")[0][:_TOLD] or type(error).__name__
+        reason = " ".join(str(error).split())[:_TOLD] or type(error).__name__
         raise DweError(Errors.E241.format(name=shown, reason=reason)) from None
     missing = sorted(info["missing_keys"])
     untrained = [key for key in missing if "pooler" not in key.split(".")]

@@ -333,7 +333,9 @@ def load_detector(name: str, weights: str | None, device: torch.device) -> Any:
     RAISES (DweError): torchvision has no such detector, or its weights cannot be had.
     """
     from torchvision.models import detection as detectors
-    from torchvision.models import get_model, list_models
+    from torchvision.models import get_model, get_model_weights, list_models
+
+    from ..torchvision_models import fetch
 
     known = list_models(module=detectors)
     if name not in known:
@@ -346,9 +348,13 @@ def load_detector(name: str, weights: str | None, device: torch.device) -> Any:
                 torch.load(path, map_location="cpu", weights_only=True)
             )
         elif weights:
-            model = get_model(name, weights=weights)
+            tag = get_model_weights(name)[weights]
+            fetch(name, tag)
+            model = get_model(name, weights=tag)
         else:
             raise ValueError("no weights are named")
+    except DweError:
+        raise
     except Exception as error:
         # What fails is a network, a file or a state dict: any kind of exception.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
