@@ -12,9 +12,9 @@ LEAST = -2.0
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Whose vectors stand where, if a candidate may have several. Vectors of a mention's
-    candidates stand in as many rows as it needs, so that one entity with hundreds of
-    pictures makes no other mention's padding longer.
+    """Whose vectors stand where, if a candidate may have several. Those of a mention
+    stand in as many rows as they need, so that an entity with hundreds of pictures
+    makes no other mention's padding longer.
 
     mentions (Tensor): the mention of each row. *Shape:* ``(rows,)``, int64
     candidates (Tensor): the candidate of each vector, as a position among those of all

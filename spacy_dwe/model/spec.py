@@ -128,7 +128,7 @@ class NetworkSpec:
 
     @property
     def image_dim(self) -> int:
-        """RETURNS (int): width of pictures in the first space, 0 where none are read."""
+        """RETURNS (int): width of the first of `pictures`, 0 where none are read."""
         return next(iter(self.pictures.values()), 0)
 
     @property

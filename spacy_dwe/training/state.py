@@ -260,8 +260,9 @@ def network_spec(
 def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
     """A head for each vector set that an encoder in use shares its space with."""
     heads = {}
+    text_space = None if evidence.text_encoder is None else evidence.text_space
     for name, vectors in evidence.kb.vector_sets.items():
-        reads_text = name.space == evidence.text_space
+        reads_text = name.space == text_space
         reads_picture = name.space in evidence.picture_encoders and evidence.use_images
         if reads_text or reads_picture:
             heads[str(name)] = QueryHead(
