@@ -150,7 +150,7 @@ class TrainingBench:
         batch = collate(
             self.mentions,
             heads={SET: vectors},  # type: ignore[dict-item]
-            image_dim=self.width,
+            pictures={"clip": self.width},
             pooled=self.pooled,
             device=self.device,
         )
@@ -201,7 +201,8 @@ class _OneRowAtATime:
     """A vector set as a loop would read it."""
 
     def __init__(self, vectors: VectorSet) -> None:
-        self.vectors, self.mean, self.std = vectors, vectors.mean, vectors.std
+        self.vectors, self.offsets = vectors, vectors.offsets
+        self.mean, self.std = vectors.mean, vectors.std
 
     def gather(
         self, rows: Sequence[int] | np.ndarray, dtype: DTypeLike
@@ -221,9 +222,9 @@ def _broad_n_pair(queries: Tensor, golds: Tensor, negatives: Tensor) -> Tensor:
 def _spec(width: int, head: str) -> NetworkSpec:
     return NetworkSpec(
         columns=columns_of(CHANNELS),
-        heads={SET: QueryHead(width, text=True, picture=True, of_pictures=False)},
+        heads={SET: QueryHead(width, text=True, picture="clip", of_pictures=False)},
         text_width=width,
-        image_dim=width,
+        pictures={"clip": width},
         width=width,
         n_heads=8,
         ffn_width=4 * width,

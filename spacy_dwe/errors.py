@@ -416,8 +416,8 @@ class Errors:
     )
     E247 = (
         "[DWE-E247] {name!r} cannot be downloaded from {url} ({reason}), nor loaded "
-        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a mirror "
-        "that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
+        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a "
+        "mirror that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
     )
     E248 = (
         "[DWE-E248] {file} of {name!r} came damaged from {url}: its checksum is "
@@ -493,7 +493,8 @@ class Errors:
     E506 = (
         "[DWE-E506] The dwe channel compares with entity vectors, and the KB {kb} has "
         "none of a text encoder: build it with `python -m spacy dwe kb build --clip` "
-        "or `--text-encoder`, or leave dwe out of the channels"
+        'or `--text-encoder`, choose head = "linear", which can do with pictures '
+        "alone, if the KB has any, or leave dwe out of the channels"
     )
     E507 = (
         "[DWE-E507] {name} has no KnowledgeBase: call linker.load_kb(PATH) or set "
@@ -607,6 +608,12 @@ class Errors:
         "no coverage can be set in it: leave out --save"
     )
     E544 = "[DWE-E544] {path} holds no mention that could be linked"
+    E545 = (
+        "[DWE-E545] The linker was trained with {sets} vectors as they were "
+        "standardised then, and the KB {kb} has fitted that anew: train again with "
+        "`python -m spacy train`, link to the KB of the training (`--kb`, or the "
+        "variable DWE_KB), or leave dwe out of the channels"
+    )
 
 
 class Warnings:

@@ -485,7 +485,7 @@ class DweLinker(TrainablePipe):
         sets = self._require_kb().vector_sets
         read = {*spec.heads, *([str(evidence.text_set)] if spec.edge_width else [])}
         self._trained_sets = {
-            str(name): vectors.fingerprint
+            str(name): vectors.identity
             for name, vectors in sets.items()
             if str(name) in read
         }

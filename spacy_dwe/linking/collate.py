@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ..errors import DweError, Errors
+from ..model.entity_vectors import EntityVectors, Owners
 from ..model.inputs import (
-    EntityVectors,
+    NO_VECTORS,
     LinkingBatch,
     MentionInputs,
     MentionPlace,
+    Pictures,
     Slots,
 )
 from ..model.modalities import PAPER, Modality, all_modalities, checked_slots
@@ -29,7 +31,7 @@ def collate(
     mentions: Sequence["PreparedMention"],
     *,
     heads: Mapping[str, "VectorSet"],
-    image_dim: int,
+    pictures: Mapping[str, int],
     pooled: bool,
     device: str,
     modalities: Mapping[str, Modality] | None = None,
@@ -41,7 +43,8 @@ def collate(
 
     mentions (Sequence[PreparedMention]): at least one.
     heads (Mapping[str, VectorSet]): vector sets of the dwe channel; empty without it.
-    image_dim (int): width of image vectors; 0 = the network reads no pictures.
+    pictures (Mapping[str, int]): width of the vectors of pictures, by space; those that
+        the network reads.
     pooled (bool): give the network means of token states instead of the states.
     device (str): torch device of the batch.
     modalities (Mapping[str, Modality] | None): what to extract; None = what the paper's
@@ -55,7 +58,7 @@ def collate(
     """
     if modalities is None:
         modalities = all_modalities({}, pooled=pooled)
-        if not image_dim:
+        if not pictures:
             modalities = {TEXT: modalities[TEXT]}
     size = max(1, *(len(m.rows) for m in mentions))
     width = mentions[0].features.shape[1]
@@ -76,7 +79,7 @@ def collate(
         places = places or [MentionPlace()] * len(mentions)
         inputs = _inputs(
             mentions,
-            image_dim,
+            pictures,
             pooled,
             {
                 name: _slots(name, modality, mentions, places, (widths or {}).get(name))
@@ -101,25 +104,30 @@ def collate(
 
 def _inputs(
     mentions: Sequence["PreparedMention"],
-    image_dim: int,
+    spaces: Mapping[str, int],
     pooled: bool,
     modalities: dict[str, Slots],
 ) -> MentionInputs:
     spans, texts = [], []
     for mention in mentions:
         text = mention.text
-        assert text is not None, "the dwe channel reads text"
+        if text is None:
+            spans.append(NO_VECTORS)
+            texts.append(NO_VECTORS.ravel())
+            continue
         spans.append(text.mention_mean if pooled else text.states[text.mention])
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
-    pictures = [m.whole[: None if image_dim else 0] for m in mentions]
-    picture_vectors, picture_mask = _pad(pictures, image_dim)
     return MentionInputs(
         mention=span_states,
         mention_mask=span_mask,
         text=torch.from_numpy(np.stack(texts)),
-        pictures=picture_vectors,
-        picture_mask=picture_mask,
+        pictures={
+            space: Pictures(
+                *_pad([m.pictures.get(space, NO_VECTORS) for m in mentions], width)
+            )
+            for space, width in spaces.items()
+        },
         modalities=modalities,
     )
 
@@ -184,8 +192,13 @@ def entity_vectors(
     vectors (VectorSet): where they are.
     rows (np.ndarray): KB rows, -1 = padding. Shape: (batch, candidates)
     device (str): torch device to put them on.
-    RETURNS (EntityVectors): zero where there is none.
+    RETURNS (EntityVectors): several of a candidate that has several pictures; zero
+        where there is none.
     """
+    known = np.maximum(rows, 0)
+    counts = vectors.offsets[known + 1] - vectors.offsets[known]
+    if counts.max(initial=0) > 1:
+        return _several_each(vectors, rows, device)
     gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
     present = there.reshape(rows.shape) & (rows >= 0)
     moved = torch.from_numpy(gathered.reshape(*rows.shape, -1)).to(device)
@@ -194,6 +207,35 @@ def entity_vectors(
         present=torch.from_numpy(present).to(device),
         mean=vectors.mean,
         std=vectors.std,
+    )
+
+
+def _several_each(vectors: "VectorSet", rows: np.ndarray, device: str) -> EntityVectors:
+    """As `entity_vectors`, of candidates of which some have several."""
+    batch, n = rows.shape
+    candidates = np.flatnonzero(rows.ravel() >= 0)
+    places, whose = vectors.of(rows.ravel()[candidates])
+    owners = candidates[whose]
+    counts = np.bincount(owners // n, minlength=batch)
+    n_rows = -(-counts // n)
+    # Where the first vector of each mention stands, less those of the mentions before.
+    shift = np.cumsum(n_rows) * n - n_rows * n - (np.cumsum(counts) - counts)
+    slots = np.arange(len(places)) + np.repeat(shift, counts)
+    values = np.zeros((n_rows.sum() * n, vectors.dim), dtype=np.float16)
+    values[slots] = np.asarray(vectors.array).take(places, axis=0)
+    slot_owners = np.full(len(values), rows.size, dtype=np.int64)
+    slot_owners[slots] = owners
+    present = np.bincount(owners, minlength=rows.size).reshape(rows.shape) > 0
+    moved = torch.from_numpy(values.reshape(-1, n, vectors.dim)).to(device)
+    return EntityVectors(
+        vectors=moved.to(torch.float32),
+        present=torch.from_numpy(present).to(device),
+        mean=vectors.mean,
+        std=vectors.std,
+        owners=Owners(
+            torch.from_numpy(np.repeat(np.arange(batch), n_rows)).to(device),
+            torch.from_numpy(slot_owners.reshape(-1, n)).to(device),
+        ),
     )
 
 
@@ -214,15 +256,15 @@ def linking_batch(
     places (Sequence[MentionPlace]): where each stands.
     shim (NetworkShim): holds the network.
     kb (DweKnowledgeBase): has the vectors of the candidates.
-    trained_sets (Mapping[str, str]): fingerprint of each vector set that the network
-        was trained on.
+    trained_sets (Mapping[str, str]): `VectorSet.identity` of each that the network was
+        trained on.
     text_set (SetName | None): vectors that texts are compared with.
     channels (Sequence[str]): channels in use.
     device (str): torch device of the batch.
     RETURNS (LinkingBatch): the batch.
-    RAISES (DweError): the KB lacks a vector set that the network was trained on.
+    RAISES (DweError): the KB lacks a vector set that the network was trained on, or has
+        standardised it anew.
     """
-
     from ..encoders.protocol import Reading
 
     spec = shim.network.spec
@@ -230,19 +272,14 @@ def linking_batch(
     heads = spec.heads if DWE in channels else ()
     reads_edges = bool(spec.edge_width) and "text" in channels
     edges = str(text_set) if reads_edges and text_set else None
-    missing = [
-        name
-        for name in {*heads, *filter(None, [edges])}
-        if name not in sets or sets[name].fingerprint != trained_sets.get(name)
-    ]
-    if missing:
-        raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(sorted(missing))))
+    read = {*heads, *filter(None, [edges])}
+    _check_sets({name: sets.get(name) for name in read}, trained_sets, kb)
     reads_states = shim.reading(channels) >= Reading.HALVES
     pooled = shim.settings.states == "pooled" or not reads_states
     return collate(
         prepared,
         heads={name: sets[name] for name in heads},
-        image_dim=spec.image_dim,
+        pictures=spec.pictures,
         pooled=pooled,
         device=device,
         modalities=shim.read_modalities if heads else {},
@@ -250,3 +287,24 @@ def linking_batch(
         places=places,
         edges=edges is not None,
     )
+
+
+def _check_sets(
+    sets: "Mapping[str, VectorSet | None]",
+    trained_sets: Mapping[str, str],
+    kb: "DweKnowledgeBase",
+) -> None:
+    """RAISES (DweError): the vectors of a set are none that the network knows."""
+    lacking: list[str] = []
+    otherwise: list[str] = []
+    for name, vectors in sorted(sets.items()):
+        trained = trained_sets.get(name, "")
+        if vectors is not None and trained == vectors.identity:
+            continue
+        encoders = trained, trained.rpartition(" ")[0]
+        known = vectors is not None and vectors.fingerprint in encoders
+        (otherwise if known else lacking).append(name)
+    if lacking:
+        raise DweError(Errors.E511.format(kb=kb.path, sets=", ".join(lacking)))
+    if otherwise:
+        raise DweError(Errors.E545.format(kb=kb.path, sets=", ".join(otherwise)))

@@ -21,7 +21,7 @@ from .spec import DWE
 if TYPE_CHECKING:
     from ..encoders.protocol import Reading
     from .network import LinkerNetwork
-    from .spec import NetworkSpec
+    from .spec import NetworkSpec, QueryHead
 
 
 @takes(DweSettings)
@@ -267,10 +267,15 @@ def _spec_to_json(spec: "NetworkSpec", *, dwe_trained: bool) -> str:
 
 
 def _spec_from_json(text: str) -> "NetworkSpec":
-    from .spec import Column, NetworkSpec, QueryHead
+    from .spec import Column, NetworkSpec
 
     data: dict[str, Any] = srsly.json_loads(text)
-    heads = {name: QueryHead(**head) for name, head in data.pop("heads").items()}
+    heads = {name: _head(name, head) for name, head in data.pop("heads").items()}
+    if "pictures" not in data:
+        # Version 0.1 had one space of pictures, and did not say which.
+        width = data.pop("image_dim")
+        space = next((head.picture for head in heads.values() if head.picture), "clip")
+        data["pictures"] = {space: width} if width else {}
     modalities = data.pop("modalities")
     if modalities is not None:
         modalities = {name: int(width) for name, width in dict(modalities).items()}
@@ -283,6 +288,16 @@ def _spec_from_json(text: str) -> "NetworkSpec":
         ]
     columns = tuple(Column(*names) for names in data.pop("columns"))
     return NetworkSpec(columns=columns, heads=heads, modalities=modalities, **data)
+
+
+def _head(name: str, saved: dict[str, Any]) -> "QueryHead":
+    from .spec import QueryHead
+
+    if isinstance(saved["picture"], bool):
+        # Version 0.1 saved whether pictures live in the space of the set.
+        space = name.partition("@")[2] if saved["picture"] else None
+        saved = {**saved, "picture": space}
+    return QueryHead(**saved)
 
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -141,11 +141,11 @@ class PlainBody(nn.Module):
         return {VISION: self._attend(tokens, inputs, objects, mask)}
 
     def _picture(self, inputs: MentionInputs, mention: Tensor) -> Tensor:
-        seen = len(inputs.slots(VISION)) and inputs.picture_mask.shape[1]
+        whole = inputs.whole
+        seen = len(inputs.slots(VISION)) and whole.mask.shape[1]
         if self.project.image is None or not seen:
             return self.no_picture.expand_as(mention)
-        pictures = self.project.image(inputs.pictures)
-        return _mean_or(pictures, inputs.picture_mask, self.no_picture)
+        return _mean_or(self.project.image(whole.vectors), whole.mask, self.no_picture)
 
     def _attend(
         self, tokens: Tensor, inputs: MentionInputs, keys: Tensor, mask: Tensor
@@ -159,7 +159,8 @@ class PlainBody(nn.Module):
 class LinearBody(nn.Module):
     """No network: the frozen vectors themselves, so that the query heads are plain
     residual linear maps, q = unit(u + W [text ; mean picture]), or W [text ; mention ;
-    mean picture] with `read_mention`. The baseline that a network has to beat.
+    mean picture] with `read_mention`; a mean picture for each space of pictures. The
+    baseline that a network has to beat.
 
     spec (NetworkSpec): its shapes.
     """
@@ -167,29 +168,21 @@ class LinearBody(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.reads_text = bool(spec.text_dim)
-        self.reads_pictures = bool(spec.image_dim)
+        self.spaces = list(spec.pictures)
         self.reads_mention = spec.read_mention
-        self.hidden_width = spec.text_dim + spec.image_dim
+        self.hidden_width = spec.text_dim + sum(spec.pictures.values())
         if self.reads_mention:
             self.hidden_width += spec.text_width
 
     def forward(self, inputs: MentionInputs) -> Hidden:
-        """RETURNS (Hidden): text, mention and mean picture; a linear map takes nothing
+        """RETURNS (Hidden): text, mention and mean pictures; a linear map takes nothing
         from the zeros of a missing one."""
         parts = [inputs.text] if self.reads_text else []
         if self.reads_mention:
             mention = masked_mean(inputs.mention, inputs.mention_mask)
             parts.append(normalize(mention, dim=-1))
-        if self.reads_pictures:
-            parts.append(mean_picture(inputs))
+        parts += [inputs.pictures[space].mean() for space in self.spaces]
         return Hidden(torch.cat(parts, dim=-1), {})
-
-
-def mean_picture(inputs: MentionInputs) -> Tensor:
-    """RETURNS (Tensor): unit vector of the pictures together, zero without any.
-    *Shape:* ``(batch, image_dim)``"""
-    valid = inputs.pictures * inputs.picture_mask.unsqueeze(-1)
-    return normalize(valid.sum(dim=1), dim=-1)
 
 
 def _mean_or(values: Tensor, mask: Tensor, absent: Tensor) -> Tensor:

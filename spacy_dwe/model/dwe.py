@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
-from .body import DweBody, LinearBody, PlainBody, mean_picture
+from .body import DweBody, LinearBody, PlainBody
 from .inputs import MentionInputs
 from .modalities import Modality, all_modalities
 from .spec import VISION, NetworkSpec, QueryHead
@@ -127,14 +127,15 @@ class MentionEncoder(nn.Module):
         batch = len(inputs.text)
         weights = softplus(self.anchor_weights[name])
         total = inputs.text.new_zeros(batch, head.dim)
-        present = inputs.picture_mask.new_zeros(batch)
+        present = total.new_zeros(batch, dtype=torch.bool)
         if head.text:
             total = total + weights[0] * inputs.text
             present = torch.ones_like(present)
-        if head.picture:
-            pictured = inputs.picture_mask.any(dim=1)
-            if inputs.picture_mask.shape[1]:
-                total = total + weights[1] * mean_picture(inputs)
+        if head.picture is not None:
+            pictures = inputs.pictures[head.picture]
+            pictured = pictures.present
+            if pictures.mask.shape[1]:
+                total = total + weights[1] * pictures.mean()
             # Beside pictures, a text alone would be measured on another scale.
             present = pictured if head.of_pictures else present | pictured
         # A row without any vector must not be normalised: its gradient is infinite.
@@ -156,7 +157,7 @@ def _initial_anchor_weights(head: QueryHead) -> Tensor:
     """The vector of the set's own kind starts at 1, the other at nothing: text and
     pictures sit apart in CLIP's space, so that their plain sum means little."""
     text, picture = ONE, ONE
-    if head.text and head.picture:
+    if head.text and head.picture is not None:
         text = NEARLY_ZERO if head.of_pictures else ONE
         picture = ONE if head.of_pictures else NEARLY_ZERO
     return torch.tensor([text, picture])

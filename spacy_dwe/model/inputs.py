@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
+
+from .entity_vectors import EntityVectors
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -42,16 +45,49 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
+class Pictures:
+    """Whole pictures of a batch of mentions in one space.
+
+    vectors (Tensor): unit length. *Shape:* ``(batch, P, dim)``
+    mask (Tensor): True = valid. *Shape:* ``(batch, P)``
+    """
+
+    vectors: Tensor
+    mask: Tensor
+
+    @classmethod
+    def none(cls, batch: int, dim: int, device: torch.device) -> "Pictures":
+        """RETURNS (Pictures): of mentions that have none."""
+        vectors = torch.zeros(batch, 0, dim, device=device)
+        return cls(vectors, vectors.new_zeros(batch, 0, dtype=torch.bool))
+
+    @property
+    def present(self) -> Tensor:
+        """RETURNS (Tensor): mentions with a picture. *Shape:* ``(batch,)``"""
+        return self.mask.any(dim=1)
+
+    def mean(self) -> Tensor:
+        """RETURNS (Tensor): unit vector of a mention's pictures together, zero without
+        any. *Shape:* ``(batch, dim)``"""
+        valid = self.vectors * self.mask.unsqueeze(-1)
+        return normalize(valid.sum(dim=1), dim=-1)
+
+    def to(self, device: torch.device | str) -> "Pictures":
+        """RETURNS (Pictures): the same on another device."""
+        return Pictures(self.vectors.to(device), self.mask.to(device))
+
+
+@dataclass(frozen=True, slots=True)
 class MentionInputs:
     """Frozen features of a batch of mentions; True in a mask = valid.
 
     mention (Tensor): token states of the mention. *Shape:* ``(batch, M, text_width)``
-    mention_mask (Tensor): at least one a row. *Shape:* ``(batch, M)``
-    text (Tensor): the mention in its context, pooled, unit length.
-        *Shape:* ``(batch, text_dim)``
-    pictures (Tensor): vectors of whole pictures, unit length.
-        *Shape:* ``(batch, P, image_dim)``
-    picture_mask (Tensor): *Shape:* ``(batch, P)``
+    mention_mask (Tensor): at least one a row, where a text encoder reads any.
+        *Shape:* ``(batch, M)``
+    text (Tensor): the mention in its context, pooled, unit length; 0 wide without a
+        text encoder. *Shape:* ``(batch, text_dim)``
+    pictures (dict[str, Pictures]): whole pictures, by space; the first is CLIP's, if
+        the network reads that.
     modalities (dict[str, Slots]): what enhances the mention, by modality: of the paper,
         ``text`` has `states`, token states of the context; ``vision`` has `objects`,
         vectors of image regions, and may have `faces`, vectors of facial phrases, with
@@ -61,9 +97,14 @@ class MentionInputs:
     mention: Tensor
     mention_mask: Tensor
     text: Tensor
-    pictures: Tensor
-    picture_mask: Tensor
+    pictures: dict[str, Pictures]
     modalities: dict[str, Slots]
+
+    @property
+    def whole(self) -> Pictures:
+        """RETURNS (Pictures): in the first space, none where there is no space."""
+        nothing = Pictures.none(len(self.text), 0, self.text.device)
+        return next(iter(self.pictures.values()), nothing)
 
     def slots(self, modality: str) -> Slots:
         """RETURNS (Slots): of a modality, none where nobody supplied any."""
@@ -77,8 +118,7 @@ class MentionInputs:
             self.mention.to(device),
             self.mention_mask.to(device),
             self.text.to(device),
-            self.pictures.to(device),
-            self.picture_mask.to(device),
+            {space: own.to(device) for space, own in self.pictures.items()},
             {name: slots.to(device) for name, slots in self.modalities.items()},
         )
 
@@ -147,21 +187,6 @@ class PreparedMention:
         arrays += [self.faces, self.face_mask, self.scenes]
         n_text = 0 if self.text is None else self.text.nbytes
         return n_text + sum(array.nbytes for array in arrays)
-
-
-@dataclass(frozen=True, slots=True)
-class EntityVectors:
-    """Candidates' vectors from one KB vector set.
-
-    vectors (Tensor): unit length. *Shape:* ``(batch, candidates, dim)``
-    present (Tensor): *Shape:* ``(batch, candidates)``
-    mean, std (float): cosine of random pairs of the set, to standardise by.
-    """
-
-    vectors: Tensor
-    present: Tensor
-    mean: float
-    std: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,6 @@ def linking_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return -picked.mean()
 
 
-def candidate_cosines(queries: Tensor, entities: Tensor) -> Tensor:
-    """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
-    entities (Tensor): unit vectors. *Shape:* ``(batch, candidates, dim)``
-    RETURNS (Tensor): *Shape:* ``(batch, candidates)``
-    """
-    return torch.einsum("bd,bcd->bc", queries, entities)
-
-
 @dataclass(frozen=True, slots=True)
 class Contrast:
     """Queries beside what they should and should not be like.
@@ -55,39 +47,35 @@ class Contrast:
     @classmethod
     def of(
         cls,
-        queries: Tensor,
-        entities: Tensor,
+        own: Tensor,
+        golds: Tensor,
         valid: Tensor,
         targets: Tensor,
         gold_rows: Tensor,
-        own: Tensor,
     ) -> "Contrast":
-        """queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
-        entities (Tensor): unit vectors of the candidates.
-            *Shape:* ``(batch, candidates, dim)``
+        """own (Tensor): cosine of each query with its candidates.
+            *Shape:* ``(batch, candidates)``
+        golds (Tensor): cosine of each query with the gold of every mention.
+            *Shape:* ``(batch, batch)``
         valid (Tensor): the candidate exists and has a vector.
             *Shape:* ``(batch, candidates)``
         targets (Tensor): position of the gold among the candidates; any other value
             leaves the mention out. *Shape:* ``(batch,)``
         gold_rows (Tensor): identity of the gold, to recognise equal ones.
             *Shape:* ``(batch,)``
-        own (Tensor): `candidate_cosines` of the two. *Shape:* ``(batch, candidates)``
         RETURNS (Contrast): of the mentions whose gold has a vector.
         """
-        n_candidates = entities.shape[1]
+        n_candidates = own.shape[1]
         usable = (targets >= 0) & (targets < n_candidates)
         position = targets.clamp(0, n_candidates - 1).unsqueeze(1)
         usable = usable & valid.gather(1, position)[:, 0]
-        index = position.unsqueeze(2).expand(-1, 1, entities.shape[2])
-        golds = entities.gather(1, index)[:, 0]
-        others = queries @ golds.T
         same = gold_rows.unsqueeze(1) == gold_rows.unsqueeze(0)
         left_out = torch.cat(
             [(~valid).scatter(1, position, True), same | ~usable.unsqueeze(0)], dim=1
         )
         return cls(
             positives=own.gather(1, position)[usable, 0],
-            negatives=torch.cat([own, others], dim=1)[usable],
+            negatives=torch.cat([own, golds], dim=1)[usable],
             left_out=left_out[usable],
         )
 

@@ -9,7 +9,7 @@ from ..settings import DweSettings
 from .combiner import Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import LinkingBatch
-from .losses import candidate_cosines, linking_loss
+from .losses import linking_loss
 from .modalities import Modality
 from .objective import LossParts, NetworkOutput, Objective
 from .spec import DWE, NetworkSpec
@@ -68,7 +68,7 @@ class LinkerNetwork(nn.Module):
             if DWE in channels and batch.inputs is not None:
                 encoded = self.mention_encoder(batch.inputs)
             cosines = {
-                name: candidate_cosines(query.vectors, batch.entities[name].vectors)
+                name: batch.entities[name].cosines(query.vectors)
                 for name, query in encoded.queries.items()
             }
             values, there = self._dwe_features(batch, encoded.queries, cosines)

@@ -14,7 +14,6 @@ from .losses import (
     IGNORED,
     Contrast,
     a_align,
-    candidate_cosines,
     info_nce,
     linking_loss,
     n_pair,
@@ -130,23 +129,19 @@ class Objective(nn.Module):
             allowed = allowed & batch.negatives.scatter(1, position, True)
         total = zero
         for name, query in output.queries.items():
-            vectors = batch.entities[name].vectors
-            valid = batch.entities[name].present & allowed
-            own = output.cosines[name]
+            entities = batch.entities[name]
+            valid, own = entities.present & allowed, output.cosines[name]
             if name in batch.hard:
                 hard = batch.hard[name]
-                theirs = candidate_cosines(query.vectors, hard.vectors)
-                own = torch.cat([own, theirs], dim=1)
-                vectors = torch.cat([vectors, hard.vectors], dim=1)
+                own = torch.cat([own, hard.cosines(query.vectors)], dim=1)
                 valid = torch.cat([valid, hard.present], dim=1)
             unlabelled = ~query.present | (targets >= n_candidates)
             contrast = Contrast.of(
-                query.vectors,
-                vectors,
+                own,
+                entities.cosines_across(query.vectors, position[:, 0]),
                 valid,
                 targets.masked_fill(unlabelled, IGNORED),
                 batch.rows.gather(1, position)[:, 0],
-                own,
             )
             total = total + self._term(contrast, settings)
         return total / max(1, len(output.queries))
@@ -188,8 +183,8 @@ class Objective(nn.Module):
         return s_align(
             enhanced[VISION].to(zero.dtype),
             enhanced[TEXT].to(zero.dtype),
-            inputs.pictures,
-            inputs.picture_mask,
+            inputs.whole.vectors,
+            inputs.whole.mask,
             sentences,
             self.s_align_scale.exp(),
         )

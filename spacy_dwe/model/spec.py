@@ -68,13 +68,13 @@ class QueryHead:
 
     dim (int): width of its vectors.
     text (bool): the text encoder's vectors live in this space.
-    picture (bool): the image encoder's vectors live in this space.
+    picture (str | None): the space, if pictures are encoded in it.
     of_pictures (bool): the set holds entities' pictures, not their descriptions.
     """
 
     dim: int
     text: bool
-    picture: bool
+    picture: str | None
     of_pictures: bool
 
 
@@ -84,7 +84,9 @@ class NetworkSpec:
 
     columns (tuple): of all channels but dwe, in the order of the combiner's weights.
     heads (dict): vector sets of the dwe channel; empty without that channel.
-    text_width, image_dim (int): widths of the frozen encoders, 0 without that channel.
+    text_width (int): width of the text encoder's states, 0 where none is read.
+    pictures (dict): width of the vectors of whole pictures, by space; CLIP's first,
+        which is the one that the paper's network reads.
     width, n_heads, ffn_width, dropout, decoder, head, gate: see `spacy-dwe.DWE.v1`.
     dwe_trained (bool): False masks the dwe channel.
     modalities (dict | None): width of what each modality extracts, of those that the
@@ -98,7 +100,7 @@ class NetworkSpec:
     columns: tuple[Column, ...]
     heads: dict[str, QueryHead]
     text_width: int
-    image_dim: int
+    pictures: dict[str, int]
     width: int
     n_heads: int
     ffn_width: int
@@ -125,6 +127,11 @@ class NetworkSpec:
         return self.all_columns.channels
 
     @property
+    def image_dim(self) -> int:
+        """RETURNS (int): width of the first of `pictures`, 0 where none are read."""
+        return next(iter(self.pictures.values()), 0)
+
+    @property
     def modality_widths(self) -> dict[str, int]:
         """RETURNS (dict[str, int]): width of what each modality extracts."""
         if self.modalities is not None:
@@ -143,4 +150,4 @@ class NetworkSpec:
 def untrained_spec(columns: Iterable[Column]) -> NetworkSpec:
     """columns (Iterable[Column]): of channels.
     RETURNS (NetworkSpec): of a network that links by features alone, zero-shot."""
-    return NetworkSpec(tuple(columns), {}, 0, 0, 0, 0, 0, 0.0, False, False)
+    return NetworkSpec(tuple(columns), {}, 0, {}, 0, 0, 0, 0.0, False, False)

@@ -74,7 +74,7 @@ def fit_to_examples(
     def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":
         own = prepare(mentions[first : first + BLOCK])
         batch = collate(
-            own, heads={}, image_dim=0, pooled=True, device="cpu", edges=edges
+            own, heads={}, pictures={}, pooled=True, device="cpu", edges=edges
         )
         return batch, gold_rows[first : first + BLOCK]
 

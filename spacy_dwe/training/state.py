@@ -210,8 +210,9 @@ def network_spec(
     settings (DweSettings): of the network.
     nil_is_labelled (bool): NIL can learn what mentions of it look like.
     RETURNS (NetworkSpec): the shapes.
-    RAISES (DweError): dwe is among the channels, and the KB has no vectors that a text
-        encoder could be compared with; or no modality is left to read.
+    RAISES (DweError): dwe is among the channels, and the KB has no vectors to compare
+        with, or none of a text encoder, which only the linear head can do without; or
+        no modality is left to read.
     """
     from ..encoders.protocol import EDGES
 
@@ -219,10 +220,13 @@ def network_spec(
     text, clip = evidence.text_encoder, evidence.clip
     if DWE in evidence.channels:
         heads = _heads(evidence)
-        if text is None or not heads:
+        if not heads or (text is None and settings.head != "linear"):
             raise DweError(Errors.E506.format(kb=evidence.kb.path))
     text_width = text.width if text is not None and heads else 0
-    image_dim = clip.dim if clip is not None and evidence.reads_images else 0
+    pictures: dict[str, int] = {}
+    if evidence.reads_images:
+        pictures = {space: e.dim for space, e in evidence.picture_encoders.items()}
+    image_dim = next(iter(pictures.values()), 0)
     widths: dict[str, int] = {}
     if heads:
         widths = network_widths(
@@ -237,7 +241,7 @@ def network_spec(
         columns=evidence.columns.all,
         heads=heads,
         text_width=text_width,
-        image_dim=image_dim,
+        pictures=pictures,
         width=settings.width,
         n_heads=settings.n_heads,
         ffn_width=settings.ffn_width,
@@ -248,7 +252,7 @@ def network_spec(
         gate=settings.gate,
         modalities=widths,
         shared_text=text is clip and text_width == image_dim,
-        read_mention=settings.read_mention and bool(heads),
+        read_mention=settings.read_mention and bool(text_width),
         edge_width=EDGES * text.width if text is not None and reads_edges else 0,
     )
 
@@ -256,15 +260,15 @@ def network_spec(
 def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
     """A head for each vector set that an encoder in use shares its space with."""
     heads = {}
-    first = next(iter(evidence.picture_encoders), None)
+    text_space = None if evidence.text_encoder is None else evidence.text_space
     for name, vectors in evidence.kb.vector_sets.items():
-        reads_text = name.space == evidence.text_space
-        reads_picture = name.space == first and evidence.use_images
+        reads_text = name.space == text_space
+        reads_picture = name.space in evidence.picture_encoders and evidence.use_images
         if reads_text or reads_picture:
             heads[str(name)] = QueryHead(
                 dim=vectors.dim,
                 text=reads_text,
-                picture=reads_picture,
+                picture=name.space if reads_picture else None,
                 of_pictures=vectors.field == IMAGE,
             )
     return heads

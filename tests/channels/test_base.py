@@ -23,10 +23,10 @@ def test_columns_stand_in_the_order_of_the_channels():
 
 def test_the_dwe_channel_has_a_column_for_each_head():
     assert columns(["dwe"]).channels == ()
-    head = QueryHead(8, text=True, picture=False, of_pictures=False)
+    head = QueryHead(8, text=True, picture=None, of_pictures=False)
     heads = dict.fromkeys(("description@text", "description@clip"), head)
     own = columns(CHANNELS).all
-    spec = NetworkSpec(own, heads, 8, 8, 8, 1, 8, 0.0, False, False)
+    spec = NetworkSpec(own, heads, 8, {"clip": 8}, 8, 1, 8, 0.0, False, False)
     assert len(spec.all_columns.of("dwe")) == 2
     assert spec.all_columns.without_dwe().all == own
     assert untrained_spec(own).all_columns.all == own

@@ -6,7 +6,8 @@ from columns import columns
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.inputs import EntityVectors, LinkingBatch, MentionInputs, Slots
+from spacy_dwe.model.entity_vectors import EntityVectors
+from spacy_dwe.model.inputs import LinkingBatch, MentionInputs, Pictures, Slots
 from spacy_dwe.model.spec import NetworkSpec, QueryHead
 
 TEXT_WIDTH, DIM = 10, 8
@@ -94,7 +95,8 @@ def as_inputs():
             "vision": Slots(vision, object_mask),
             "attributes": Slots({"scenes": scenes}, scene_mask),
         }
-        return MentionInputs(own, own_mask, text, whole, whole_mask, modalities)
+        seen = {"clip": Pictures(whole, whole_mask)}
+        return MentionInputs(own, own_mask, text, seen, modalities)
 
     return make
 
@@ -106,9 +108,9 @@ def head():
 
     def make(name: str, clip_reads_text: bool = True) -> QueryHead:
         return {
-            SENTENCES: QueryHead(DIM, text=True, picture=False, of_pictures=False),
-            DESCRIPTIONS: QueryHead(DIM, clip_reads_text, True, of_pictures=False),
-            PICTURES: QueryHead(DIM, clip_reads_text, True, of_pictures=True),
+            SENTENCES: QueryHead(DIM, text=True, picture=None, of_pictures=False),
+            DESCRIPTIONS: QueryHead(DIM, clip_reads_text, "clip", of_pictures=False),
+            PICTURES: QueryHead(DIM, clip_reads_text, "clip", of_pictures=True),
         }[name]
 
     return make
@@ -121,7 +123,7 @@ def spec(head) -> NetworkSpec:
         columns=columns(["name", "prior", "facts", "text", "image"]).all,
         heads={name: head(name) for name in (DESCRIPTIONS, PICTURES)},
         text_width=TEXT_WIDTH,
-        image_dim=DIM,
+        pictures={"clip": DIM},
         width=16,
         n_heads=2,
         ffn_width=24,

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from spacy_dwe.model.entity_vectors import EntityVectors
 from spacy_dwe.model.losses import (
     IGNORED,
     Contrast,
-    candidate_cosines,
     info_nce,
     linking_loss,
     n_pair,
@@ -78,6 +78,14 @@ def by_hand(loss, rows):
     return sum(above) / max(1, len(above))
 
 
+def contrast_of(queries, entities, valid, targets, rows):
+    targets = torch.tensor(targets)
+    vectors = EntityVectors(entities, valid, 0.0, 1.0)
+    golds = vectors.cosines_across(queries, targets.clamp(0, entities.shape[1] - 1))
+    cosines = vectors.cosines(queries), golds
+    return Contrast.of(*cosines, valid, targets, torch.tensor(rows))
+
+
 @pytest.mark.parametrize("name", LOSSES)
 class TestContrast:
     """Three mentions with three candidates each; the first has only two."""
@@ -99,14 +107,7 @@ class TestContrast:
     @pytest.fixture
     def loss(self, name):
         def compute(queries, entities, valid, targets, rows):
-            contrast = Contrast.of(
-                queries,
-                entities,
-                valid,
-                torch.tensor(targets),
-                torch.tensor(rows),
-                candidate_cosines(queries, entities),
-            )
+            contrast = contrast_of(queries, entities, valid, targets, rows)
             return LOSSES[name](contrast)
 
         return compute
@@ -167,14 +168,7 @@ def test_the_temperature_has_a_gradient():
     queries = normalize(torch.randn(2, 6, dtype=torch.double), dim=-1)
     entities = normalize(torch.randn(2, 3, 6, dtype=torch.double), dim=-1)
     valid = torch.tensor([[True, True, False], [True, True, True]])
-    contrast = Contrast.of(
-        queries,
-        entities,
-        valid,
-        torch.tensor([0, 1]),
-        torch.tensor([7, 7]),
-        candidate_cosines(queries, entities),
-    )
+    contrast = contrast_of(queries, entities, valid, [0, 1], [7, 7])
     temperature = torch.tensor(0.05, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t: info_nce(contrast, t), temperature)
 

@@ -180,7 +180,7 @@ def test_padding_is_never_read(trained, mentions, as_inputs):
     inputs = as_inputs(mentions, more=2)
     expected = trained(inputs).queries
     inputs.mention[~inputs.mention_mask] = 99.0
-    inputs.pictures[~inputs.picture_mask] = 99.0
+    inputs.whole.vectors[~inputs.whole.mask] = 99.0
     for slots in inputs.modalities.values():
         for array in slots.arrays.values():
             if array.dtype != torch.bool:
@@ -214,7 +214,8 @@ def test_what_nobody_supplies_is_what_no_mention_has(
     empty = Slots(slots.arrays, torch.zeros_like(slots.mask))
     masked = replace(inputs, modalities={**inputs.modalities, left_out: empty})
     if left_out == "vision":
-        masked = replace(masked, picture_mask=torch.zeros_like(inputs.picture_mask))
+        whole = replace(inputs.whole, mask=torch.zeros_like(inputs.whole.mask))
+        masked = replace(masked, pictures={"clip": whole})
     kept = {n: s for n, s in inputs.modalities.items() if n != left_out}
     without = replace(inputs, modalities=kept)
     expected = randomise(encoder)(masked).queries[SENTENCES].vectors
@@ -275,7 +276,7 @@ def test_gradients_are_slopes(head, randomise, mentions, as_inputs, body):
         columns=(),
         heads={name: head(name) for name in (DESCRIPTIONS, PICTURES)},
         text_width=10,
-        image_dim=8,
+        pictures={"clip": 8},
         width=4,
         n_heads=2,
         ffn_width=3,
@@ -290,7 +291,7 @@ def test_gradients_are_slopes(head, randomise, mentions, as_inputs, body):
         inputs,
         mention=inputs.mention.double(),
         text=inputs.text.double(),
-        pictures=inputs.pictures.double(),
+        pictures={"clip": replace(inputs.whole, vectors=inputs.whole.vectors.double())},
         modalities={
             name: Slots(
                 {
@@ -311,7 +312,7 @@ def test_gradients_are_slopes(head, randomise, mentions, as_inputs, body):
 def test_without_an_image_encoder_there_is_no_vision_part(
     make_encoder, mentions, as_inputs
 ):
-    encoder = make_encoder(SENTENCES, image_dim=0)
+    encoder = make_encoder(SENTENCES, pictures={})
     assert [*encoder.body.enhancers] == ["text"]
     assert encoder.body.project.image is None
     for mention in mentions:
@@ -334,9 +335,9 @@ def test_network_has_the_parameters_of_the_paper():
     top."""
     spec = NetworkSpec(
         columns=(),
-        heads={DESCRIPTIONS: QueryHead(512, True, True, False)},
+        heads={DESCRIPTIONS: QueryHead(512, True, "clip", False)},
         text_width=512,
-        image_dim=512,
+        pictures={"clip": 512},
         width=512,
         n_heads=8,
         ffn_width=2048,

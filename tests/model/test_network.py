@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from spacy_dwe.model.inputs import EntityVectors
+from spacy_dwe.model.entity_vectors import EntityVectors
 from spacy_dwe.model.losses import IGNORED, Contrast, info_nce, n_pair, triplet
 from spacy_dwe.model.network import LinkerNetwork
 from spacy_dwe.settings import DweSettings
@@ -187,10 +187,8 @@ def test_the_loss_is_chosen(network, channels, batch, name):
     batch = replace(batch, rows=batch.rows + torch.tensor([[0], [10], [20]]))
     entities = batch.entities[DESCRIPTIONS]
     rows = batch.rows[:, 0]
-    own = torch.einsum("bd,bcd->bc", query, entities.vectors)
-    contrast = Contrast.of(
-        query, entities.vectors, entities.present, targets, rows, own
-    )
+    own, golds = entities.cosines(query), query @ entities.vectors[:, 0].T
+    contrast = Contrast.of(own, golds, entities.present, targets, rows)
     expected = {
         "info_nce": info_nce(contrast, network.objective.log_temperature.exp()),
         "triplet": triplet(contrast, 0.3),

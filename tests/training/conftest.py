@@ -91,9 +91,9 @@ def prepared(random, n_features):
 def spec():
     return NetworkSpec(
         columns=columns(["name", "prior", "facts", "text", "image"]).all,
-        heads={DESCRIPTIONS: QueryHead(DIM, True, True, False)},
+        heads={DESCRIPTIONS: QueryHead(DIM, True, "clip", False)},
         text_width=5,
-        image_dim=DIM,
+        pictures={"clip": DIM},
         width=8,
         n_heads=2,
         ffn_width=8,

@@ -27,7 +27,7 @@ def to_batch(vectors):
     def make(mentions, pooled=False, heads=None):
         heads = {DESCRIPTIONS: vectors} if heads is None else heads
         return collate(
-            mentions, heads=heads, image_dim=DIM, pooled=pooled, device="cpu"
+            mentions, heads=heads, pictures={"clip": DIM}, pooled=pooled, device="cpu"
         )
 
     return make
@@ -54,13 +54,13 @@ def test_tokens_and_pictures_are_padded(to_batch, mentions):
     assert inputs.mention_mask.sum(1).tolist() == [2, 1, 5]
     context, vision = inputs.slots("text"), inputs.slots("vision")
     assert context.mask.sum(1).tolist() == [3, 2, 6]
-    assert inputs.picture_mask.sum(1).tolist() == [2, 0, 1]
+    assert inputs.whole.mask.sum(1).tolist() == [2, 0, 1]
     states = mentions[0].text.states
     np.testing.assert_array_equal(inputs.mention[0, :2], states[1:3])
     np.testing.assert_array_equal(context.arrays["states"][0, :3], states)
-    np.testing.assert_array_equal(inputs.pictures[2, :1], mentions[2].pictures)
-    assert torch.equal(vision.mask, inputs.picture_mask), "each picture is a region"
-    assert torch.equal(vision.arrays["objects"], inputs.pictures)
+    np.testing.assert_array_equal(inputs.whole.vectors[2, :1], mentions[2].whole)
+    assert torch.equal(vision.mask, inputs.whole.mask), "each picture is a region"
+    assert torch.equal(vision.arrays["objects"], inputs.whole.vectors)
     np.testing.assert_array_equal(inputs.text[1], mentions[1].text.pooled)
 
 
@@ -75,11 +75,11 @@ def test_pooled_states_are_their_means(to_batch, mentions):
 
 def test_edges_are_read_where_they_are_asked_for(mentions):
     batch = collate(
-        mentions, heads={}, image_dim=0, pooled=True, device="cpu", edges=True
+        mentions, heads={}, pictures={}, pooled=True, device="cpu", edges=True
     )
     for found, mention in zip(batch.edges, mentions):
         np.testing.assert_array_equal(found, mention.text.edges)
-    unread = collate(mentions, heads={}, image_dim=0, pooled=True, device="cpu")
+    unread = collate(mentions, heads={}, pictures={}, pooled=True, device="cpu")
     assert unread.edges is None
 
 
@@ -97,7 +97,7 @@ def test_candidates_bring_their_vectors(to_batch, mentions, vectors):
 
 def test_without_the_dwe_channel_no_text_is_needed(to_batch, mentions):
     for mention in mentions:
-        mention.text, mention.pictures = None, np.zeros((0, 0), dtype=np.float32)
+        mention.text, mention.pictures = None, {}
     batch = to_batch(mentions, heads={})
     assert batch.inputs is None
     assert batch.entities == {}
@@ -105,16 +105,16 @@ def test_without_the_dwe_channel_no_text_is_needed(to_batch, mentions):
 
 def test_without_pictures_all_visual_masks_are_empty(to_batch, mentions):
     for mention in mentions:
-        mention.pictures = np.zeros((0, 0), dtype=np.float32)
+        mention.pictures = {}
     inputs = to_batch(mentions).inputs
-    assert inputs.pictures.shape == (3, 0, DIM)
+    assert inputs.whole.vectors.shape == (3, 0, DIM)
     assert not len(inputs.slots("vision"))
 
 
 def test_a_network_without_vision_is_given_no_pictures(mentions, vectors):
     heads = {DESCRIPTIONS: vectors}
-    batch = collate(mentions, heads=heads, image_dim=0, pooled=False, device="cpu")
-    assert batch.inputs.pictures.shape == (3, 0, 0)
+    batch = collate(mentions, heads=heads, pictures={}, pooled=False, device="cpu")
+    assert batch.inputs.pictures == {}
     assert not len(batch.inputs.slots("vision"))
 
 
@@ -135,13 +135,13 @@ def test_raw_images_stand_for_all_refined_features(vectors, prepared):
     batch = collate(
         [mention],
         heads={DESCRIPTIONS: vectors},
-        image_dim=DIM,
+        pictures={"clip": DIM},
         pooled=False,
         device="cpu",
         modalities=all_modalities({}, raw_image=True),
     )
     vision = batch.inputs.slots("vision")
-    np.testing.assert_array_equal(vision.arrays["objects"][0], mention.pictures)
+    np.testing.assert_array_equal(vision.arrays["objects"][0], mention.whole)
     assert vision.arrays.keys() == {"objects"}
     assert not len(batch.inputs.slots("attributes"))
 
@@ -190,7 +190,7 @@ def test_what_others_extract_is_checked(vectors, prepared, sound, complaint):
         collate(
             [prepared(1)],
             heads={DESCRIPTIONS: vectors},
-            image_dim=DIM,
+            pictures={"clip": DIM},
             pooled=False,
             device="cpu",
             modalities={"sound": Sound()},

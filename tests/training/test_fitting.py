@@ -188,9 +188,9 @@ def test_blocks_do_not_depend_on_other_random_numbers(told_by_text):
 def test_the_weight_of_the_network_stays(told_by_text):
     spec = NetworkSpec(
         LAYOUT.all,
-        {"description@text": QueryHead(4, True, False, False)},
+        {"description@text": QueryHead(4, True, None, False)},
         text_width=4,
-        image_dim=0,
+        pictures={},
         width=8,
         n_heads=2,
         ffn_width=8,

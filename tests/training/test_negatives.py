@@ -78,7 +78,7 @@ def batch(world_kb, prepared):
     return collate(
         [prepared(*rows.tolist())],
         heads={str(name): vectors},
-        image_dim=0,
+        pictures={},
         pooled=True,
         device="cpu",
     )

@@ -187,7 +187,7 @@ class TestLinker:
                 collate(
                     mentions[part],
                     heads={"description@clip": vectors},
-                    image_dim=8,
+                    pictures={"clip": 8},
                     pooled=False,
                     device="cpu",
                 ),

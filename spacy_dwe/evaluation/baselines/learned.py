@@ -12,14 +12,15 @@ from torch.nn.functional import normalize
 
 from ...linking.collate import entity_vectors
 from ...model.combiner import CombinedScores, Combiner
-from ...model.losses import Contrast, candidate_cosines, info_nce, linking_loss
+from ...model.losses import Contrast, info_nce, linking_loss
 from ...training.fitting import BLOCK, Block, fit, fitting_blocks, fitting_loss
 from ...training.targets import with_targets
 from .prepared import LabelledMentions
 
 if TYPE_CHECKING:
     from ...kb.vectors.sets import VectorSet
-    from ...model.inputs import EntityVectors, LinkingBatch
+    from ...model.entity_vectors import EntityVectors
+    from ...model.inputs import LinkingBatch
 
 L2 = (1e-5, 1e-4, 1e-3)
 """Tried; what fits the development data best is taken."""
@@ -117,7 +118,7 @@ class LinearHead(nn.Module):
         """
         queries = normalize(texts + self.correction(texts), dim=-1)
         entities = entity_vectors(self.vectors, batch.rows.numpy(), "cpu")
-        cosines = candidate_cosines(queries, entities.vectors)
+        cosines = entities.cosines(queries)
         added = self.weight * (cosines - entities.mean) / entities.std
         scores = self.combiner(
             batch.features,
@@ -211,13 +212,13 @@ def _loss(
     texts = torch.from_numpy(train.texts[which])
     scores, queries, entities, cosines = head(batch, texts)
     linking = linking_loss(scores.log_probabilities(), targets)
+    positions = targets.clamp(max=cosines.shape[1] - 1)
     contrast = Contrast.of(
-        queries,
-        entities.vectors,
+        cosines,
+        entities.cosines_across(queries, positions),
         entities.present & batch.candidates,
         targets,
         torch.from_numpy(train.rows[which].astype(np.int64)),
-        cosines,
     )
     return linking + info_nce(contrast, head.log_temperature.exp())
 

@@ -57,7 +57,7 @@ class LabelledMentions:
         return collate(
             [self.prepared[i] for i in which.tolist()],
             heads={},
-            image_dim=0,
+            pictures={},
             pooled=True,
             device="cpu",
         )
