@@ -74,8 +74,9 @@ MOST_WORDS = 12
 """Words of a mention that are looked at one by one."""
 SHORT = 6
 """Letters of an acronym at most."""
-LEAST_REST = 0.5
-"""Rarity, at least, of what another name says beside the mention."""
+LEAST_REST, LONGEST = 0.5, 0.25
+"""Rarity, at least, of what another name says beside the mention; and what a name that
+says much counts more than one that says as little."""
 MOST_REST, MOST_AROUND, MOST_COUNTED, MOST_SHARED, MOST_LETTERS = 3, 2, 6, 3, 12
 """What makes a feature 1."""
 HALF_ALIKE = 0.5
@@ -221,7 +222,7 @@ def named_around(
     names (np.ndarray): all names of all candidates. Shape: (n,)
     pairs (np.ndarray): the pair of each. Shape: (n,)
     owner (np.ndarray): mention of each pair. Shape: (n_pairs,)
-    RETURNS (np.ndarray): 0 for none, else from 1/2 up to 1 by the rarity of what the
+    RETURNS (np.ndarray): 0 for none, else from 3/4 up to 1 by the rarity of what the
         mention lacks of the longest. Shape: (n_pairs,), float32
     """
     out = np.zeros(len(owner), dtype=np.float32)
@@ -237,7 +238,7 @@ def named_around(
             weight for word, weight in zip(words, weights(words)) if word not in own
         )
         if rest >= LEAST_REST and f" {text} " in f" {mentions.texts[mention]} ":
-            said = 0.5 + 0.5 * min(rest / MOST_REST, 1.0)
+            said = 1 - LONGEST * (1 - min(rest / MOST_REST, 1.0))
             out[pair] = max(out[pair], said)
     return out
 

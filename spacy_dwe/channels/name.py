@@ -47,7 +47,7 @@ class NameChannel:
         "rarity": 0.0,
         "initials": 0.0,
         "match": 1.0,
-        "named": 12.0,
+        "named": 16.0,
     }
     reads = ()
 

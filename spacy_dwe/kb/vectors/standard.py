@@ -28,8 +28,9 @@ MOST_MEASURED = 2_000
 """Entities whose pictures are compared to measure what cosines say."""
 STEEPEST = 40.0
 """Slope of a `PictureScale`, at most: pictures of few entities lie further apart."""
-SUREST = 8.0
-"""Of what a `PictureScale` says, at most."""
+SUREST, ASIDE = 8.0, 0.1
+"""Bounds of what a `PictureScale` says: pictures are taken to say no more, and a share
+of them to show something else than what they stand beside."""
 NEARLY_ONE = 0.98
 """Gain from which on a direction is left as it is."""
 _BLOCK = 4096
@@ -170,8 +171,10 @@ class PictureScale(NamedTuple):
     centre: float
 
     def __call__(self, cosines: np.ndarray) -> np.ndarray:
-        """RETURNS (np.ndarray): the logarithms, within `SUREST`. Shape: as cosines"""
-        return np.clip(self.slope * (cosines - self.centre), -SUREST, SUREST)
+        """RETURNS (np.ndarray): the logarithms, below `SUREST`, where `ASIDE` of all
+        pictures show something else than what they stand beside. Shape: as cosines"""
+        shown = SUREST * np.tanh(self.slope * (cosines - self.centre) / SUREST)
+        return np.log(ASIDE + (1 - ASIDE) * np.exp(shown))
 
     @classmethod
     def measured(
