@@ -408,14 +408,18 @@ class Errors:
         "[DWE-E244] The picture encoder {name!r} needs transformers: run "
         "`pip install spacy-dwe[text]`"
     )
+    E245 = (
+        "[DWE-E245] {what} = {value} of the picture encoder {name!r} is none: give "
+        "{expected}"
+    )
     E246 = (
         "[DWE-E246] Two encoders are for the space {space!r}: call one of them "
         "otherwise, as SPACE=NAME"
     )
     E247 = (
         "[DWE-E247] {name!r} cannot be downloaded from {url} ({reason}), nor loaded "
-        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a mirror "
-        "that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
+        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a "
+        "mirror that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
     )
     E248 = (
         "[DWE-E248] {file} of {name!r} came damaged from {url}: its checksum is "
