@@ -410,6 +410,10 @@ class Errors:
         "[DWE-E244] The picture encoder {name!r} needs transformers: run "
         "`pip install spacy-dwe[text]`"
     )
+    E245 = (
+        "[DWE-E245] {what} = {value} of the picture encoder {name!r} is none: give "
+        "{expected}"
+    )
     E246 = (
         "[DWE-E246] Two encoders are for the space {space!r}: call one of them "
         "otherwise, as SPACE=NAME"

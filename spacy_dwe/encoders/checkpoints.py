@@ -139,7 +139,7 @@ def _by_name(
     if 2 * len(missing) > len(own):
         return None, ""
     if missing:
-        return None, f"it lacks {_listed(missing)}"
+        return None, f"it lacks {listed(missing)}"
     for key, tensor in own.items():
         if weights[key].shape != tensor.shape:
             return None, (
@@ -154,7 +154,7 @@ def _by_name(
         and not key.endswith(_UNUSED)
     ]
     if extra:
-        return None, f"it also has {_listed(sorted(extra))}"
+        return None, f"it also has {listed(sorted(extra))}"
     return {key: weights[key] for key in own}, ""
 
 
@@ -208,6 +208,7 @@ def _within(key: str, modules: Sequence[str]) -> bool:
     return any(key.startswith(f"{module}.") for module in modules)
 
 
-def _listed(keys: Sequence[str]) -> str:
+def listed(keys: Sequence[str]) -> str:
+    """RETURNS (str): the first of some names, and how many more there are."""
     more = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
     return f"{keys[0]!r}{more}"

@@ -94,7 +94,7 @@ def _check_name(name: str) -> None:
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{base}.*")]
     if tag and tag not in tags:
         known = ", ".join(tags) or "(none)"
-        reason = f"the weights of {base} are {known}"
+        reason = f"there is no file {tag!r}, and the weights of {base} are {known}"
         raise DweError(Errors.E240.format(name=f"timm:{name}", reason=reason))
 
 

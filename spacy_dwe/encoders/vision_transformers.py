@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import DweError, Errors
 from .backbone import Backbone, Wanted, flat
-from .checkpoints import read_checkpoint
+from .checkpoints import listed, read_checkpoint
 from .hub import hub_guard, is_on_hub
 
 CLS_TYPES = frozenset(
@@ -45,6 +45,31 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
     RAISES (DweError): it cannot be loaded.
     """
     shown = f"transformers:{name}"
+    model, processor, missing = _read(name, weights, shown)
+    for part in _TEXT_PARTS:
+        if hasattr(model, part):
+            setattr(model, part, nn.Identity())
+    pooling = _pooling(model, has_pooler=not missing)
+    if pooling in ("cls", "mean") and hasattr(model, "pooler"):
+        # Drawn at random where no weights are there, it would tell fingerprints apart.
+        model.pooler = None
+    preprocess, size, used = _preprocessing(shown, processor, wanted)
+    return Backbone(
+        module=model,
+        pool=partial(_POOLINGS[pooling], model),
+        preprocess=preprocess,
+        input_size=size,
+        config={
+            "transformers": _architecture(model.config),
+            "pooling": pooling,
+            "preprocess": used,
+        },
+    )
+
+
+def _read(name: str, weights: str | None, shown: str) -> tuple[Any, Any, list[str]]:
+    """RETURNS (tuple[Any, Any, list[str]]): the model, its image processor, and what of
+    its pooler no weights were there for."""
     try:
         from transformers import (
             MODEL_MAPPING,
@@ -64,15 +89,14 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
             if config.model_type in _PARTLY:
                 setattr(config, _PARTLY[config.model_type], 0.0)
             processor = AutoImageProcessor.from_pretrained(path, **options)
-            if own is None:
-                model, info = AutoModel.from_pretrained(
-                    path, config=config, output_loading_info=True, **options
-                )
-            else:
-                kind: Any = MODEL_MAPPING[type(config)]
-                model, info = kind.from_pretrained(
-                    None, config=config, state_dict=own, output_loading_info=True
-                )
+            kind: Any = AutoModel if own is None else MODEL_MAPPING[type(config)]
+            model, info = kind.from_pretrained(
+                path if own is None else None,
+                config=config,
+                state_dict=own,
+                output_loading_info=True,
+                **options,
+            )
     except DweError:
         raise
     except Exception as error:
@@ -82,29 +106,10 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
     missing = sorted(info["missing_keys"])
     untrained = [key for key in missing if "pooler" not in key.split(".")]
     if untrained:
-        more = f" and {len(untrained) - 1:,} more" if untrained[1:] else ""
-        reason = f"it lacks {untrained[0]!r}{more}"
-        where = file if own is not None else path
+        reason = f"it lacks {listed(untrained)}"
+        where = path if own is None else file
         raise DweError(Errors.E243.format(path=where, name=shown, reason=reason))
-    for part in _TEXT_PARTS:
-        if hasattr(model, part):
-            setattr(model, part, nn.Identity())
-    pooling = _pooling(model, has_pooler=not missing)
-    if pooling in ("cls", "mean") and hasattr(model, "pooler"):
-        # Drawn at random where no weights are there, it would tell fingerprints apart.
-        model.pooler = None
-    preprocess, size, used = _preprocessing(shown, processor, wanted)
-    return Backbone(
-        module=model,
-        pool=partial(_POOLINGS[pooling], model),
-        preprocess=preprocess,
-        input_size=size,
-        config={
-            "transformers": _architecture(config.to_dict()),
-            "pooling": pooling,
-            "preprocess": used,
-        },
-    )
+    return model, processor, missing
 
 
 def _pooling(model: Any, has_pooler: bool) -> str:
@@ -161,7 +166,8 @@ def _preprocessing(
 
     probe = preprocess(new_image("RGB", (64, 64)))
     ignored = ("processor_class", "_processor_class", "image_processor_type", "device")
-    used = {k: v for k, v in processor.to_dict().items() if k not in ignored}
+    told = processor.to_dict().items()
+    used = {k: v for k, v in told if v is not None and k not in ignored}
     return preprocess, (probe.shape[1], probe.shape[2]), {**used, **options}
 
 
@@ -211,12 +217,12 @@ def _height_and_width(size: dict[str, int]) -> tuple[int, int]:
     return size.get("height") or side, size.get("width") or side
 
 
-def _architecture(config: dict[str, Any]) -> dict[str, Any]:
-    """A model's configuration without its classes, and without what says where and by
-    what it was saved."""
+def _architecture(config: Any) -> dict[str, Any]:
+    """What of a model's configuration is not the default, without its classes, and
+    without what says where and by what it was saved."""
     ignored = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
     ignored |= {"architectures", "id2label", "label2id", "problem_type"}
-    return {key: value for key, value in config.items() if key not in ignored}
+    return {k: v for k, v in config.to_diff_dict().items() if k not in ignored}
 
 
 def _tensor(value: Any) -> Tensor:

@@ -353,12 +353,23 @@ def test_preprocessing_that_the_weights_contradict(vit, pictures):
         ("torchvision:resnet_18", None, r"E240.*such as resnet18"),
         ("torchvision:resnet18", "V9", r"E240.*IMAGENET1K_V1.*'V9'"),
         ("transformers:/nowhere", None, r"E241.*/nowhere"),
+        ("timm:resnet18", "/nowhere/weights.pth", r"E001.*/nowhere/weights\.pth"),
     ],
 )
 def test_names_that_name_nothing(name, weights, message):
     with pytest.raises(DweError, match=message) as told:
         _ = of(name, weights).dim
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"mean": [0.5]}, {"std": [0.5, 0.5, 0.0]}, {"size": [1, 2, 3]}, {"size": 0}],
+)
+def test_settings_that_are_none(vit, settings):
+    (what,) = settings
+    with pytest.raises(DweError, match=rf"E245\] {what} = "):
+        _ = of("timm:test_vit", vit[0], **settings).dim
 
 
 def test_a_folder_of_something_else(tmp_path):
