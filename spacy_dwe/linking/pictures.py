@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
 
-DRAFT = 2
-"""A JPEG need not be decoded larger than so many times what its encoder reads: that
-it is then scaled down once more keeps vectors within a cosine of .99."""
-
 
 @dataclass(frozen=True, slots=True)
 class MentionPictures:
@@ -185,8 +181,9 @@ class _Reading:
 
     @cached_property
     def _shortest(self) -> int | None:
-        size = getattr(self._encoder, "input_size", None)
-        return None if size is None else DRAFT * max(size)
+        from ..encoders.decoding import shortest_side
+
+        return shortest_side(self._encoder)
 
     def _tell(self, ref: ImageRef, error: DweError) -> None:
         doc = self._owners[ref]
