@@ -50,6 +50,8 @@ from .training.state import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .encoders.cache import FeatureCache
     from .encoders.visual.findings import VisualEvidence
     from .images import ImageRef
@@ -358,6 +360,19 @@ class DweLinker(TrainablePipe):
         if not self.looks:
             raise DweError(Errors.E440.format(name=self.name))
         return self.evidence.pictures(self.settings.visual).look(pictures)
+
+    def picture_vectors(
+        self, pictures: "Mapping[ImageRef, str]"
+    ) -> "dict[ImageRef, Mapping[str, np.ndarray]]":
+        """Pictures as they are compared with the KB's.
+
+        pictures (Mapping[ImageRef, str]): what messages call the document of each.
+        RETURNS (dict[ImageRef, Mapping[str, np.ndarray]]): unit vectors of those that
+            can be read, by space. Shape of each: (1, dim)
+        """
+        visual = self.settings.visual if self.looks else None
+        seen = self.evidence.pictures(visual).seen(pictures)
+        return {ref: found.vectors for ref, found in seen.items()}
 
     def _score(
         self,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import spacy
 from PIL import Image
+from small_encoders import DIM, Faces
 from tiny_world import linking_pipeline
 
 from spacy_dwe.building.build import build_kb
-from spacy_dwe.encoders.protocol import mentions_as_texts
 from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.linking.mentions import mentions_of
 from spacy_dwe.training.labels import labelled_mentions
@@ -22,48 +22,6 @@ SURNAMES = (
 )
 STRANGER = 99
 """A face that nobody in the KB has."""
-DIM = 100
-"""Lights from here on show little."""
-
-
-@spacy.registry.misc("tests.Faces.v1")
-class Faces:
-    """A picture is a face by its red, seen in a light by its green; "face 7" is one in
-    words."""
-
-    dim = width = 32
-    max_tokens = 1000
-    fingerprint = "faces"
-
-    def __init__(self):
-        self.spec = {"@misc": "tests.Faces.v1"}
-        self.n_pictures = 0
-
-    def encode_images(self, images, progress=None):
-        self.n_pictures += len(images)
-        seen = [image.getpixel((0, 0)) for image in images]
-        return np.stack([self._face(face, light) for face, light, _ in seen])
-
-    def encode_texts(self, texts, progress=None):
-        named = [re.search(r"face (\d+)", text) for text in texts]
-        faces = [
-            int(found[1]) if found else hash_of(text)
-            for found, text in zip(named, texts)
-        ]
-        return np.stack([self._face(face, 9) for face in faces])
-
-    def encode_mentions(self, mentions):
-        return mentions_as_texts(self, mentions)
-
-    def _face(self, face, light):
-        vector = np.random.default_rng(face).normal(size=self.dim)
-        noise = 1.25 if light >= DIM else 0.5
-        vector += noise * np.random.default_rng((face, light)).normal(size=self.dim)
-        return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def hash_of(text):
-    return 1000 + sum(map(ord, text))
 
 
 @pytest.fixture(scope="module")

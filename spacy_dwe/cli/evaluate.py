@@ -451,5 +451,6 @@ def write_report(
         baselines=baselines,
         image_root=image_root or data.parent,
         look=linker.look if linker.looks and saw_pictures else None,
+        compare=linker.picture_vectors if saw_pictures else None,
     )
     return list(report.write(folder))

@@ -94,7 +94,7 @@ class PictureEvidence:
         owners = _owners((m.images, m.doc_name) for m in mentions)
         if not owners:
             return [NO_PICTURES] * len(mentions)
-        seen = self._seen(owners)
+        seen = self.seen(owners)
         whole = {ref: pictures.vectors for ref, pictures in seen.items()}
         refs_of = shares.of(mentions, whole)
         by_refs = {
@@ -103,7 +103,7 @@ class PictureEvidence:
         }
         return [by_refs[refs] for refs in refs_of]
 
-    def _seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
+    def seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
         """RETURNS (dict[ImageRef, MentionPictures]): of each picture that can be read,
         alone."""
         looked = {} if self.visual is None else self.look(owners)

@@ -96,7 +96,7 @@ class Examples:
             before=before,
             mention=mention,
             after=after,
-            picture=self._picture(document.images, PICTURE_SIZE),
+            picture=self.picture(document.images, PICTURE_SIZE),
             linked=self.name(outcome.predicted),
             good=good,
             verdict="right" if good else f"should be {self.name(outcome.gold)}",
@@ -114,7 +114,7 @@ class Examples:
             title=entity.title,
             description=entity.description,
             probability=probability,
-            picture=self._picture(refs, THUMBNAIL_SIZE),
+            picture=self.picture(refs, THUMBNAIL_SIZE),
         )
 
     def name(self, entity_id: str | None) -> str:
@@ -156,13 +156,15 @@ class Examples:
 
     def _seen(self, document: "Document") -> SeenView | None:
         """RETURNS (SeenView | None): of the picture that is shown."""
-        if self._look is None or self._picture(document.images, PICTURE_SIZE) is None:
+        if self._look is None or self.picture(document.images, PICTURE_SIZE) is None:
             return None
         ref = document.images[0]
         found = self._look({ref: f"document {document.id}"})
         return seen_view(found[ref]) if ref in found else None
 
-    def _picture(self, refs: Sequence[ImageRef], size: tuple[int, int]) -> str | None:
+    def picture(self, refs: Sequence[ImageRef], size: tuple[int, int]) -> str | None:
+        """RETURNS (str | None): the first one as a data URI; None if there is none, or
+        it cannot be read."""
         if not refs:
             return None
         key = (refs[0], size)

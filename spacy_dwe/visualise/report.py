@@ -10,6 +10,7 @@ from ..evaluation.error_analysis import ErrorAnalysis, analyse
 from ..files import write_json, write_text
 from .examples import Examples, LinkedDocuments, Look, cause_views
 from .page import lay_out
+from .photographs import Compare, Photographs
 from .plots import causes_plot, hits_plot, open_world_plot, reliability_plot
 from .tables import (
     Baseline,
@@ -73,6 +74,7 @@ def build_evaluation_report(
     baselines: Sequence[Baseline] = (),
     image_root: str | Path = "",
     look: Look | None = None,
+    compare: Compare | None = None,
     n_examples: int = N_EXAMPLES,
 ) -> EvaluationReport:
     """Analyse the misses of an evaluation and lay out its page.
@@ -84,6 +86,8 @@ def build_evaluation_report(
     baselines (Sequence[Baseline]): rows of comparison, in order.
     image_root (str | Path): where relative pictures of entities start.
     look (Look | None): shows what the linker saw on pictures.
+    compare (Compare | None): tells what pictures decided, see
+        `DweLinker.picture_vectors`.
     n_examples (int): misses shown of each cause.
     RETURNS (EvaluationReport): page and analysis.
     """
@@ -91,6 +95,7 @@ def build_evaluation_report(
     metrics, n_misses = evaluation.metrics, len(analysis.misses)
     examples = Examples(kb, Path(image_root), look)
     linked = LinkedDocuments(evaluation, documents)
+    photographs = compare and Photographs(linked, examples, compare)
     page = lay_out(
         "evaluation.html",
         version=__version__,
@@ -99,6 +104,7 @@ def build_evaluation_report(
         facts=run_facts(metrics, len(kb)),
         headlines=headlines(metrics, n_misses),
         baselines=baselines_table(metrics, baselines),
+        photographs=photographs.sections() if photographs else [],
         breakdowns=breakdown_tables(metrics),
         plots=_plots(evaluation),
         open_world=open_world_table(metrics) if "open_world" in metrics else None,
