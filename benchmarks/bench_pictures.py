@@ -14,7 +14,9 @@ and without.
 
 The encoder is an open_clip architecture, or a model as of `--picture-encoder`, with
 random weights: time does not depend on their values, so nothing is downloaded. Peak
-memory is that of the process.
+memory is that of the process. Beside other work on the same processors set
+OMP_WAIT_POLICY=passive: OpenMP's threads else spin for what others hold up, which makes
+the bare encoder look slow.
 """
 
 import argparse
@@ -57,7 +59,7 @@ from spacy_dwe.files import write_jsonl
 from spacy_dwe.images import decode
 from spacy_dwe.kb.entity import Entity
 
-SAMPLE = 256
+SAMPLE = 128
 """Pictures that the steps are measured on, each alone."""
 RUNS = 3
 """Of each step; the median counts."""
