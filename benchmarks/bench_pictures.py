@@ -33,13 +33,13 @@ from wasabi import msg
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.documents import labelled_docs
 from spacy_dwe.encoders.cache import FeatureCache
+from spacy_dwe.encoders.decoding import shortest_side
 from spacy_dwe.encoders.protocol import MentionText, Reading
 from spacy_dwe.encoders.registry import LazyClipEncoder, clip_encoder
 from spacy_dwe.encoders.store import DiskStore, folder_beside
 from spacy_dwe.files import write_jsonl
 from spacy_dwe.images import decode
 from spacy_dwe.kb.entity import Entity
-from spacy_dwe.linking.pictures import DRAFT
 
 SAMPLE = 64
 """Pictures that the steps are measured on, each alone."""
@@ -114,7 +114,7 @@ def step_rows(
     """Steps one after another, in one thread but for torch's own."""
     data = [file.read_bytes() for file in files]
     pictures = [decode(each) for each in data]
-    draft = DRAFT * max(encoder.input_size)
+    draft = shortest_side(encoder)
     ready = [encoder.resized(picture) for picture in pictures]
     encoder.encode_images(ready)
     runs: dict[str, Callable[[], object]] = {

@@ -18,6 +18,17 @@ DECODED_BYTES = 1 << 30
 """What these may take, shared likewise, but for one that is larger alone."""
 DECODERS = 8
 """Threads, at most."""
+DRAFT = 2
+"""A JPEG need not be decoded larger than so many times what its encoder reads. That it
+is then scaled down in two steps moved no vector of photographs by more than .005
+(cosine; EfficientNet-lite0, and .0023 with the sample's CLIP)."""
+
+
+def shortest_side(encoder: object) -> int | None:
+    """RETURNS (int | None): pixels that are enough for the shorter side of a picture,
+    whose vector is all that is asked for; None = the encoder does not say."""
+    size = getattr(encoder, "input_size", None)
+    return None if size is None else DRAFT * max(size)
 
 
 def decode_ahead(

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
 
-DRAFT = 2
-"""A JPEG need not be decoded larger than so many times what its encoder reads: that
-it is then scaled down once more keeps vectors within a cosine of .99."""
-
 
 @dataclass(frozen=True, slots=True)
 class MentionPictures:
@@ -154,6 +150,8 @@ class PictureEvidence:
     ) -> dict[str, dict[ImageRef, np.ndarray]]:
         """RETURNS (dict[str, dict[ImageRef, np.ndarray]]): of whole pictures, by space.
         Shape of each: (dim,)"""
+        from ..encoders.decoding import shortest_side
+
         if not spaces:
             return {}
         found = {}
@@ -162,8 +160,7 @@ class PictureEvidence:
         for space in spaces:
             encoder = self.encoders[space]
             # Read as a whole and by this one, it need not be larger than that likes.
-            size = getattr(encoder, "input_size", None)
-            shortest = None if size is None else DRAFT * max(size)
+            shortest = shortest_side(encoder)
             vectors = self.cache.pictures(
                 encoder,
                 keys,

@@ -12,7 +12,7 @@ from PIL import Image
 from spacy_dwe.encoders import decoding
 from spacy_dwe.encoders.cache import FeatureCache
 from spacy_dwe.encoders.clip import _transforms
-from spacy_dwe.encoders.decoding import decode_ahead
+from spacy_dwe.encoders.decoding import decode_ahead, shortest_side
 from spacy_dwe.errors import DweError
 from spacy_dwe.images import decode, decoded_bytes
 
@@ -116,6 +116,17 @@ def test_a_jpeg_is_decoded_no_larger_than_it_is_read():
     assert decoded_bytes(b"no picture") == 0
     upright = decode(jpeg(400, 300, orientation=6), shortest=100)
     assert upright.size == (150, 200)
+
+
+def test_vectors_of_photographs_stay_near_those_of_whole_pictures(clip):
+    encoder = clip("clip")
+    data = [jpeg(900 + 40 * n, 700 + 50 * n) for n in range(4)]
+    side = shortest_side(encoder)
+    assert side == 2 * max(encoder.input_size) and shortest_side(Plain()) is None
+    drafts = [decode(each, shortest=side) for each in data]
+    assert all(side <= min(each.size) < 2 * side for each in drafts[:2])
+    whole = encoder.encode_images([decode(each) for each in data])
+    assert (encoder.encode_images(drafts) * whole).sum(axis=1).min() > 0.99
 
 
 def test_other_pictures_are_decoded_whole():
