@@ -233,13 +233,9 @@ def _share_features(linkers: "Iterable[DweLinker]") -> None:
 
     linkers (Iterable[DweLinker]): linkers of one process.
     """
-    from spacy_dwe.encoders.store import feature_cache
-
-    linkers = list(linkers)
-    folders = [linker.feature_cache for linker in linkers if linker.feature_cache]
-    cache = feature_cache(folders[0] if folders else None)
-    for linker in linkers:
-        linker.cache = cache
+    first, *others = linkers
+    for linker in others:
+        linker.cache = first.cache
 
 
 def _print(msg: Any, by_row: dict[str, dict[str, Any]]) -> None:

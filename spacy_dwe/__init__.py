@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .encoders.protocol import TextEncoder as TextEncoder
     from .encoders.protocol import mentions_as_texts as mentions_as_texts
     from .encoders.registry import clip_encoder as clip_encoder
+    from .encoders.registry import picture_encoder as picture_encoder
     from .encoders.registry import text_encoder as text_encoder
     from .errors import DweError as DweError
     from .evaluation.evaluate import evaluate_docs as evaluate_docs
@@ -55,7 +56,7 @@ _ROOMS = {
     "encoders.protocol": (
         *("ImageEncoder", "MentionFeatures", "TextEncoder", "mentions_as_texts"),
     ),
-    "encoders.registry": ("clip_encoder", "text_encoder"),
+    "encoders.registry": ("clip_encoder", "picture_encoder", "text_encoder"),
     "errors": ("DweError",),
     "evaluation.evaluate": ("evaluate_docs",),
     "images": ("ImageRef",),

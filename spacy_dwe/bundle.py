@@ -33,7 +33,7 @@ KB_FOLDER = "kb"
 """The KB's folder, below that of the first linker that uses it."""
 
 _CONFIG, _META, _STATE = "config.cfg", "meta.json", "cfg"
-_FACTORIES = {"text_encoder": TEXT, "clip": CLIP}
+_FACTORIES = {"text_encoder": (TEXT,), "clip": (CLIP, PICTURE)}
 """The linker's settings for encoders, and the functions that make ours."""
 _VARIABLE = re.compile(r"\$\{([\w.]+)[.:](\w+)\}")
 
@@ -222,7 +222,7 @@ def _encoder_by_path(
     """RETURNS (Mapping | None): the linker's own encoder by a setting, if it is one of
     ours that lies in a folder or file."""
     own = block.get(setting)
-    if not isinstance(own, Mapping) or own.get("@misc") != _FACTORIES[setting]:
+    if not isinstance(own, Mapping) or own.get("@misc") not in _FACTORIES[setting]:
         return None
     return own if encoder_paths(own, None) else None
 
@@ -239,7 +239,7 @@ def _warn_of_left_out(
     settings: Mapping[str, str],
     out: Path,
 ) -> None:
-    told = set()
+    told: set[Path] = set()
     for vectors, spec in specs.items():
         for path in set(encoder_paths(spec, None).values()) - told:
             told.add(path)

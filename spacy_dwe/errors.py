@@ -4,6 +4,8 @@ import re
 
 LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
 """User and password in a URL, which no message shows."""
+CODE = re.compile(r"^\[DWE-[EW]\d+\] ")
+"""What a message starts with, and one within another does not."""
 BAR_DELAY = 0.5
 """Seconds before a progress bar shows: a mistake in the first lines of a file is told
 on a line of its own."""
@@ -408,9 +410,26 @@ class Errors:
         "[DWE-E244] The picture encoder {name!r} needs transformers: run "
         "`pip install spacy-dwe[text]`"
     )
+    E245 = (
+        "[DWE-E245] {what} = {value} of the picture encoder {name!r} is none: give "
+        "{expected}"
+    )
     E246 = (
         "[DWE-E246] Two encoders are for the space {space!r}: call one of them "
         "otherwise, as SPACE=NAME"
+    )
+    E247 = (
+        "[DWE-E247] {name!r} cannot be downloaded from {url} ({reason}), nor loaded "
+        "from the cache. Pass a folder that holds the model, or set HF_ENDPOINT to a "
+        "mirror that can be reached; HF_HUB_OFFLINE=1 keeps to the cache"
+    )
+    E248 = (
+        "[DWE-E248] {file} of {name!r} came damaged from {url}: its checksum is "
+        "another one. It is removed again: run the command once more"
+    )
+    E249 = (
+        "[DWE-E249] The weights of {name!r} cannot be downloaded from {url} "
+        "({reason}). Pass them as a file"
     )
     E250 = (
         "[DWE-E250] {path} does not hold {dataset} as published. Looked for {files}. "
@@ -451,6 +470,18 @@ class Errors:
     E281 = (
         "[DWE-E281] {path}, line {line} is not as published: expected {expected}. "
         "docs/datasets.md says where to fetch the file"
+    )
+    E270 = (
+        "[DWE-E270] {url} gives no answer ({reason}; attempts: {attempts}). What was "
+        "fetched is kept in {folder}: run the same command again to go on"
+    )
+    E271 = (
+        "[DWE-E271] Another run fetches pictures into the folder of {path}: wait for "
+        "its end, or name another folder"
+    )
+    E272 = (
+        "[DWE-E272] {path} is no index of fetched pictures that can be read "
+        "({reason}): delete it, and they are fetched again, or name another folder"
     )
     E500 = "[DWE-E500] Unknown channel: {channels}. There are {known}"
     E502 = "[DWE-E502] The network is not built: initialise or load the pipeline first"
@@ -615,12 +646,15 @@ class Warnings:
         "[DWE-W241] {name!r} is used with {what} = {given}, but its weights say {own}: "
         "vectors are worse where the weights were trained otherwise"
     )
+    W242 = (
+        "[DWE-W242] The weights {path} look like OpenAI's CLIP, which was trained with "
+        "QuickGELU, and {name!r} has GELU: its vectors are worse. Name {other!r}"
+    )
     W250 = (
         "[DWE-W250] {n:,} samples are held out, not {wanted:,}: common golds and "
         "sentences tie the others together"
     )
     W120 = "[DWE-W120] {path}, line {line}: {title!r} is left out: {reason}"
-    W121 = "[DWE-W121] The picture {url} of {id} is left out: {reason}"
     W122 = "[DWE-W122] The wiki {wiki} says: {warning}"
     W140 = (
         "[DWE-W140] {path}: {count:,} ids are not in {table}, such as {id!r} in line "
@@ -645,6 +679,9 @@ class Warnings:
     W101 = (
         "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they "
         "are not taken over. `python -m spacy dwe kb encode` makes them"
+    )
+    W270 = (
+        "[DWE-W270] {n:,} of {of:,} pictures are left out: {reasons}. {path} lists them"
     )
     W500 = (
         "[DWE-W500] The documents of the first {n:,} labelled mentions have no "
@@ -674,5 +711,9 @@ class Warnings:
     W505 = (
         "[DWE-W505] Every labelled mention is NIL: the linker can only learn to link "
         "nothing. Label mentions with ids of the KB {kb}, too"
+    )
+    W263 = (
+        "[DWE-W263] Encoder outputs are held in memory alone, and will be computed "
+        "again by later commands: {reason}"
     )
     W200 = "[DWE-W200] {path} holds no documents"

@@ -11,7 +11,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.request import getproxies, proxy_bypass
@@ -42,6 +43,7 @@ class FetchError(DweError):
     reason (str): why.
     may_pass (bool): another attempt may succeed.
     retry_after (str | None): what the server says of when, in seconds or as a date.
+    status (int | None): of its answer, if there was one.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class FetchError(DweError):
         reason: object,
         may_pass: bool = False,
         retry_after: str | None = None,
+        status: int | None = None,
     ) -> None:
         url, self.reason = (LOGIN.sub("", str(text)) for text in (url, reason))
         super().__init__(Errors.E202.format(name=url, reason=self.reason))
         self.may_pass, self.retry_after = may_pass, retry_after
+        self.status = status
 
 
 def fetch(
@@ -72,16 +76,7 @@ def fetch(
     RAISES (DweError): it is on a private address.
     RAISES (FetchError): it cannot be fetched.
     """
-    if allow_private is None:
-        allow_private = os.environ.get(ALLOW_PRIVATE) == "1"
-    end = time.monotonic() + max_seconds
-
-    def left() -> float:
-        if (seconds := end - time.monotonic()) <= 0:
-            raise TimeoutError
-        return seconds
-
-    try:
+    with _failing_as(url, max_seconds) as left:
         target = httpx.URL(url)
         for _ in range(MAX_REDIRECTS + 1):
             pool = _pool(url, target, allow_private, left)
@@ -89,15 +84,42 @@ def fetch(
             if isinstance(got, bytes):
                 return got
             target = target.join(got)
-    except (TimeoutError, httpcore.TimeoutException):
-        reason = f"no answer in time, {max_seconds:g} s"
-        raise FetchError(url, reason, may_pass=True) from None
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise FetchError(url, error) from None
-    except (*_BROKEN, OSError) as error:
-        reason = f"no connection ({str(error) or type(error).__name__})"
-        raise FetchError(url, reason, may_pass=True) from None
     raise FetchError(url, f"more than {MAX_REDIRECTS} redirects")
+
+
+class Transport(httpx.BaseTransport):
+    """What a client of httpx asks through, to stay within this policy: each request,
+    and each redirect, is one of its own.
+
+    max_bytes, max_seconds, allow_private: of an answer, as of `fetch`.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_seconds: float = MAX_SECONDS,
+        allow_private: bool | None = None,
+    ) -> None:
+        self.max_bytes, self.max_seconds = max_bytes, max_seconds
+        self.allow_private = allow_private
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """RAISES (DweError, FetchError): as `fetch`."""
+        url = str(request.url)
+        with _failing_as(url, self.max_seconds) as left:
+            pool = _pool(url, request.url, self.allow_private, left)
+            content, headers = request.read(), request.headers.raw
+            asked = pool.stream(
+                request.method, _core(request.url), headers=headers, content=content
+            )
+            with pool, asked as response:
+                data = _body(url, response, self.max_bytes)
+                return httpx.Response(
+                    response.status,
+                    headers=response.headers,
+                    stream=httpx.ByteStream(data),
+                )
 
 
 def is_private(url: str) -> bool:
@@ -108,13 +130,41 @@ def is_private(url: str) -> bool:
 def status_error(url: str, status: int, retry_after: str | None) -> FetchError:
     """RETURNS (FetchError): what an answer's status says, if it is not 200."""
     reason = f"HTTP {status} {httpx.codes.get_reason_phrase(status)}".strip()
-    return FetchError(url, reason, status in (408, 429) or status >= 500, retry_after)
+    may_pass = status in (408, 429) or status >= 500
+    return FetchError(url, reason, may_pass, retry_after, status)
+
+
+@contextmanager
+def _failing_as(url: str, max_seconds: float) -> Iterator[Callable[[], float]]:
+    """Whatever goes wrong is a FetchError.
+
+    YIELDS (Callable[[], float]): how many seconds are left; an error when none are.
+    """
+    end = time.monotonic() + max_seconds
+
+    def left() -> float:
+        if (seconds := end - time.monotonic()) <= 0:
+            raise TimeoutError
+        return seconds
+
+    try:
+        yield left
+    except (TimeoutError, httpcore.TimeoutException):
+        reason = f"no answer in time, {max_seconds:g} s"
+        raise FetchError(url, reason, may_pass=True) from None
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise FetchError(url, error) from None
+    except (*_BROKEN, OSError) as error:
+        reason = f"no connection ({str(error) or type(error).__name__})"
+        raise FetchError(url, reason, may_pass=True) from None
 
 
 def _pool(
-    url: str, target: httpx.URL, allow_private: bool, left: Callable[[], float]
+    url: str, target: httpx.URL, allow_private: bool | None, left: Callable[[], float]
 ) -> httpcore.ConnectionPool:
     """RETURNS (ConnectionPool): connects to nothing but what is allowed."""
+    if allow_private is None:
+        allow_private = os.environ.get(ALLOW_PRIVATE) == "1"
     if target.scheme not in ("http", "https") or not target.host:
         raise FetchError(url, f"{target} is no address of http or https")
     host = target.raw_host.decode("ascii")
@@ -139,18 +189,12 @@ def _get(
     user_agent: str,
 ) -> bytes | str:
     """RETURNS (bytes | str): the file, or where it has moved to."""
-    request = httpcore.URL(
-        scheme=target.raw_scheme,
-        host=target.raw_host,
-        port=target.port,
-        target=target.raw_path,
-    )
     headers: dict[bytes | str, bytes | str] = {
         "Host": target.netloc.decode("ascii"),
         "User-Agent": user_agent,
         "Accept-Encoding": "identity",
     }
-    with pool, pool.stream("GET", request, headers=headers) as response:
+    with pool, pool.stream("GET", _core(target), headers=headers) as response:
         status = response.status
         said = {key.lower(): value for key, value in response.headers}
         if status in _REDIRECTS and b"location" in said:
@@ -158,12 +202,25 @@ def _get(
         if status != httpx.codes.OK:
             wait = said.get(b"retry-after", b"").decode("latin-1")
             raise status_error(url, status, wait or None)
-        data = bytearray()
-        for chunk in response.iter_stream():
-            data += chunk
-            if len(data) > max_bytes:
-                raise FetchError(url, f"larger than {max_bytes / 2**20:.3g} MiB")
-        return bytes(data)
+        return _body(url, response, max_bytes)
+
+
+def _core(target: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=target.raw_scheme,
+        host=target.raw_host,
+        port=target.port,
+        target=target.raw_path,
+    )
+
+
+def _body(url: str, response: httpcore.Response, max_bytes: int) -> bytes:
+    data = bytearray()
+    for chunk in response.iter_stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise FetchError(url, f"larger than {max_bytes / 2**20:.3g} MiB")
+    return bytes(data)
 
 
 def _addresses(host: str) -> list[str]:

@@ -23,6 +23,7 @@ FORMATS = (
     *("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"),
     *("PPM", "ICO", "TGA"),
 )
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 URL_SCHEMES = ("http://", "https://")
 
 
@@ -145,11 +146,14 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode(data: bytes, name: str = "picture") -> "Image":
+def decode(data: bytes, name: str = "picture", shortest: int | None = None) -> "Image":
     """Decode a picture: its first frame, upright, in RGB, transparency on white.
 
     data (bytes): the encoded picture.
     name (str): what an error calls it.
+    shortest (int | None): pixels that are enough for its shorter side: a JPEG is then
+        decoded at a half, a quarter or an eighth of its size, if that leaves as many,
+        in a fraction of the time. None = all there are: boxes are in these.
     RETURNS (Image): mode RGB. A picture with more pixels than Pillow's own
         `Image.MAX_IMAGE_PIXELS` is refused before any pixel is decoded.
     """
@@ -165,6 +169,8 @@ def decode(data: bytes, name: str = "picture") -> "Image":
                         name=name, width=width, height=height, limit=limit
                     )
                 )
+            if shortest is not None:
+                _draft(image, shortest)
             image.load()
             return _to_rgb(_upright(image))
     except DweError:
@@ -179,6 +185,33 @@ def decode(data: bytes, name: str = "picture") -> "Image":
         # SyntaxError, ValueError, struct.error, IndexError, zlib.error, …
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DweError(Errors.E202.format(name=name, reason=reason)) from None
+
+
+def file_suffix(data: bytes, name: str = "picture") -> str:
+    """RETURNS (str): what the name of a picture's file ends in, by its content.
+    RAISES (DweError): it cannot be decoded, see `decode`.
+    """
+    from PIL import Image
+
+    decode(data, name)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        kind = str(image.format)
+    return _SUFFIXES.get(kind, f".{kind.lower()}")
+
+
+def decoded_bytes(data: bytes, shortest: int | None = None) -> int:
+    """RETURNS (int): memory that `decode` needs for a picture, of which no pixel is
+    read; 0 for what is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if shortest is not None:
+                _draft(image, shortest)
+            return 3 * image.width * image.height
+    except Exception:
+        # As in `decode`, which says what is wrong.
+        return 0
 
 
 def load(ref: ImageRef, *, fetch_urls: bool = False) -> tuple[str, "Image"]:
@@ -251,6 +284,13 @@ def _is_pil(value: Any) -> bool:
     # A PIL image cannot exist before PIL was imported.
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(value, pil.Image)
+
+
+def _draft(image: "Image", shortest: int) -> None:
+    width, height = image.size
+    scale = shortest / max(1, min(width, height))
+    if scale < 1:
+        image.draft(None, (math.ceil(scale * width), math.ceil(scale * height)))
 
 
 def _upright(image: "Image") -> "Image":

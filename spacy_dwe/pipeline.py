@@ -225,6 +225,16 @@ class DweLinker(TrainablePipe):
             raise DweError(Errors.E507.format(name=self.name))
         return kb
 
+    def keep_features(self) -> None:
+        """Keep what encoders put out for later commands as well, beside the KB, if no
+        folder is named; training and commands do, plain linking does not."""
+        kb = self._require_kb()
+        if self.cache is not None or not kb.vector_sets:
+            return
+        from .encoders.store import feature_cache
+
+        self.cache = feature_cache(self.settings.feature_cache, kb.path)
+
     def _device(self) -> str:
         from .encoders.inference import resolve_device
 
@@ -263,6 +273,7 @@ class DweLinker(TrainablePipe):
         from .encoders.store import feature_cache
 
         kb, settings, device = self._require_kb(), self.settings, self._device()
+        shim = self.network_shim
         spaces = spaces or self._spaces()
         text, pictures = self._evidence_source.encoders(kb, settings, spaces, device)
         if self.cache is None:
@@ -276,6 +287,7 @@ class DweLinker(TrainablePipe):
             columns=columns,
             settings=settings.of_evidence,
             spaces=spaces,
+            reading=shim.reading(channels) if shim.is_built else None,
             device=device,
         )
 
@@ -451,6 +463,7 @@ class DweLinker(TrainablePipe):
         validate_get_examples(get_examples, "DweLinker.initialize")
         if kb_loader is not None:
             self.set_kb(kb_loader)
+        self.keep_features()
         shim = self.network_shim
         golds = Counter(
             span.kb_id_
@@ -575,6 +588,7 @@ class DweLinker(TrainablePipe):
         shim.network.dwe_trained = bool(shim.network.spec.heads)
 
     def _prepare(self, mentions: Sequence[Mention]) -> list["PreparedMention"]:
+        self.keep_features()
         return self._evidence_source.prepare(mentions, self.evidence)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:

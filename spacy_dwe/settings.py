@@ -88,8 +88,9 @@ class LinkerSettings(Settings):
         under; linkers that share one sign theirs, see `KBCandidate.linker`.
     device (str): "auto" (CUDA if torch sees one), "cpu" or "cuda".
     feature_cache (str | None): folder for what encoders put out, so that other runs
-        need not encode the same texts and pictures again; None = the one that the
-        variable DWE_FEATURE_CACHE names, else memory alone.
+        need not encode the same texts and pictures again; "" = memory alone; None = the
+        one that the variable DWE_FEATURE_CACHE names. Where that is not set, training
+        and commands keep it beside the KB, in KB.features, and other linking in memory.
     clip (ClipEncoder | None): None = the one the KB was built with.
     text_encoder (TextEncoder | None): None = the one the KB was built with.
     visual (VisualExtractor | None): objects, faces and scenes to look for on pictures,

@@ -1,5 +1,6 @@
 """The tiny world of `tiny_world`, as files and pipelines."""
 
+import os
 import signal
 
 import pytest
@@ -27,6 +28,12 @@ from spacy_dwe.building.build import build_kb
 def single_threaded():
     """Networks this small lose more to threads than they gain."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_encoded_already():
+    """Tests share KBs, and what one of them encodes is not to help another."""
+    os.environ["DWE_FEATURE_CACHE"] = "none"
 
 
 @pytest.fixture(scope="session", autouse=True)

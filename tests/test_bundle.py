@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import spacy
+import timm
+import torch
 from spacy.cli import app
 from spacy.util import load_config
+from timm.models import save_for_hf
 from tiny_models import save_bert, save_clip_of_kind
 from tiny_world import described_entities, linking_pipeline, pictured_entities
 from typer.testing import CliRunner
@@ -18,11 +21,17 @@ from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.copying import vector_specs, write_specs
 from spacy_dwe.building.update import add_entities, rebuild_kb
 from spacy_dwe.bundle import bundle
-from spacy_dwe.encoders.registry import CLIP, TEXT, clip_encoder, text_encoder
+from spacy_dwe.encoders.registry import (
+    CLIP,
+    TEXT,
+    clip_encoder,
+    picture_encoder,
+    text_encoder,
+)
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP
+from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, SetName
 from spacy_dwe.kb.verify import kb_problems
 
 
@@ -112,6 +121,28 @@ def test_a_bundle_works_where_nothing_else_is_left(away, links, tmp_path):
     # It is a pipeline as any other: saved in place, it still refers to its own KB.
     again.to_disk(tmp_path / "moved")
     assert state_of(tmp_path / "moved")["kb"] == "dwe_linker/kb"
+
+
+def test_picture_encoders_are_carried(away, links, tmp_path, picture):
+    """With their folder and their weights, wherever these lie."""
+    model = timm.create_model("test_efficientnet")
+    save_for_hf(model, away / "net")
+    torch.save(model.state_dict(), away / "weights.pth")
+    encoder = picture_encoder(str(away / "net"), str(away / "weights.pth"))
+    kb = build_kb(
+        pictured_entities(picture), away / "p.kb", encoders={"pictures": encoder}
+    )
+    nlp = linking_pipeline(kb.path)
+    expected = links(nlp)
+    result = bundle(saved(nlp, away / "pipeline"), tmp_path / "out")
+    assert set(result.encoders) == {away / "net", away / "weights.pth"}
+    shutil.rmtree(away)
+    again = spacy.load(tmp_path / "out")
+    assert_same(links(again), expected)
+    own = SetName("image", "pictures")
+    carried = again.get_pipe("dwe_linker").kb.vector_sets[own].spec
+    assert carried["name"] == "kb:encoders/net"
+    assert carried["weights"] == "kb:encoders/weights.pth"
 
 
 def test_no_path_of_this_machine_is_left(away, tmp_path):

@@ -1,15 +1,17 @@
 """Files by URL: what is fetched, and what is not."""
 
+import gzip
 import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from spacy_dwe.about import __version__
 from spacy_dwe.errors import DweError
-from spacy_dwe.fetching import FetchError, fetch, is_private
+from spacy_dwe.fetching import FetchError, Transport, fetch, is_private
 from spacy_dwe.images import ImageRef, read_bytes
 
 
@@ -35,6 +37,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def file(self, query):
         self.answer(200, b"12345678")
+
+    def packed(self, query):
+        self.answer(200, gzip.compress(b"12345678"), **{"Content-Encoding": "gzip"})
 
     def moved(self, query):
         self.answer(302, b"", Location=query)
@@ -204,6 +209,24 @@ def test_limits_of_size_and_time(site, allowed):
         with pytest.raises(FetchError, match=r"no answer in time, 0\.3 s") as failed:
             fetch(site.url(f"trickle?{part}"), max_seconds=0.3)
         assert time.monotonic() - begin < 2 and failed.value.may_pass
+
+
+def test_a_client_of_httpx_has_the_same_policy(site):
+    transport = Transport(max_bytes=99, max_seconds=0.3)
+    with httpx.Client(transport=transport, follow_redirects=True) as client:
+        with pytest.raises(DweError, match="E216"):
+            client.get(site.url("file"))
+        assert site.asked == []
+        transport.allow_private = True
+        assert client.get(site.url("moved?/packed")).content == b"12345678"
+        assert client.get(site.url("nowhere")).status_code == 404
+        with pytest.raises(FetchError, match="no answer in time"):
+            client.get(site.url("trickle?body"))
+        with pytest.raises(FetchError, match="no connection"):
+            client.get(site.url("cut"))
+        transport.max_bytes = 7
+        with pytest.raises(FetchError, match="larger than"):
+            client.get(site.url("file"))
 
 
 @pytest.mark.parametrize(

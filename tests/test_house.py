@@ -14,7 +14,7 @@ import spacy_dwe
 
 ROOT = Path(spacy_dwe.__file__).parent
 FLOORS = (
-    ("about", "errors", "files", "settings", "fetching"),
+    ("about", "errors", "files", "settings", "fetching", "bounded"),
     ("names",),
     ("images", "links", "tokens", "codecs", "spans", "documents"),
     ("encoders",),

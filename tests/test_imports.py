@@ -2,7 +2,7 @@
 
 import pytest
 
-HEAVY = {"open_clip", "torchvision", "transformers", "tantivy", "cv2"}
+HEAVY = {"open_clip", "timm", "torchvision", "transformers", "tantivy", "cv2"}
 OURS = {"spacy_dwe.model.dwe", "spacy_dwe.encoders", "spacy_dwe.encoders.clip"}
 
 

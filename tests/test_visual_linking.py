@@ -267,6 +267,17 @@ def test_image_evidence_needs_no_training(described_kb, document, framed):
     assert seen["regions"]
 
 
+def test_what_was_found_is_kept_for_later_runs(
+    described_kb, document, framed, tmp_path, monkeypatch
+):
+    config = {"visual": VISUAL, "feature_cache": str(tmp_path)}
+    first, later = (linking_pipeline(described_kb, **config) for _ in range(2))
+    doc = document("Georgia won.", framed("red"), vocab=first.vocab)
+    seen = linker_of(first).image_evidence(doc)
+    monkeypatch.delattr(VisualExtractor, "__call__")
+    assert linker_of(later).image_evidence(doc) == seen
+
+
 def test_boxes_that_come_with_a_picture_are_its_regions(seeing, document, framed):
     picture = {"path": framed("red"), "boxes": [[10, 10, 40, 36, "a red square"]]}
     free = document("Georgia won.", framed("red"), vocab=seeing.vocab)

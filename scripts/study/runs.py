@@ -236,7 +236,8 @@ def _linked(
     name = records.linker_name(nlp.config, model)
     linker: Any = nlp.get_pipe(name)
     linker.load_kb(study.kbs[variant.kb])
-    linker.cache = feature_cache(linker.feature_cache or out / FEATURES)
+    named = linker.feature_cache
+    linker.cache = feature_cache(out / FEATURES if named is None else named)
     evaluation = evaluate_docs(
         nlp,
         linker,

@@ -111,7 +111,7 @@ def build_from(
     take_over (bool): use vectors that the KB at `out` has.
     lock (bool): False if the caller holds the lock of the KB at `out`.
     """
-    _check_output(out, overwrite)
+    check_output(out, overwrite)
     snapshot = secrets.token_hex(4)
     out = out.resolve()
     draft = _beside(out) / f".{out.name}.{snapshot}.draft"
@@ -196,7 +196,8 @@ def _write(
     write_meta(draft, meta, database)
 
 
-def _check_output(out: Path, overwrite: bool) -> None:
+def check_output(out: Path, overwrite: bool) -> None:
+    """RAISES (DweError): no KB can be built there."""
     if not out.exists() and not out.is_symlink():
         return
     if not databases_in(out):

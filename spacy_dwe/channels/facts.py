@@ -22,6 +22,10 @@ LIFE_SPAN = 100
 """Years that an entity is taken to last whose description names one year only."""
 CONFLICT_HALF = 20
 """Years outside an entity's time at which `year_conflict` is one half."""
+KNOWN_RARE = 20_000
+"""Entities of a KB that tells which words are rare: what one description of a hundred
+has may stand in every hundredth sentence. `shared_facts` counts less in a smaller one,
+by the square of their logarithms."""
 SHARED_HALF = 1.0
 """Rarity-weighted shared words at which `shared_words` is one half."""
 
@@ -32,9 +36,10 @@ class FactsChannel:
     columns: Mapping[str, float] = {
         "year_overlap": 0.6,
         "year_conflict": -3.0,
-        "shared_words": 5.0,
+        "shared_words": 0.0,
         "description_length": 0.7,
         "sitelinks": 1.0,
+        "shared_facts": 5.0,
     }
     reads = ()
 
@@ -59,10 +64,13 @@ def fact_columns(
     lengths = lexicon.description_length[rows]
     sitelinks = lexicon.sitelinks[rows]
     _fill_years(lexicon, contexts, candidates, values[:, :2], present[:, :2])
-    values[:, 2] = _shared_words(lexicon, contexts, candidates)
+    shared = _shared_words(lexicon, contexts, candidates)
+    told = min(1.0, np.log1p(lexicon.n_rows) / np.log1p(KNOWN_RARE)) ** 2
+    values[:, 2] = shared / (shared + SHARED_HALF)
+    values[:, 5] = told * shared / (told * shared + SHARED_HALF)
     values[:, 3] = _log_scaled(lengths, LONG_DESCRIPTION)
     values[:, 4] = _log_scaled(np.nan_to_num(sitelinks), MANY_SITELINKS)
-    present[:, 2] = present[:, 3] = lengths > 0
+    present[:, [2, 3, 5]] = (lengths > 0)[:, None]
     present[:, 4] = ~np.isnan(sitelinks)
     return values, present
 
@@ -123,7 +131,7 @@ def _shared_words(
             out=out[candidates.offsets[mention] : candidates.offsets[mention + 1]],
         )
         table[mine] = 0
-    return out / (out + SHARED_HALF)
+    return out
 
 
 def _log_scaled(values: np.ndarray, full: int) -> np.ndarray:

@@ -15,21 +15,26 @@ if TYPE_CHECKING:
     from ..kb.vectors.sets import VectorSet
     from .base import CandidateView, MentionView, Values
 
+A_DEVIATION = 1.5
+"""What a `PictureScale` says where random pairs would say one deviation."""
 CLIP_CROSS_MEAN, CLIP_CROSS_STD = 0.2, 0.04
 """Cosine of a picture and another entity's description in CLIP ViT-B/32's space, for
 a KB that has no pictures to measure it on."""
 
 
 class ImageChannel:
-    """The nearest picture of the mention · the description, and · the entity's picture;
-    once more where the pictures are the mention's own and not its document's;
-    "spacy-dwe.ImageChannel.v1"."""
+    """The nearest picture of the mention · the description, and · the entity's nearest
+    picture; once more where the pictures are the mention's own and not its document's.
+    `shown` is how much likelier the pictures are if they show the entity, as a
+    logarithm, where the KB's own pictures tell: NIL reads it, see
+    `model.combiner`. "spacy-dwe.ImageChannel.v1"."""
 
     columns: Mapping[str, float] = {
         "picture_description": 1.5,
         "picture_picture": 1.5,
         "own_picture_description": 0.75,
         "own_picture_picture": 0.75,
+        "shown": 0.0,
     }
     reads = (READ_PICTURES,)
 
@@ -40,7 +45,11 @@ class ImageChannel:
         values, present = picture_columns(kb.vector_sets, candidates, pictures)
         owned = np.asarray(mentions.owns_pictures, dtype=bool)
         own = owned[candidates.mentions][:, None]
-        return np.hstack([values, values * own]), np.hstack([present, present & own])
+        fits, there = values[:, :2], present[:, :2]
+        return (
+            np.hstack([fits, fits * own, values[:, 2:]]),
+            np.hstack([there, there & own, present[:, 2:]]),
+        )
 
 
 def picture_columns(
@@ -48,25 +57,31 @@ def picture_columns(
     candidates: "Candidates",
     pictures: Mapping[str, Sequence[np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures beside descriptions, and beside pictures of entities: the mean over the
-    spaces that have them.
+    """Pictures beside descriptions, and beside pictures of entities: `picture_picture`
+    and `shown`. Each is a mean over the spaces that tell.
 
     vector_sets (Mapping[SetName, VectorSet]): of the KB.
     pictures (Mapping[str, Sequence[np.ndarray]]): unit vectors of each mention's, by
         space. Shape of each: (n_pictures, dim)
-    RETURNS (tuple[np.ndarray, np.ndarray]): as `Values`, of two columns.
+    RETURNS (tuple[np.ndarray, np.ndarray]): as `Values`, of three columns.
     """
-    values = np.zeros((len(candidates.rows), 2), dtype=np.float32)
+    values = np.zeros((len(candidates.rows), 3), dtype=np.float32)
     counts = np.zeros(values.shape, dtype=np.int64)
-    for column, field in enumerate((DESCRIPTION, IMAGE)):
-        for space, own in pictures.items():
-            name = SetName(field, space)
-            if name in vector_sets:
-                vectors = vector_sets[name]
-                best, there = best_cosines(vectors, candidates, own)
-                said, _ = standardised(best, there, *_scale(vectors))
-                values[:, column] += said[:, 0]
-                counts[:, column] += there
+    for space, own in pictures.items():
+        for column, field in enumerate((DESCRIPTION, IMAGE)):
+            vectors = vector_sets.get(SetName(field, space))
+            if vectors is None:
+                continue
+            best, there = best_cosines(vectors, candidates, own)
+            if vectors.scale is None:
+                said = standardised(best, there, *_scale(vectors))[0][:, 0]
+            else:
+                shown = np.where(there, vectors.scale(best), 0.0)
+                values[:, 2] += shown
+                counts[:, 2] += there
+                said = shown / A_DEVIATION
+            values[:, column] += said
+            counts[:, column] += there
     return values / np.maximum(counts, 1), counts > 0
 
 

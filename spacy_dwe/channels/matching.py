@@ -74,6 +74,9 @@ MOST_WORDS = 12
 """Words of a mention that are looked at one by one."""
 SHORT = 6
 """Letters of an acronym at most."""
+LEAST_REST, LONGEST = 0.5, 0.25
+"""Rarity, at least, of what another name says beside the mention; and what a name that
+says much counts more than one that says as little."""
 MOST_REST, MOST_AROUND, MOST_COUNTED, MOST_SHARED, MOST_LETTERS = 3, 2, 6, 3, 12
 """What makes a feature 1."""
 HALF_ALIKE = 0.5
@@ -133,10 +136,10 @@ class MentionWords:
         starts = [mention.lstrip(OPENING)[:1] for mention in mentions]
         self.lower = np.array([c.islower() or c.isdigit() for c in starts])
         self.length = np.array([len(word) / MOST_LETTERS for word in joined])
-        known = {
-            text: [*dict.fromkeys(normalise(text).split())] for text in {*contexts}
-        }
+        texts = {text: normalise(text) for text in {*contexts}}
+        known = {text: [*dict.fromkeys(words.split())] for text, words in texts.items()}
         self.around = [known[text] for text in contexts]
+        self.texts = [texts[text] for text in contexts]
 
 
 def match_features(
@@ -204,6 +207,40 @@ def match_features(
         other & (acronym == 0),
     )
     return np.stack(columns, axis=1, dtype=np.float32, casting="unsafe").clip(0, 1)
+
+
+def named_around(
+    lexicon: "Lexicon",
+    mentions: MentionWords,
+    names: np.ndarray,
+    pairs: np.ndarray,
+    owner: np.ndarray,
+) -> np.ndarray:
+    """Whether the context has another name of a candidate, in full: one that says more
+    than the mention does.
+
+    names (np.ndarray): all names of all candidates. Shape: (n,)
+    pairs (np.ndarray): the pair of each. Shape: (n,)
+    owner (np.ndarray): mention of each pair. Shape: (n_pairs,)
+    RETURNS (np.ndarray): 0 for none, else from 3/4 up to 1 by the rarity of what the
+        mention lacks of the longest. Shape: (n_pairs,), float32
+    """
+    out = np.zeros(len(owner), dtype=np.float32)
+    of = owner[pairs]
+    ends = lexicon.name_ends[names]
+    there = _places(mentions.around, ends.ravel(), np.repeat(of, 2)) >= 0
+    likely = np.flatnonzero(there.reshape(-1, 2).all(axis=1))
+    texts = lexicon.texts_of(names[likely])
+    for text, mention, pair in zip(texts, of[likely].tolist(), pairs[likely].tolist()):
+        words = text.split()
+        own = mentions.split[mention]
+        rest = sum(
+            weight for word, weight in zip(words, weights(words)) if word not in own
+        )
+        if rest >= LEAST_REST and f" {text} " in f" {mentions.texts[mention]} ":
+            said = 1 - LONGEST * (1 - min(rest / MOST_REST, 1.0))
+            out[pair] = max(out[pair], said)
+    return out
 
 
 def equal_ends(

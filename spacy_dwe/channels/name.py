@@ -18,7 +18,13 @@ from ..names.normalisation import (
     text_hashes,
     word_buckets,
 )
-from .matching import MentionWords, equal_ends, match_features, match_logits
+from .matching import (
+    MentionWords,
+    equal_ends,
+    match_features,
+    match_logits,
+    named_around,
+)
 
 if TYPE_CHECKING:
     from .base import CandidateView, MentionView, Values
@@ -41,6 +47,7 @@ class NameChannel:
         "rarity": 0.0,
         "initials": 0.0,
         "match": 1.0,
+        "named": 16.0,
     }
     reads = ()
 
@@ -85,6 +92,7 @@ def _columns(
     compared = Compared(lexicon, mentions, contexts, candidates)
     owner, names = compared.owner, compared.names
     matches = _WordMatches(lexicon, compared.keys, names, owner)
+    coverage = matches.mention_coverage()
     first, last = equal_ends(lexicon, compared.words, names, owner).T
     texts = text_hashes([mention.strip() for mention in mentions])
     return np.stack(
@@ -92,7 +100,7 @@ def _columns(
             compared.cosine,
             compared.equal,
             lexicon.title_hash[candidates.rows] == texts[owner],
-            matches.mention_coverage(),
+            coverage,
             matches.title_coverage(),
             first,
             last,
@@ -100,6 +108,7 @@ def _columns(
             # The mention abbreviates the name, or its words abbreviate the name's.
             lexicon.name_initials[names, 0] == compared.words.joined[owner],
             match_logits(compared.features()),
+            compared.named() * (coverage >= 1),
         ],
         axis=1,
         dtype=np.float32,
@@ -129,6 +138,7 @@ class Compared:
         self.owner = candidates.mentions
         self.words = words = MentionWords(mentions, self.keys, contexts)
         names, pairs, starts = candidate_names(lexicon, candidates.rows)
+        self._all_names, self._pairs = names, pairs
         of = self.owner[pairs]
         cosine = gram_cosines(lexicon, self.keys, names, of)
         equal = equal_names(lexicon, names, mentions, of)
@@ -143,6 +153,12 @@ class Compared:
         return match_features(
             *(self.lexicon, self.words, self.names, titles, self.owner),
             *(self.cosine, self.equal),
+        )
+
+    def named(self) -> np.ndarray:
+        """RETURNS (np.ndarray): see `named_around`."""
+        return named_around(
+            self.lexicon, self.words, self._all_names, self._pairs, self.owner
         )
 
 

@@ -8,7 +8,12 @@ import typer
 
 from ..errors import BAR_DELAY, DweError, Errors
 from .errors import warning_lines
-from .options import ImageRootOption, load_linking_pipeline, takes_code
+from .options import (
+    ImageRootOption,
+    load_linking_pipeline,
+    takes_code,
+    tell_features,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,6 +135,8 @@ def calibrate(
             result[f"{name}_{when}"] = value
     result["helps"] = result["surprise_after"] < result["surprise_before"]
     _show(result, len(rows), show_progress)
+    msg = Printer(no_print=not show_progress, pretty=show_progress)
+    tell_features(msg, linker)
     if dry_run:
         return result
     if not (result["helps"] or force):
@@ -137,7 +144,6 @@ def calibrate(
     nil = None if fitted.nil is None else torch.from_numpy(fitted.nil)
     combiner.divide_logits(fitted.temperature, nil)
     _save(folder, linker.network_shim.to_bytes(), result["coverage"])
-    msg = Printer(no_print=not show_progress, pretty=show_progress)
     msg.good(f"Calibrated {pipeline}")
     return result
 

@@ -18,6 +18,7 @@ from .options import (
     load_linking_pipeline,
     parse_overrides,
     takes_code,
+    tell_features,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def coverage(
         f"{found.high:.1%}) of {found.n_mentions:,} mentions in "
         f"{found.n_documents:,} documents"
     )
+    tell_features(msg, linker)
     if save:
         text = config.read_text(encoding="utf-8")
         write_text(

@@ -22,6 +22,7 @@ from .options import (
     parse_channels,
     parse_overrides,
     takes_code,
+    tell_features,
 )
 
 if TYPE_CHECKING:
@@ -285,6 +286,7 @@ def evaluate(
         written += write_report(report, linker, evaluation, rows, data, image_root)
     msg = Printer(no_print=silent, pretty=not silent)
     print_metrics(msg, evaluation.metrics)
+    tell_features(msg, linker)
     for path in written:
         msg.good(f"Wrote {path}")
     return evaluation.metrics

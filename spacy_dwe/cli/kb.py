@@ -17,6 +17,7 @@ from .kb_change import (
     remove_cli,
     update_cli,
 )
+from .kb_pictures import PictureChoice, fetch_pictures_cli, takes_pictures
 from .kb_tables import csv_cli, import_cli, import_spacy_cli
 from .kb_wiki import wikidata_cli, wikipedia_cli
 from .options import (
@@ -47,6 +48,7 @@ _SEARCHED = 100
 
 @clear_errors
 @takes_encoders
+@takes_pictures
 def build_cli(
     entities: EntitiesArgument,
     out: Annotated[Path, typer.Argument(help="Folder of the new KnowledgeBase")],
@@ -60,6 +62,7 @@ def build_cli(
     ] = "full",
     overwrite: OverwriteOption = False,
     *,
+    pictures: PictureChoice,
     encoders: dict[str, Any],
 ) -> None:
     """Build a KnowledgeBase from a file of entities.
@@ -72,15 +75,17 @@ def build_cli(
     """
     from wasabi import Printer
 
-    from ..building.build import build_kb
-    from ..kb.entity import count_lines, read_entities
+    from ..building.build import build_kb, check_output
+    from ..kb.entity import count_lines
 
-    with warning_lines():
+    root = entities.parent if image_root is None else image_root
+    check_output(out, overwrite)  # Before pictures are fetched.
+    with warning_lines(), pictures.read(entities, out, root) as read:
         kb = build_kb(
-            read_entities(entities),
+            read,
             out,
             encoders=encoders,
-            image_root=entities.parent if image_root is None else image_root,
+            image_root=root,
             descriptions=descriptions,
             overwrite=overwrite,
             total=count_lines(entities),
@@ -224,6 +229,7 @@ for name, command in (
     ("export", export_cli),
     ("wikipedia", wikipedia_cli),
     ("wikidata", wikidata_cli),
+    ("fetch-pictures", fetch_pictures_cli),
     ("csv", csv_cli),
     ("import", import_cli),
     ("import-spacy", import_spacy_cli),

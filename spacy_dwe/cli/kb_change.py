@@ -7,6 +7,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
+from .kb_pictures import PictureChoice, takes_pictures
 from .options import EntitiesArgument, ImageRootOption, KBArgument, takes_encoders
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 @clear_errors
 @takes_encoders
+@takes_pictures
 def add_cli(
     path: KBArgument,
     entities: EntitiesArgument,
@@ -23,6 +25,7 @@ def add_cli(
     ] = False,
     image_root: ImageRootOption = None,
     *,
+    pictures: PictureChoice,
     encoders: dict[str, Any],
     device: str,
 ) -> None:
@@ -33,16 +36,18 @@ def add_cli(
     encoders are those that the KB remembers: name them only if they have moved.
     """
     conflict: Conflict = "keep" if keep else "error"
-    _add(path, entities, conflict, encoders, image_root, device)
+    _add(path, entities, conflict, encoders, image_root, pictures, device)
 
 
 @clear_errors
 @takes_encoders
+@takes_pictures
 def update_cli(
     path: KBArgument,
     entities: EntitiesArgument,
     image_root: ImageRootOption = None,
     *,
+    pictures: PictureChoice,
     encoders: dict[str, Any],
     device: str,
 ) -> None:
@@ -51,7 +56,7 @@ def update_cli(
     Each entity of the file replaces the one with its id as a whole. Only entities whose
     text or pictures are new are encoded.
     """
-    _add(path, entities, "replace", encoders, image_root, device)
+    _add(path, entities, "replace", encoders, image_root, pictures, device)
 
 
 @clear_errors
@@ -181,18 +186,23 @@ def _add(
     on_conflict: "Conflict",
     encoders: dict[str, Any],
     image_root: Path | None,
+    pictures: PictureChoice,
     device: str,
 ) -> None:
     from ..building.update import add_entities
-    from ..kb.entity import count_lines, read_entities
+    from ..kb.entity import count_lines
+    from ..kb.knowledge_base import DweKnowledgeBase
 
-    with warning_lines():
+    root = entities.parent if image_root is None else image_root
+    if pictures.fetch_urls:
+        DweKnowledgeBase(path)  # Before pictures are fetched.
+    with warning_lines(), pictures.read(entities, path, root) as read:
         changes = add_entities(
             path,
-            read_entities(entities),
+            read,
             on_conflict=on_conflict,
             encoders=encoders,
-            image_root=entities.parent if image_root is None else image_root,
+            image_root=root,
             device=device,
             total=count_lines(entities),
             show_progress=True,

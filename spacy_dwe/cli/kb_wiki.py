@@ -8,6 +8,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
+from .kb_pictures import ContactOption, next_step
 from .options import EntitiesOut, split_commas
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ def wikidata_cli(
     for name, counts in stages:
         msg.divider(name)
         msg.table({what: f"{count:,}" for what, count in counts.items()})
-    msg.good(f"{out}: {stages[-1][1]['entities']:,} entities")
+    counts = stages[-1][1]
+    msg.good(f"{out}: {counts['entities']:,} entities")
+    if counts["with a picture"]:
+        typer.echo(next_step(out))
 
 
 @clear_errors
@@ -119,13 +123,7 @@ def wikipedia_cli(
         ),
     ],
     out: EntitiesOut,
-    contact: Annotated[
-        str | None,
-        typer.Option(
-            envvar="DWE_CONTACT",
-            help="Your e-mail address or URL; Wikimedia's policy demands one",
-        ),
-    ] = None,
+    contact: ContactOption = None,
     language: Annotated[
         str, typer.Option(help="Wikipedia of titles that do not name theirs")
     ] = "en",
@@ -217,6 +215,8 @@ def wikipedia_cli(
     msg.text(_line(counts))
     if counts.left_out:
         msg.text(f"Titles without an entity are listed in {left_out_path(out)}")
+    if counts.pictured and download_images is None:
+        typer.echo(next_step(out))
 
 
 def _line(counts: "TitleCounts") -> str:

@@ -19,6 +19,7 @@ from .options import (
     parse_channels,
     parse_overrides,
     takes_code,
+    tell_features,
 )
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def link(
     msg = Printer(no_print=silent, pretty=not silent)
     if not counts["documents"]:
         msg.warn(Warnings.W200.format(path=data))
+    tell_features(msg, linker)
     msg.good(f"Wrote {output}", summary(counts, linker.evidence.reads_images))
     return counts
 

@@ -157,15 +157,14 @@ def look(
             continue
         refs.setdefault(hashes[path], ref)
 
-    def open_picture(key: str) -> "Image | None":
-        try:
-            return decode(read_bytes(refs[key]), refs[key].name)
-        except DweError as error:
-            leave_out(refs[key].name, error)
-            return None
+    def open_picture(key: str) -> "Image":
+        return decode(read_bytes(refs[key]), refs[key].name)
+
+    def unreadable(key: str, error: DweError) -> None:
+        leave_out(refs[key].name, error)
 
     keys = [(key, ()) for key in refs]
-    seen = FeatureCache().sights(extractor, encoder, keys, open_picture)
+    seen = FeatureCache().sights(extractor, encoder, keys, open_picture, unreadable)
     found = [(path, seen[key, ()]) for path, key in hashes.items() if (key, ()) in seen]
     if not found:
         raise DweError(Errors.E215.format(n=len(paths)))

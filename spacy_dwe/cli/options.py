@@ -17,6 +17,7 @@ from ..settings import FACTORY
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from wasabi import Printer
 
     from ..pipeline import DweLinker
 
@@ -112,7 +113,7 @@ def takes_code(command: Callable[..., Any]) -> Callable[..., Any]:
             _import_code(code)
         return command(*args, **kwargs)
 
-    return _with_options(run, command, code=(CodeOption, None))
+    return with_options(run, command, code=(CodeOption, None))
 
 
 def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,10 +137,10 @@ def takes_encoders(command: Callable[..., Any]) -> Callable[..., Any]:
             kwargs["device"] = chosen["device"]
         return command(*args, encoders=chosen_encoders(**chosen), **kwargs)
 
-    return takes_code(_with_options(run, command, {"encoders"}, **options))
+    return takes_code(with_options(run, command, {"encoders"}, **options))
 
 
-def _with_options(
+def with_options(
     run: Callable[..., Any],
     command: Callable[..., Any],
     given: Container[str] = (),
@@ -325,7 +326,15 @@ def load_linking_pipeline(
         raise DweError(Errors.E401.format(pipeline=name))
     if channels is not None:
         linker.channels = list(channels)
+    linker.keep_features()
     return nlp, linker
+
+
+def tell_features(msg: "Printer", linker: "DweLinker") -> None:
+    """Say where encoder outputs are kept for later commands, and how large they are."""
+    place = "" if linker.cache is None else linker.cache.place
+    if place:
+        msg.info(f"Encoder outputs: {place}")
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:

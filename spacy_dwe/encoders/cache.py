@@ -6,15 +6,23 @@ one in memory, and one on disk needs no more than `get` and `put`.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from PIL.Image import Image
 
+from ..bounded import Bounded
+from ..errors import DweError
 from ..images import GivenBox
-from .protocol import ImageEncoder, MentionFeatures, MentionText, TextEncoder
+from .decoding import decode_ahead
+from .protocol import (
+    ImageEncoder,
+    MentionFeatures,
+    MentionText,
+    Reading,
+    TextEncoder,
+)
 from .visual.findings import VisualEvidence
 
 if TYPE_CHECKING:
@@ -22,11 +30,11 @@ if TYPE_CHECKING:
 
 Feature = np.ndarray | MentionFeatures | VisualEvidence
 FeatureKey = tuple[str, str, Hashable]
-"""Kind ("text", `MENTION`, "picture", "sight"), fingerprint of the encoder and, for
+"""Kind ("text", of `MENTIONS`, "picture", "sight"), fingerprint of the encoder and, for
 what was seen on a picture, of the extractor; content."""
 
-MENTION = "mention 2"
-"""The number is of what is kept of a mention: a store may hold what was kept before."""
+MENTIONS = {reading: f"mention {reading.name.lower()}" for reading in Reading}
+"""Kinds of features of mentions, by how much of them is kept."""
 
 Sight = tuple[str, tuple[GivenBox, ...]]
 """What is looked at: content hash of a picture, and boxes that came with it."""
@@ -38,8 +46,8 @@ Encoded = tuple[Sequence[Any], Sequence[Any]]
 ENTRY_BYTES = 500
 """What an entry costs besides its arrays and its text: keys, objects, headers."""
 
-PICTURES_AT_A_TIME = 64
-"""Decoded pictures held at once; a 12-megapixel photo takes 36 MB."""
+MEMORY_BYTES = 1 << 30
+"""Bound of what is held in memory, unless another is given."""
 
 
 class SightReader(Protocol):
@@ -69,15 +77,13 @@ class FeatureStore(Protocol):
 
 
 class MemoryStore:
-    """Keeps the most recently used outputs, up to a size.
+    """Keeps outputs in memory, up to a size; see `Bounded` for which.
 
-    max_bytes (int): bound on what is kept; the least recently used make way.
+    max_bytes (int): bound on what is kept.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.n_bytes = 0
-        self._features: OrderedDict[FeatureKey, Feature] = OrderedDict()
+    def __init__(self, max_bytes: int = MEMORY_BYTES) -> None:
+        self._features: Bounded[FeatureKey, Feature] = Bounded(max_bytes, _size)
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,23 +93,21 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._features)
 
+    @property
+    def max_bytes(self) -> int:
+        return self._features.max_bytes
+
+    @property
+    def n_bytes(self) -> int:
+        return self._features.n_bytes
+
     def get(self, key: FeatureKey) -> Feature | None:
         with self._lock:
-            feature = self._features.get(key)
-            if feature is not None:
-                self._features.move_to_end(key)
-            return feature
+            return self._features.get(key)
 
     def put(self, key: FeatureKey, feature: Feature) -> None:
         with self._lock:
-            old = self._features.pop(key, None)
-            if old is not None:
-                self.n_bytes -= _size(key, old)
-            self._features[key] = feature
-            self.n_bytes += _size(key, feature)
-            while self.n_bytes > self.max_bytes and self._features:
-                dropped_key, dropped = self._features.popitem(last=False)
-                self.n_bytes -= _size(dropped_key, dropped)
+            self._features.put(key, feature)
 
 
 class FeatureCache:
@@ -114,9 +118,15 @@ class FeatureCache:
     """
 
     def __init__(
-        self, store: FeatureStore | None = None, max_bytes: int = 1 << 30
+        self, store: FeatureStore | None = None, max_bytes: int = MEMORY_BYTES
     ) -> None:
         self.store = MemoryStore(max_bytes) if store is None else store
+
+    @property
+    def place(self) -> str:
+        """RETURNS (str): where outputs are kept, and how large they are; empty for
+        memory."""
+        return "" if isinstance(self.store, MemoryStore) else str(self.store)
 
     def texts(self, encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
         """RETURNS (np.ndarray): unit vectors. Shape: (len(texts), dim), float32"""
@@ -126,40 +136,64 @@ class FeatureCache:
         def encode(missing: list[str]) -> Iterator[Encoded]:
             yield missing, _rows(encoder.encode_texts(missing))
 
-        found = self._all("text", encoder.fingerprint, texts, encode)
+        found = self._all(["text"], encoder.fingerprint, texts, encode)
         return np.stack([found[text] for text in texts])
 
     def mentions(
-        self, encoder: TextEncoder, mentions: Sequence[MentionText]
+        self,
+        encoder: TextEncoder,
+        mentions: Sequence[MentionText],
+        reading: Reading = Reading.STATES,
     ) -> list[MentionFeatures]:
-        """RETURNS (list[MentionFeatures]): one a mention; equal ones share it."""
+        """
+        encoder (TextEncoder): encodes them.
+        mentions (Sequence[MentionText]): mentions in their contexts.
+        reading (Reading): what of them is read: no more is kept. What was kept for
+            somebody who reads more serves as well.
+        RETURNS (list[MentionFeatures]): one a mention; equal ones share it.
+        """
 
         def encode(missing: list[MentionText]) -> Iterator[Encoded]:
-            yield missing, encoder.encode_mentions(missing)
+            encoded = encoder.encode_mentions(missing)
+            yield missing, [each.only(reading) for each in encoded]
 
-        found = self._all(MENTION, encoder.fingerprint, mentions, encode)
-        return [found[mention] for mention in mentions]
+        kinds = [MENTIONS[each] for each in reading.served_by]
+        found = self._all(kinds, encoder.fingerprint, mentions, encode)
+        read = {mention: each.only(reading) for mention, each in found.items()}
+        return [read[mention] for mention in mentions]
 
     def pictures(
         self,
         encoder: ImageEncoder,
         hashes: Sequence[str],
         open_picture: Callable[[str], Image | None],
+        unreadable: Callable[[str, DweError], None] | None = None,
+        n_bytes: Callable[[str], int] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Vectors of pictures, which are decoded only if they are not known.
+        """Vectors of pictures, which are decoded only if they are not known, and then
+        in threads, ahead of the encoder.
 
         encoder (ImageEncoder): encodes them.
         hashes (Sequence[str]): content hashes of the pictures.
         open_picture (Callable): decodes the picture of a hash; None = it cannot be.
+            It is called in threads.
+        unreadable (Callable | None): told of each picture that `open_picture` cannot
+            open, in order, with the error that it raised; None = that is raised.
+        n_bytes (Callable | None): what a picture of a hash takes, decoded.
         RETURNS (dict[str, np.ndarray]): unit vectors by hash, without the pictures
             that cannot be decoded. Shape of each: (dim,), float32
         """
 
+        def decode(content: str) -> Image | None:
+            picture = open_picture(content)
+            resized = getattr(encoder, "resized", None)
+            return picture if picture is None or resized is None else resized(picture)
+
         def encode(missing: list[str]) -> Iterator[Encoded]:
-            for some, pictures in _opened(missing, open_picture):
+            for some, pictures in decode_ahead(missing, decode, unreadable, n_bytes):
                 yield some, _rows(encoder.encode_images(pictures))
 
-        return self._all("picture", encoder.fingerprint, hashes, encode)
+        return self._all(["picture"], encoder.fingerprint, hashes, encode)
 
     def sights(
         self,
@@ -167,37 +201,47 @@ class FeatureCache:
         encoder: "PictureReader",
         sights: Sequence[Sight],
         open_picture: Callable[[str], Image | None],
+        unreadable: Callable[[str, DweError], None] | None = None,
+        n_bytes: Callable[[str], int] | None = None,
     ) -> dict[Sight, VisualEvidence]:
         """What is on pictures, which are decoded and looked at only if it is not known.
 
         extractor (SightReader): looks at them.
         encoder (PictureReader): CLIP.
         sights (Sequence[Sight]): what to look at.
-        open_picture (Callable): as of `pictures`.
+        open_picture, unreadable, n_bytes (Callable): as of `pictures`.
         RETURNS (dict[Sight, VisualEvidence]): without the pictures that cannot be
             decoded.
         """
 
         def look(missing: list[Sight]) -> Iterator[Encoded]:
-            opened = _opened(missing, lambda sight: open_picture(sight[0]))
+            opened = decode_ahead(
+                missing,
+                lambda sight: open_picture(sight[0]),
+                unreadable and (lambda sight, error: unreadable(sight[0], error)),
+                n_bytes and (lambda sight: n_bytes(sight[0])),
+            )
             for some, pictures in opened:
                 yield some, extractor(encoder, pictures, [boxes for _, boxes in some])
 
         prints = f"{encoder.fingerprint} {extractor.fingerprint}"
-        return self._all("sight", prints, sights, look)
+        return self._all(["sight"], prints, sights, look)
 
     def _all(
         self,
-        kind: str,
+        kinds: Sequence[str],
         fingerprint: str,
         contents: Sequence[Content],
         encode: Callable[[list[Content]], Iterable[Encoded]],
     ) -> dict[Content, Any]:
-        """RETURNS (dict[Content, Any]): features, of this kind, of the contents that
-        are known, or that `encode` gives some at a time."""
+        """RETURNS (dict[Content, Any]): features of the contents that are known, of the
+        first of these kinds, or that `encode` gives some at a time, of the first
+        kind."""
         found, missing = {}, []
         for content in dict.fromkeys(contents):
-            feature = self.store.get((kind, fingerprint, content))
+            keys = ((kind, fingerprint, content) for kind in kinds)
+            known = (self.store.get(key) for key in keys)
+            feature = next((each for each in known if each is not None), None)
             if feature is None:
                 missing.append(content)
             else:
@@ -205,22 +249,8 @@ class FeatureCache:
         for some, features in encode(missing) if missing else ():
             for content, feature in zip(some, features, strict=True):
                 found[content] = feature
-                self.store.put((kind, fingerprint, content), feature)
+                self.store.put((kinds[0], fingerprint, content), feature)
         return found
-
-
-def _opened(
-    contents: Sequence[Content], open_picture: Callable[[Content], Image | None]
-) -> Iterator[tuple[list[Content], list[Image]]]:
-    """YIELDS (tuple[list[Content], list[Image]]): contents and decoded pictures, some
-    at a time, without those that cannot be decoded."""
-    for start in range(0, len(contents), PICTURES_AT_A_TIME):
-        some = contents[start : start + PICTURES_AT_A_TIME]
-        opened = {
-            key: picture for key in some if (picture := open_picture(key)) is not None
-        }
-        if opened:
-            yield list(opened), list(opened.values())
 
 
 def _rows(vectors: np.ndarray) -> list[np.ndarray]:
@@ -235,7 +265,4 @@ def _size(key: FeatureKey, feature: Feature) -> int:
     content = key[2]
     text = content.context if isinstance(content, MentionText) else content
     n_text = len(text.encode()) if isinstance(text, str) else 0
-    if isinstance(feature, MentionFeatures):
-        arrays = feature.pooled, feature.states, feature.edges
-        return ENTRY_BYTES + n_text + sum(array.nbytes for array in arrays)
     return ENTRY_BYTES + n_text + feature.nbytes

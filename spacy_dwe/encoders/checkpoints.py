@@ -3,11 +3,13 @@
 import argparse
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -20,6 +22,9 @@ _HEADS = {"head", "heads", "head_dist", "fc", "classifier", "last_linear", "aux"
 _HEADS |= {"_fc", "linear", "logits", "aux1", "aux2", "AuxLogits", "decode_head"}
 _UNUSED = ("num_batches_tracked", "relative_position_index", "attn_mask", "mask_token")
 """Last parts of names: what such tensors hold shapes no vector here."""
+_OPENAI_KEYS = {"input_resolution", "context_length", "vocab_size"}
+_OPENAI_FILES = {"RN50.pt", "RN101.pt", "RN50x4.pt", "RN50x16.pt", "RN50x64.pt"}
+_OPENAI_FILES |= {f"ViT-{size}.pt" for size in ("B-32", "B-16", "L-14", "L-14-336px")}
 _KINDS = {"weight", "bias", "running_mean", "running_var"}
 
 
@@ -40,13 +45,33 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         reason += "again as a state dict"
         raise DweError(Errors.E242.format(path=path, reason=reason)) from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        reason = f"it is damaged, or of another kind than its name says ({told})"
         raise DweError(Errors.E242.format(path=path, reason=reason)) from None
     weights = _unwrapped(content)
     if not weights:
         reason = "it holds no tensors by name"
         raise DweError(Errors.E242.format(path=path, reason=reason))
     return weights
+
+
+def is_openai_clip(path: Path) -> bool:
+    """Whether a file of weights is OpenAI's CLIP as OpenAI published it, or a state
+    dict that was made of one."""
+    if path.name in _OPENAI_FILES:
+        return True
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return bool(set(file.keys()) >= _OPENAI_KEYS)
+        with zipfile.ZipFile(path) as archive:
+            if any("/code/" in name for name in archive.namelist()):
+                return True
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except Exception:
+        # What it is instead is told by who loads it.
+        return False
+    return isinstance(content, Mapping) and content.keys() >= _OPENAI_KEYS
 
 
 def load_into(
@@ -114,7 +139,7 @@ def _by_name(
     if 2 * len(missing) > len(own):
         return None, ""
     if missing:
-        return None, f"it lacks {_listed(missing)}"
+        return None, f"it lacks {listed(missing)}"
     for key, tensor in own.items():
         if weights[key].shape != tensor.shape:
             return None, (
@@ -129,7 +154,7 @@ def _by_name(
         and not key.endswith(_UNUSED)
     ]
     if extra:
-        return None, f"it also has {_listed(sorted(extra))}"
+        return None, f"it also has {listed(sorted(extra))}"
     return {key: weights[key] for key in own}, ""
 
 
@@ -183,6 +208,7 @@ def _within(key: str, modules: Sequence[str]) -> bool:
     return any(key.startswith(f"{module}.") for module in modules)
 
 
-def _listed(keys: Sequence[str]) -> str:
+def listed(keys: Sequence[str]) -> str:
+    """RETURNS (str): the first of some names, and how many more there are."""
     more = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
     return f"{keys[0]!r}{more}"

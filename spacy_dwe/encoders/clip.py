@@ -13,6 +13,7 @@ from open_clip.transformer import text_global_pool
 from PIL.Image import Image
 from PIL.Image import new as new_image
 from torch import Tensor, nn
+from torchvision.transforms import Compose, ToTensor
 
 from .clip_loading import cleaned, load_model, load_tokenizer
 from .inference import (
@@ -63,11 +64,9 @@ class ClipEncoder:
         self._tower = TextTower(model, self._tokens.context_length)
         self._model = model.to(self.device)
         preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
-        self._preprocess: Callable[[Image], Tensor] = (
-            open_clip.transform.image_transform_v2(preprocess, is_train=False)
-        )
+        self._resize, self._normalize = _transforms(preprocess)
         self._resize_mode = str(preprocess.resize_mode)
-        self._input_size = _height_and_width(preprocess.size)
+        self.input_size = _height_and_width(preprocess.size)
         self._patches = PatchReader(model.visual)
         self._blank: Tensor | None = None
         self._middle = MiddleReader(self._tower.layers)
@@ -156,8 +155,13 @@ class ClipEncoder:
         return pooled, patches.unflatten(1, grid)
 
     def _pixels(self, images: Sequence[Image]) -> Tensor:
-        pixels = torch.stack([self._preprocess(cropped(image)) for image in images])
-        return pixels.to(self.device)
+        ready = [self._normalize(self.resized(image)) for image in images]
+        return torch.stack(ready).to(self.device)
+
+    def resized(self, image: Image) -> Image:
+        """RETURNS (Image): a picture scaled and cropped to what the tower reads, which
+        has the same vector. Safe to call in threads."""
+        return self._resize(cropped(image))
 
     def _view(self, image: Image) -> Box:
         """What of a picture the tower sees: its middle where the sides are cropped, and
@@ -166,7 +170,7 @@ class ClipEncoder:
         width, height = right - left, bottom - top
         if self._resize_mode == "squash":
             return Box(left, top, right, bottom)
-        rows, cols = self._input_size
+        rows, cols = self.input_size
         shorter = max(rows / height, cols / width)
         longer = min(rows / height, cols / width)
         scale = longer if self._resize_mode == "longest" else shorter
@@ -387,6 +391,18 @@ def _is_causal(mask: Tensor | None, context_length: int) -> bool:
         return False
     future = torch.ones_like(mask, dtype=torch.bool).triu(1)
     return bool((mask[future] == float("-inf")).all())
+
+
+def _transforms(
+    preprocess: open_clip.transform.PreprocessCfg,
+) -> tuple[Callable[[Image], Image], Callable[[Image], Tensor]]:
+    """RETURNS (tuple[Callable, Callable]): the half of open_clip's preprocessing that
+    scales and crops, and changes nothing about what has the right size; and the half
+    that makes numbers of pixels."""
+    steps = open_clip.transform.image_transform_v2(preprocess, is_train=False)
+    kinds = [isinstance(step, ToTensor) for step in steps.transforms]
+    middle = kinds.index(True)
+    return Compose(steps.transforms[:middle]), Compose(steps.transforms[middle:])
 
 
 def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:

@@ -18,6 +18,9 @@ from .names import LOCAL_DIR, PICTURE_LIBRARIES
 from .protocol import Progress
 from .views import cropped
 
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+"""Of names that are no tag's."""
+
 
 class PictureEncoder:
     """A frozen image model: pictures to unit vectors.
@@ -88,9 +91,13 @@ class PictureEncoder:
 
 def _load(spec: dict[str, Any]) -> Backbone:
     library, name = _library(spec["name"])
-    weights, size = spec.get("weights"), spec.get("size")
-    size = (size, size) if isinstance(size, int) else size
-    wanted = Wanted(spec.get("mean"), spec.get("std"), tuple(size) if size else None)
+    weights, wanted = spec.get("weights"), _wanted(spec)
+    if (
+        weights
+        and weights.endswith(_SUFFIXES)
+        and not Path(weights).expanduser().is_file()
+    ):
+        raise DweError(Errors.E001.format(path=weights))
     if library == "timm":
         from . import timm_models
 
@@ -102,6 +109,32 @@ def _load(spec: dict[str, Any]) -> Backbone:
     from . import vision_transformers
 
     return vision_transformers.load(name, weights, wanted)
+
+
+def _wanted(spec: dict[str, Any]) -> Wanted:
+    """What a config block says of the preprocessing, checked."""
+    size = spec.get("size")
+    wanted = {
+        "mean": spec.get("mean"),
+        "std": spec.get("std"),
+        "size": (size, size) if isinstance(size, int) else size,
+    }
+    sound = {
+        "mean": (3, "three numbers", lambda value: True),
+        "std": (3, "three numbers above 0", lambda value: value > 0),
+        "size": (2, "a side in pixels, or height and width", lambda value: value > 0),
+    }
+    for what, (length, expected, holds) in sound.items():
+        value = wanted[what]
+        if value is None or (len(value) == length and all(map(holds, value))):
+            continue
+        raise DweError(
+            Errors.E245.format(
+                what=what, value=spec[what], name=spec["name"], expected=expected
+            )
+        )
+    sides = wanted["size"]
+    return Wanted(wanted["mean"], wanted["std"], tuple(sides) if sides else None)
 
 
 def _library(name: str) -> tuple[str, str]:

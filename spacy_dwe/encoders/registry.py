@@ -250,6 +250,13 @@ class LazyClipEncoder(LazyTextEncoder):
         return self._clip.encode_pictures(images)
 
     @property
+    def input_size(self) -> tuple[int, int]:
+        return self._clip.input_size
+
+    def resized(self, image: "Image") -> "Image":
+        return self._clip.resized(image)
+
+    @property
     def logit_scale(self) -> float:
         return self._clip.logit_scale
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from ..errors import DweError, Errors
+from .hub import hub_guard, is_on_hub
 from .inference import (
     distinct,
     fingerprint,
     length_batches,
     mention_rows,
-    quiet_hub,
     resolve_device,
     unit,
     unit_vectors,
@@ -229,28 +229,30 @@ def _load(name: str) -> tuple[Any, Any, dict[str, Any]]:
     except ImportError:
         raise DweError(Errors.E220.format(name=name)) from None
     path = str(Path(name).expanduser())
+    is_local = Path(path).is_dir()
+    files: dict[str, Any] = {}
     try:
-        with _without_progress_bar(Path(path).is_dir()), quiet_hub():
+        with hub_guard(name, is_on_hub(name)), _without_progress_bar(is_local):
             tokenizer = AutoTokenizer.from_pretrained(path)
             model = AutoModel.from_pretrained(path)
+            for file in FILES:
+                found = cached_file(
+                    path,
+                    file,
+                    _raise_exceptions_for_missing_entries=False,
+                    _raise_exceptions_for_connection_errors=False,
+                )
+                files[file] = json.loads(Path(found).read_text("utf8")) if found else {}
+    except DweError:
+        raise
     except Exception as error:
         # What fails is a network, a file or a state dict: any kind of exception.
-        reason = str(error).strip().split("\n")[0][:300] or type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DweError(Errors.E221.format(name=name, reason=reason)) from None
     if not tokenizer.is_fast:
         raise DweError(Errors.E223.format(name=name))
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
-    files: dict[str, Any] = {}
-    for file in FILES:
-        with quiet_hub():
-            found = cached_file(
-                path,
-                file,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-            )
-        files[file] = json.loads(Path(found).read_text("utf8")) if found else {}
     return tokenizer, model.float().eval().requires_grad_(False), files
 
 

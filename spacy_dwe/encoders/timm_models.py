@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import timm
 from timm.data import create_transform, resolve_model_data_config
+from timm.models._hub import get_cache_dir
 from torch import Tensor, nn
 
-from ..errors import DweError, Errors
+from ..errors import DweError, Errors, Warnings
 from .backbone import Backbone, Wanted, flat
-from .checkpoints import load_into, read_checkpoint
-from .inference import quiet_hub
+from .checkpoints import is_openai_clip, load_into, read_checkpoint
+from .hub import fetch_weights, hub_guard
 from .names import LOCAL_DIR
 
 _ELSEWHERE = (LOCAL_DIR, "hf-hub:", "hf_hub:")
@@ -68,10 +70,14 @@ def _create(name: str, pretrained: bool, wanted: Wanted) -> Any:
     options: dict[str, Any] = {}
     if wanted.size is not None and _is_fixed(name):
         options["img_size"] = wanted.size
+    if pretrained:
+        _fetch(name)
     try:
         # All classes first: with another number timm passes over what is missing.
-        with quiet_hub():
+        with hub_guard(f"timm:{name}", pretrained and _asks_hub(name)):
             model = timm.create_model(name, pretrained=pretrained, **options)
+    except DweError:
+        raise
     except Exception as error:
         # What fails is a network, a file or a state dict: any kind of exception.
         reason = " ".join(str(error).split())[:_TOLD] or type(error).__name__
@@ -88,7 +94,7 @@ def _check_name(name: str) -> None:
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{base}.*")]
     if tag and tag not in tags:
         known = ", ".join(tags) or "(none)"
-        reason = f"the weights of {base} are {known}"
+        reason = f"there is no file {tag!r}, and the weights of {base} are {known}"
         raise DweError(Errors.E240.format(name=f"timm:{name}", reason=reason))
 
 
@@ -101,6 +107,25 @@ def _tagged(name: str, tag: str | None) -> str:
     return f"{name.partition('.')[0]}.{tag}"
 
 
+def _asks_hub(name: str) -> bool:
+    if name.startswith(_ELSEWHERE):
+        return not name.startswith(LOCAL_DIR)
+    config = timm.models.get_pretrained_cfg(name)
+    return bool(config is not None and config.hf_hub_id)
+
+
+def _fetch(name: str) -> None:
+    """Download weights that are not on the hub."""
+    config = timm.models.get_pretrained_cfg(name)
+    if config is None or config.hf_hub_id or not config.url:
+        return
+    if isinstance(config.url, str):
+        url, file = config.url, config.url.rpartition("/")[2]
+    else:
+        url, file = config.url
+    fetch_weights(f"timm:{name}", url, Path(get_cache_dir()) / file)
+
+
 def _is_fixed(name: str) -> bool:
     config = timm.models.get_pretrained_cfg(name)
     return bool(config is not None and config.fixed_input_size)
@@ -110,6 +135,12 @@ def _read_file(model: Any, file: Path, name: str) -> None:
     heads = model.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     convert = partial(_as_timm_has_them, model)
+    other = name.replace("_clip_", "_clip_quickgelu_")
+    if other != name and timm.is_model(other) and is_openai_clip(file):
+        warnings.warn(
+            Warnings.W242.format(path=file, name=f"timm:{name}", other=f"timm:{other}"),
+            stacklevel=2,
+        )
     load_into(
         model, read_checkpoint(file), file, f"timm:{name}", heads, convert=convert
     )

@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
@@ -12,6 +13,7 @@ from torchvision.transforms._presets import ImageClassification
 from ..errors import DweError, Errors
 from .backbone import Backbone, Wanted, flat
 from .checkpoints import load_into, read_checkpoint
+from .hub import fetch_weights
 
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
 """Classifiers that are read in training only."""
@@ -107,19 +109,30 @@ def _tag_of_file(name: str, file: Path) -> Any:
 
 
 def _without_drawing(name: str) -> dict[str, Any]:
-    """Two models take minutes to draw weights that are replaced at once."""
+    """Two models take long to draw weights that are replaced at once."""
     return {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
 
 
 def _download(name: str, tag: Any) -> nn.Module:
+    shown = f"torchvision:{name}"
+    fetch(shown, tag)
     try:
         return get_model(name, weights=tag)
     except Exception as error:
         # What fails is a network, a file or a state dict: any kind of exception.
         reason = " ".join(str(error).split())[:_TOLD] or type(error).__name__
-        raise DweError(
-            Errors.E241.format(name=f"torchvision:{name}", reason=reason)
-        ) from None
+        raise DweError(Errors.E241.format(name=shown, reason=reason)) from None
+
+
+def fetch(name: str, tag: Any) -> None:
+    """Download weights to where torchvision looks for them.
+
+    name (str): of the model, for messages.
+    tag (WeightsEnum): of a model of any kind.
+    RAISES (DweError): they cannot be had.
+    """
+    file = tag.url.rpartition("/")[2]
+    fetch_weights(name, tag.url, Path(torch.hub.get_dir()) / "checkpoints" / file)
 
 
 def _classifier(model: nn.Module) -> str:

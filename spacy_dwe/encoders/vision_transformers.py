@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..errors import DweError, Errors
 from .backbone import Backbone, Wanted, flat
-from .checkpoints import read_checkpoint
-from .inference import quiet_hub
+from .checkpoints import listed, read_checkpoint
+from .hub import hub_guard, is_on_hub
 
 CLS_TYPES = frozenset(
     {
@@ -45,45 +45,7 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
     RAISES (DweError): it cannot be loaded.
     """
     shown = f"transformers:{name}"
-    try:
-        from transformers import (
-            MODEL_MAPPING,
-            AutoConfig,
-            AutoImageProcessor,
-            AutoModel,
-        )
-    except ImportError:
-        raise DweError(Errors.E244.format(name=shown)) from None
-    path = str(Path(name).expanduser())
-    file = Path(weights).expanduser() if weights else None
-    own = None if file is None or not file.is_file() else read_checkpoint(file)
-    options = {} if own is not None or weights is None else {"revision": weights}
-    try:
-        with quiet_hub(), _quiet():
-            config = AutoConfig.from_pretrained(path, **options)
-            if config.model_type in _PARTLY:
-                setattr(config, _PARTLY[config.model_type], 0.0)
-            processor = AutoImageProcessor.from_pretrained(path, **options)
-            if own is None:
-                model, info = AutoModel.from_pretrained(
-                    path, config=config, output_loading_info=True, **options
-                )
-            else:
-                kind = MODEL_MAPPING[type(config)]
-                model, info = kind.from_pretrained(
-                    None, config=config, state_dict=own, output_loading_info=True
-                )
-    except Exception as error:
-        # What fails is a network, a file or a state dict: any kind of exception.
-        reason = str(error).strip().split("\n")[0][:_TOLD] or type(error).__name__
-        raise DweError(Errors.E241.format(name=shown, reason=reason)) from None
-    missing = sorted(info["missing_keys"])
-    untrained = [key for key in missing if "pooler" not in key.split(".")]
-    if untrained:
-        more = f" and {len(untrained) - 1:,} more" if untrained[1:] else ""
-        reason = f"it lacks {untrained[0]!r}{more}"
-        where = file if own is not None else path
-        raise DweError(Errors.E243.format(path=where, name=shown, reason=reason))
+    model, processor, missing = _read(name, weights, shown)
     for part in _TEXT_PARTS:
         if hasattr(model, part):
             setattr(model, part, nn.Identity())
@@ -98,11 +60,56 @@ def load(name: str, weights: str | None, wanted: Wanted) -> Backbone:
         preprocess=preprocess,
         input_size=size,
         config={
-            "transformers": _architecture(config.to_dict()),
+            "transformers": _architecture(model.config),
             "pooling": pooling,
             "preprocess": used,
         },
     )
+
+
+def _read(name: str, weights: str | None, shown: str) -> tuple[Any, Any, list[str]]:
+    """RETURNS (tuple[Any, Any, list[str]]): the model, its image processor, and what of
+    its pooler no weights were there for."""
+    try:
+        from transformers import (
+            MODEL_MAPPING,
+            AutoConfig,
+            AutoImageProcessor,
+            AutoModel,
+        )
+    except ImportError:
+        raise DweError(Errors.E244.format(name=shown)) from None
+    path = str(Path(name).expanduser())
+    file = Path(weights).expanduser() if weights else None
+    own = None if file is None or not file.is_file() else read_checkpoint(file)
+    options = {} if own is not None or weights is None else {"revision": weights}
+    try:
+        with hub_guard(shown, is_on_hub(name)), _quiet():
+            config = AutoConfig.from_pretrained(path, **options)
+            if config.model_type in _PARTLY:
+                setattr(config, _PARTLY[config.model_type], 0.0)
+            processor = AutoImageProcessor.from_pretrained(path, **options)
+            kind: Any = AutoModel if own is None else MODEL_MAPPING[type(config)]
+            model, info = kind.from_pretrained(
+                path if own is None else None,
+                config=config,
+                state_dict=own,
+                output_loading_info=True,
+                **options,
+            )
+    except DweError:
+        raise
+    except Exception as error:
+        # What fails is a network, a file or a state dict: any kind of exception.
+        reason = " ".join(str(error).split())[:_TOLD] or type(error).__name__
+        raise DweError(Errors.E241.format(name=shown, reason=reason)) from None
+    missing = sorted(info["missing_keys"])
+    untrained = [key for key in missing if "pooler" not in key.split(".")]
+    if untrained:
+        reason = f"it lacks {listed(untrained)}"
+        where = path if own is None else file
+        raise DweError(Errors.E243.format(path=where, name=shown, reason=reason))
+    return model, processor, missing
 
 
 def _pooling(model: Any, has_pooler: bool) -> str:
@@ -159,7 +166,8 @@ def _preprocessing(
 
     probe = preprocess(new_image("RGB", (64, 64)))
     ignored = ("processor_class", "_processor_class", "image_processor_type", "device")
-    used = {k: v for k, v in processor.to_dict().items() if k not in ignored}
+    told = processor.to_dict().items()
+    used = {k: v for k, v in told if v is not None and k not in ignored}
     return preprocess, (probe.shape[1], probe.shape[2]), {**used, **options}
 
 
@@ -209,12 +217,12 @@ def _height_and_width(size: dict[str, int]) -> tuple[int, int]:
     return size.get("height") or side, size.get("width") or side
 
 
-def _architecture(config: dict[str, Any]) -> dict[str, Any]:
-    """A model's configuration without its classes, and without what says where and by
-    what it was saved."""
+def _architecture(config: Any) -> dict[str, Any]:
+    """What of a model's configuration is not the default, without its classes, and
+    without what says where and by what it was saved."""
     ignored = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
     ignored |= {"architectures", "id2label", "label2id", "problem_type"}
-    return {key: value for key, value in config.items() if key not in ignored}
+    return {k: v for k, v in config.to_diff_dict().items() if k not in ignored}
 
 
 def _tensor(value: Any) -> Tensor:

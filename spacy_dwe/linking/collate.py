@@ -16,7 +16,6 @@ from ..model.inputs import (
     MentionPlace,
     Pictures,
     Slots,
-    mean_state,
 )
 from ..model.modalities import PAPER, Modality, all_modalities, checked_slots
 from ..model.spec import DWE, TEXT
@@ -116,8 +115,7 @@ def _inputs(
             spans.append(NO_VECTORS)
             texts.append(NO_VECTORS.ravel())
             continue
-        own = text.states[text.mention]
-        spans.append(mean_state(own) if pooled else own)
+        spans.append(text.mention_mean if pooled else text.states[text.mention])
         texts.append(text.pooled)
     span_states, span_mask = _pad(spans, spans[0].shape[1])
     return MentionInputs(
@@ -267,6 +265,8 @@ def linking_batch(
     RAISES (DweError): the KB lacks a vector set that the network was trained on, or has
         standardised it anew.
     """
+    from ..encoders.protocol import Reading
+
     spec = shim.network.spec
     sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
     heads = spec.heads if DWE in channels else ()
@@ -274,11 +274,13 @@ def linking_batch(
     edges = str(text_set) if reads_edges and text_set else None
     read = {*heads, *filter(None, [edges])}
     _check_sets({name: sets.get(name) for name in read}, trained_sets, kb)
+    reads_states = shim.reading(channels) >= Reading.HALVES
+    pooled = shim.settings.states == "pooled" or not reads_states
     return collate(
         prepared,
         heads={name: sets[name] for name in heads},
         pictures=spec.pictures,
-        pooled=shim.settings.states == "pooled",
+        pooled=pooled,
         device=device,
         modalities=shim.read_modalities if heads else {},
         widths=spec.modality_widths,

@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ..errors import DweError, Errors, Warnings
-from ..images import ImageRef, content_hash, decode, read_bytes
+from ..images import ImageRef, content_hash, decode, decoded_bytes, read_bytes
 from ..model.inputs import NO_MASK, NO_VECTORS
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
+
+DRAFT = 2
+"""A JPEG need not be decoded larger than so many times what its encoder reads: that
+it is then scaled down once more keeps vectors within a cosine of .99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,12 @@ class PictureEvidence:
         sights = {ref: (key, ref.boxes) for ref, key in read.keys.items()}
         clip = cast("PictureReader", next(iter(self.encoders.values())))
         found = self.cache.sights(
-            self.visual, clip, list(sights.values()), read.decoded
+            self.visual,
+            clip,
+            list(sights.values()),
+            read.decoded,
+            read.unreadable,
+            read.decoded_bytes,
         )
         seen = {ref: found[sight] for ref, sight in sights.items() if sight in found}
         if self.visual.objects is not None:
@@ -146,11 +156,21 @@ class PictureEvidence:
         Shape of each: (dim,)"""
         if not spaces:
             return {}
+        found = {}
         read = _Reading(self, owners)
         keys = list(dict.fromkeys(read.keys.values()))
-        found = {}
         for space in spaces:
-            vectors = self.cache.pictures(self.encoders[space], keys, read.decoded)
+            encoder = self.encoders[space]
+            # Read as a whole and by this one, it need not be larger than that likes.
+            size = getattr(encoder, "input_size", None)
+            shortest = None if size is None else DRAFT * max(size)
+            vectors = self.cache.pictures(
+                encoder,
+                keys,
+                partial(read.decoded, shortest=shortest),
+                read.unreadable,
+                partial(read.decoded_bytes, shortest=shortest),
+            )
             standard = self.standards.get(space)
             if standard is not None and vectors:
                 compared = standard(np.stack([*vectors.values()]))
@@ -176,21 +196,27 @@ class _Reading:
             try:
                 data = read_bytes(ref, fetch_urls=evidence.fetch_urls)
             except DweError as error:
-                self._unreadable(ref, error)
+                self._tell(ref, error)
                 continue
             self.keys[ref] = ref.sha256 or content_hash(data)
             self._data.setdefault(self.keys[ref], (ref, data))
 
-    def decoded(self, key: str) -> "Image | None":
-        """RETURNS (Image | None): the picture of a hash, if it is one."""
+    def decoded(self, key: str, shortest: int | None = None) -> "Image":
+        """shortest (int | None): see `images.decode`.
+        RETURNS (Image): the picture of a hash.
+        RAISES (DweError): it is none."""
         ref, data = self._data[key]
-        try:
-            return decode(data, ref.name)
-        except DweError as error:
-            self._unreadable(ref, error)
-            return None
+        return decode(data, ref.name, shortest)
 
-    def _unreadable(self, ref: ImageRef, error: DweError) -> None:
+    def decoded_bytes(self, key: str, shortest: int | None = None) -> int:
+        """RETURNS (int): memory that it takes then."""
+        return decoded_bytes(self._data[key][1], shortest)
+
+    def unreadable(self, key: str, error: DweError) -> None:
+        """Tell of a picture that cannot be decoded."""
+        self._tell(self._data[key][0], error)
+
+    def _tell(self, ref: ImageRef, error: DweError) -> None:
         doc = self._owners[ref]
         if ref in self._told:
             return

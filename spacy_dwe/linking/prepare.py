@@ -4,7 +4,6 @@ Of the modules below the component only this one knows the KB, the encoders and 
 layout of features together; the network sees tensors alone.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from ..bounded import Bounded
 from ..channels.base import READ_PICTURES, READ_TEXT, Channel, attributes_read
 from ..errors import DweError, Errors
 from ..kb.vectors.sets import IMAGE, SetName
@@ -23,7 +23,7 @@ from .sharing import PictureShares
 
 if TYPE_CHECKING:
     from ..encoders.cache import FeatureCache
-    from ..encoders.protocol import ImageEncoder, MentionFeatures
+    from ..encoders.protocol import ImageEncoder, MentionFeatures, Reading
     from ..encoders.registry import LazyClipEncoder, LazyTextEncoder
     from ..encoders.visual.extractor import VisualExtractor
     from ..kb.candidates import Candidates
@@ -136,6 +136,8 @@ class Evidence:
     columns (Columns): what the combiner reads; those of dwe are left to the network.
     settings (LinkerSettings): how candidates are found and pictures are read.
     spaces (Spaces): the spaces in use.
+    reading (Reading | None): what the network reads of the texts of mentions; None =
+        nothing but what channels do.
     device (str): torch device for what generators of candidates compute.
     RAISES (DweError): there is something to look for, and no CLIP to do it with; or
         the combiner reads a column that its channel does not have.
@@ -152,8 +154,11 @@ class Evidence:
         columns: Columns,
         settings: "LinkerSettings",
         spaces: "Spaces",
+        reading: "Reading | None" = None,
         device: str = "cpu",
     ) -> None:
+        from ..encoders.protocol import Reading
+
         self.kb = kb
         self.text_encoder = text_encoder
         self.picture_encoders = picture_encoders
@@ -164,6 +169,7 @@ class Evidence:
         self.channels = channels
         self.columns = columns.without_dwe()
         self.settings = settings
+        self.reading = Reading.POOLED if reading is None else reading
         self.device = device
         self.spaces, self.text_set = spaces, spaces.text_set
         self.text_space = spaces.texts
@@ -225,7 +231,7 @@ class Evidence:
             return None
         self._check(encoder, name.space)
         alone = self.cache.texts(encoder, [mention.text for mention in mentions])
-        features = self.cache.mentions(encoder, [m.in_context for m in mentions])
+        features = self._in_context(encoder, mentions)
         vectors = np.array([alone[i] + f.pooled for i, f in enumerate(features)])
         lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
         return (vectors / np.maximum(lengths, TINY)).reshape(alone.shape)
@@ -291,7 +297,20 @@ class Evidence:
         if not self.reads_text or self.text_encoder is None:
             return None
         self._check(self.text_encoder, self.text_space)
-        return self.cache.mentions(self.text_encoder, [m.in_context for m in mentions])
+        return self._in_context(self.text_encoder, mentions)
+
+    def _in_context(
+        self, encoder: "LazyTextEncoder", mentions: Sequence[Mention]
+    ) -> "list[MentionFeatures]":
+        """All that is read of mentions is asked for at once: asked for more afterwards,
+        the encoder would run again."""
+        from ..encoders.protocol import Reading
+
+        texts = [mention.in_context for mention in mentions]
+        is_read = encoder is self.text_encoder
+        return self.cache.mentions(
+            encoder, texts, self.reading if is_read else Reading.POOLED
+        )
 
     def pictures_of(self, mentions: Sequence[Mention]) -> list[MentionPictures]:
         """RETURNS (list[MentionPictures]): what there is to read of each mention's
@@ -505,24 +524,31 @@ Prepare = Callable[[list["Mention"]], Iterable["PreparedMention"]]
 
 
 class PreparedMentions:
-    """A bounded store of prepared mentions, oldest out first.
+    """A bounded store of prepared mentions; see `Bounded` for which are kept.
 
     max_bytes (int): memory to hold.
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.n_bytes = 0
-        self._store: OrderedDict[Mention, PreparedMention] = OrderedDict()
+        self._store: Bounded[Mention, PreparedMention] = Bounded(
+            max_bytes, lambda mention, prepared: prepared.n_bytes
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker process and a copy start with nothing."""
         return type(self), (self.max_bytes,)
 
+    @property
+    def max_bytes(self) -> int:
+        return self._store.max_bytes
+
+    @property
+    def n_bytes(self) -> int:
+        return self._store.n_bytes
+
     def clear(self) -> None:
         """Forget everything."""
         self._store.clear()
-        self.n_bytes = 0
 
     def get(
         self, mentions: Sequence["Mention"], prepare: Prepare
@@ -534,11 +560,11 @@ class PreparedMentions:
         RETURNS (list[PreparedMention]): one a mention.
         """
         # Mentions are equal where all that can be read of them is.
-        new = [m for m in dict.fromkeys(mentions) if m not in self._store]
+        found = {
+            mention: self._store.get(mention) for mention in dict.fromkeys(mentions)
+        }
+        new = [mention for mention, known in found.items() if known is None]
         fresh = dict(zip(new, prepare(new))) if new else {}
-        found = [fresh[m] if m in fresh else self._store[m] for m in mentions]
-        self._store.update(fresh)
-        self.n_bytes += sum(prepared.n_bytes for prepared in fresh.values())
-        while self.n_bytes > self.max_bytes and self._store:
-            self.n_bytes -= self._store.popitem(last=False)[1].n_bytes
-        return found
+        for mention, prepared in fresh.items():
+            self._store.put(mention, prepared)
+        return [found[m] or fresh[m] for m in mentions]

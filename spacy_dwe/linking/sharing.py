@@ -130,7 +130,8 @@ class PictureShares:
             own = pictures[start:end]
             spaces = {space: [seen[space] for seen in own] for space in own[0]}
             values, present = picture_columns(self.kb.vector_sets, some, spaces)
-            means = values.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+            fits, there = values[:, :2], present[:, :2]
+            means = fits.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
             np.maximum.at(best[start:end], some.mentions, means)
         return best
 

@@ -1,7 +1,7 @@
 """Registry glue: the linker's network as a thinc model, unbuilt until it is needed."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from ..errors import DweError, Errors, Warnings
 from ..settings import DweSettings, takes
-from .modalities import PAPER, Modality, all_modalities
+from .modalities import OF_PAPER, PAPER, Modality, all_modalities
+from .spec import DWE
 
 if TYPE_CHECKING:
+    from ..encoders.protocol import Reading
     from .network import LinkerNetwork
     from .spec import NetworkSpec, QueryHead
 
@@ -107,6 +109,27 @@ class NetworkShim(Shim):
             for name, modality in self.settings.modalities.items()
             if name in widths and name not in without
         }
+
+    def reading(self, channels: Collection[str]) -> "Reading":
+        """What the network reads of the texts of mentions.
+
+        channels (Collection[str]): those in use.
+        RETURNS (Reading): states only where they are looked at one by one.
+        """
+        from ..encoders.protocol import Reading
+
+        spec, encoder = self.network.spec, self.network.mention_encoder
+        if encoder is not None and DWE in channels:
+            if spec.head != "linear":
+                if not {*map(type, self.read_modalities.values())} <= OF_PAPER:
+                    return Reading.STATES
+                if self.settings.states == "pooled":
+                    return Reading.MEANS
+                return Reading.HALVES if encoder.uses_bf16 else Reading.STATES
+            if spec.read_mention:
+                return Reading.MEANS
+        reads_edges = spec.edge_width and "text" in channels
+        return Reading.EDGES if reads_edges else Reading.POOLED
 
     @property
     def is_built(self) -> bool:

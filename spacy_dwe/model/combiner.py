@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..encoders.protocol import EDGES
-from .spec import Columns
+from .spec import DWE, Columns
 
 AXES = 128
 """Directions of each edge's states that pairs of edges are read along."""
@@ -96,11 +96,13 @@ UNTRAINED_NIL = {
     "mention": 1.0,
     "match": -1.0,
     "text": -2.4,
+    "doubt": 1.0,
 }
 """The NIL logit before training, as a function of the best candidate and of the
 mention, which says nothing before it was learnt from labelled NIL. NIL is as good as
 the best candidate, less what the mention's own words say for that one: evidence of
-sentence and picture chooses among candidates, and makes no link."""
+sentence and picture chooses among candidates, and makes no link. A picture that shows
+none of them unmakes one where it is what should have chosen."""
 DEFAULT_COVERAGE = 0.45
 """Share of the mentions whose entity the KB holds, where nobody said so untrained."""
 FITTED_COVERAGE = 0.2
@@ -112,11 +114,20 @@ COLUMNS_OF_NIL = {
     "name": ("name", "ngram_cosine"),
     "match": ("name", "match"),
     "text": ("text", "description"),
+    "shown": ("image", "shown"),
 }
 """Channel and name of the columns of the best candidate that NIL reads."""
+PICTURED = ("image", DWE)
+"""Channels that pictures may speak in."""
 LEAST_TEXT, MOST_TEXT = -0.15, 1.0
 """Deviations at which what the text says to NIL ends: a surname is taken for somebody
 the sentence is about, and a sentence about something else says little."""
+SHOWN, STEEP = 1.0, 2.0
+"""What the picture says for the best candidate where it is as good as nothing, and how
+fast doubt grows below."""
+UNSURE = 2.0
+"""Logits by which NIL is better than the best candidate if all the doubt there can be
+is there."""
 ALLOWED = 3.0
 """Match of all entities where names are not compared."""
 NIL_LOGITS = ("best", "margin")
@@ -130,7 +141,7 @@ class CombinedScores:
     logits (Tensor): -inf where there is no candidate. *Shape:* ``(batch, candidates)``
     nil (Tensor): *Shape:* ``(batch,)``
     nil_features (Tensor): what NIL's logit is linear in beside its bias, in the order
-        of `UNTRAINED_NIL`; 0 where there is no candidate. *Shape:* ``(batch, 7)``
+        of `UNTRAINED_NIL`; 0 where there is no candidate. *Shape:* ``(batch, 8)``
     by_column (Tensor): what each feature added to each logit.
         *Shape:* ``(batch, candidates, features)``
     """
@@ -173,8 +184,10 @@ class Combiner(nn.Module):
     takes from it. NIL's logit is linear in the best score, its margin over the second
     (over 0 where there is none), and what the best candidate has: likeness and match of
     its name, a description and its fit, because a softmax over candidates alone gives a
-    single candidate probability 1. Untrained, the weights are those that the columns
-    say.
+    single candidate probability 1. It also depends on doubt: where everything but
+    pictures leaves it open which candidate is meant, and the pictures do not show the
+    best one, no name is a reason to link. Untrained, the weights are those that the
+    columns say.
 
     Where mentions labelled NIL taught it, NIL's logit also depends on what stands at
     the edges of a mention: "deep red" is a film in a list of films and a colour before
@@ -194,6 +207,9 @@ class Combiner(nn.Module):
         self.edges = EdgeReader(edge_width)
         places = {name: i for i, name in enumerate(columns.names)}
         self._read = [places.get(name) for name in COLUMNS_OF_NIL.values()]
+        self._unpictured = [
+            i for i, each in enumerate(columns.all) if each.channel not in PICTURED
+        ]
 
     def forward(
         self,
@@ -217,7 +233,11 @@ class Combiner(nn.Module):
         mention = torch.zeros_like(logits[:, 0])
         if edges is not None and len(self.edges):
             mention = self.edges(edges)
-        nil_features = self._nil_features(features, present, logits, described, mention)
+        others = by_column[..., self._unpictured].sum(dim=-1)
+        others = others.masked_fill(~candidates, -torch.inf)
+        nil_features = self._nil_features(
+            features, present, logits, others, described, mention
+        )
         nil = self.nil[0] + nil_features @ self.nil[1:]
         return CombinedScores(logits, nil, nil_features, by_column)
 
@@ -235,7 +255,7 @@ class Combiner(nn.Module):
 
         temperature (float): above 0.
         nil (Tensor | None): bias and weights that give NIL's logit from its features
-            before the division; None = NIL's logit is divided, too. *Shape:* ``(8,)``
+            before the division; None = NIL's logit is divided, too. *Shape:* ``(9,)``
         """
         own = [name not in NIL_LOGITS for name in UNTRAINED_NIL]
         with torch.no_grad():
@@ -253,6 +273,7 @@ class Combiner(nn.Module):
         features: Tensor,
         present: Tensor,
         logits: Tensor,
+        others: Tensor,
         described: Tensor,
         mention: Tensor,
     ) -> Tensor:
@@ -264,14 +285,19 @@ class Combiner(nn.Module):
         ).amax(dim=1)
         top = top.gather(1, best)[:, 0]
         margin = top - torch.where(torch.isfinite(second), second, 0.0)
-        name, match, text = (
+        name, match, text, shown = (
             self._of_best(place, features, present, best) for place in self._read
         )
         match = match.nan_to_num(ALLOWED)
         text = text.nan_to_num(0.0).clamp(LEAST_TEXT, MOST_TEXT)
         has_description = described.to(top.dtype).gather(1, best)[:, 0]
+        missing = torch.sigmoid(STEEP * (SHOWN - shown)).nan_to_num(0.0)
+        doubt = _undecided(others, best) * missing * (match.clamp(min=0.0) + UNSURE)
         values = torch.stack(
-            [top, margin, name.nan_to_num(0.0), has_description, mention, match, text],
+            [
+                *(top, margin, name.nan_to_num(0.0), has_description),
+                *(mention, match, text, doubt),
+            ],
             dim=1,
         )
         return torch.where(some[:, None], values, 0.0)
@@ -287,3 +313,13 @@ class Combiner(nn.Module):
         known = present[..., place].gather(1, best)[:, 0]
         own = features[..., place].gather(1, best)[:, 0]
         return torch.where(known, own, torch.nan)
+
+
+def _undecided(logits: Tensor, best: Tensor) -> Tensor:
+    """logits (Tensor): without pictures. *Shape:* ``(batch, candidates)``
+    best (Tensor): the candidate that is best with them. *Shape:* ``(batch, 1)``
+    RETURNS (Tensor): 0 where it is certain without them, 1 where another candidate is
+        as likely. *Shape:* ``(batch,)``
+    """
+    share = logits.softmax(dim=1).gather(1, best)[:, 0]
+    return (2 * (1 - share.nan_to_num(1.0))).clamp(0.0, 1.0)

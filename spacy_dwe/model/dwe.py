@@ -78,6 +78,12 @@ class MentionEncoder(nn.Module):
             self.corrections[name] = correction
             self.anchor_weights[name] = nn.Parameter(_initial_anchor_weights(head))
 
+    @property
+    def uses_bf16(self) -> bool:
+        """RETURNS (bool): whether the body computes in bf16 where it is."""
+        device = next(self.parameters()).device.type
+        return self.in_bf16 and device in BF16_DEVICES
+
     def forward(self, inputs: MentionInputs) -> EncodedMentions:
         """inputs (MentionInputs): frozen features.
         RETURNS (EncodedMentions): queries, and what S-Align compares.

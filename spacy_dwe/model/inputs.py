@@ -123,13 +123,6 @@ class MentionInputs:
         )
 
 
-def mean_state(states: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): as `np.mean` has it, which takes twice as long for so few.
-    Shape: (1, width), float32"""
-    total: np.ndarray = states.sum(axis=0, keepdims=True)
-    return total / np.float32(len(states))
-
-
 @dataclass(frozen=True, slots=True)
 class MentionPlace:
     """Where a mention stands, for a modality that reads what users set on documents.
@@ -192,9 +185,8 @@ class PreparedMention:
         arrays = [self.rows, self.found_by, self.features, self.present]
         arrays += [self.described, *self.pictures.values(), self.objects]
         arrays += [self.faces, self.face_mask, self.scenes]
-        if self.text is not None:
-            arrays += [self.text.states, self.text.pooled]
-        return sum(array.nbytes for array in arrays)
+        n_text = 0 if self.text is None else self.text.nbytes
+        return n_text + sum(array.nbytes for array in arrays)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DweError, Errors
 from ..tokens import document_name
-from .inputs import MentionPlace, mean_state
+from .inputs import MentionPlace
 from .spec import ATTRIBUTES, TEXT, VISION
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class TextModality:
         self, mention: "PreparedMention", place: MentionPlace
     ) -> Mapping[str, np.ndarray]:
         assert mention.text is not None, "the dwe channel reads text"
-        states = mention.text.states
-        return {"states": mean_state(states) if self.pooled else states}
+        text = mention.text
+        return {"states": text.context_mean if self.pooled else text.states}
 
     def enhancer(self, width: int, shape: "EnhancerShape") -> "nn.Module":
         from .enhancers import TextEnhancer
@@ -148,6 +148,10 @@ class AttributeModality:
         from .enhancers import AttributeEnhancer
 
         return AttributeEnhancer(shape)
+
+
+OF_PAPER = {TextModality, VisionModality, AttributeModality}
+"""Of others nobody knows whether they read token states."""
 
 
 def all_modalities(

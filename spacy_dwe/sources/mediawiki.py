@@ -7,63 +7,34 @@ knows of no wait but that of a 429, so continuation and patience are here.
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from functools import partial
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 from wikipediaapi import (  # type: ignore[import-untyped]
     SyncHTTPClient,
     WikiConnectionError,
     WikiHttpError,
-    WikiHttpTimeoutError,
     WikiInvalidJsonError,
 )
 
-from ..about import __title__, __version__
 from ..errors import DweError, Errors
-from ..fetching import MAX_BYTES, FetchError, fetch, is_private, status_error
-
-Answer = TypeVar("Answer")
+from ..fetching import (
+    MAX_BYTES,
+    MAX_REDIRECTS,
+    FetchError,
+    Transport,
+    is_private,
+    status_error,
+)
+from .patience import Clock, Manners, Patience, Refused
 
 WIKIPEDIA_API = "https://{lang}.wikipedia.org/w/api.php"
 MAX_LAG = 5
 """Seconds by which Wikimedia's databases may lag before unattended programs wait."""
 
-_LONGEST_DOWNLOAD = 300.0
-_LONGEST_BACK_OFF = 120.0
-_LONGEST_WAIT = 900.0
-"""Seconds; a server that asks for more is better asked another time."""
-_FIRST_RETRIES = 2
-"""For a host that never answered: it is more likely misspelt than busy."""
 _PASSING = {"maxlag", "ratelimited", "readonly"}
-
-
-class NoAnswer(Exception):
-    """A request failed, again and again.
-
-    url (str): what was asked.
-    reason (str): how it failed the last time.
-    attempts (int): how often it was tried.
-    """
-
-    def __init__(self, url: str, reason: str, attempts: int) -> None:
-        super().__init__(url, reason, attempts)
-        self.url, self.reason, self.attempts = url, reason, attempts
-
-
-class Refused(NoAnswer):
-    """The server answered, and would answer the same again."""
-
-
-class Clock(Protocol):
-    """What is used of the module `time`."""
-
-    def monotonic(self) -> float: ...
-    def time(self) -> float: ...
-    def sleep(self, seconds: float, /) -> None: ...
 
 
 class MediaWiki(SyncHTTPClient):
@@ -90,25 +61,19 @@ class MediaWiki(SyncHTTPClient):
         clock: Clock | ModuleType = time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        _check_contact(contact)
+        self.manners = Manners(contact, rate, retries, timeout)
+        transport = Transport(max_bytes=MAX_BYTES, max_seconds=timeout)
         _check_api_url(api_url)
         super().__init__(
-            f"{__title__}/{__version__} ({contact})",
+            self.manners.user_agent,
             max_retries=0,
-            timeout=timeout,
             follow_redirects=True,
-            # The default transport of wikipedia-api knows no proxy; httpx's does.
-            transport=None,
+            max_redirects=MAX_REDIRECTS,
+            transport=transport,
         )
         self.api_url = api_url
-        self.on_wait: Callable[[str, float], None] = lambda reason, seconds: None
-        self.n_requests = 0
-        self._interval = 1.0 / rate
-        self._next = 0.0
-        self._retries = retries
-        self._max_seconds = max(timeout, _LONGEST_DOWNLOAD)
-        self._clock, self._jitter = clock, jitter
-        self._answered: set[str] = set()
+        self._transport = transport
+        self.patience = Patience(rate, retries, clock, jitter)
 
     def query(
         self, language: str, parameters: Mapping[str, str]
@@ -130,8 +95,8 @@ class MediaWiki(SyncHTTPClient):
         }
         further: dict[str, Any] = {}
         while True:
-            attempt = partial(self._get, language, {**asked, **further})
-            part: dict[str, Any] = self._patiently(url, attempt)
+            attempt = partial(self._ask_once, language, {**asked, **further})
+            part: dict[str, Any] = self.patience.ask(url, attempt)
             yield part
             if "continue" not in part:
                 return
@@ -139,20 +104,9 @@ class MediaWiki(SyncHTTPClient):
                 raise Refused(url, "the answer never ends", 1)
             further = part["continue"]
 
-    def download(self, url: str, max_bytes: int = MAX_BYTES) -> bytes:
-        """RETURNS (bytes): a file, such as a picture.
-        RAISES (NoAnswer): the retries are used up.
-        RAISES (DweError): it is on a private address, and the API is not.
-        """
-        attempt = partial(
-            fetch,
-            url,
-            max_bytes=max_bytes,
-            max_seconds=self._max_seconds,
-            allow_private=is_private(self._build_url("en")) or None,
-            user_agent=self._client.headers["User-Agent"],
-        )
-        return self._patiently(url, attempt)
+    def is_private(self, language: str = "en") -> bool:
+        """RETURNS (bool): the API is in this machine's network."""
+        return is_private(self._build_url(language))
 
     def close(self) -> None:
         self._client.close()
@@ -163,46 +117,15 @@ class MediaWiki(SyncHTTPClient):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _patiently(self, url: str, attempt: Callable[[], Answer]) -> Answer:
-        host = urlsplit(url).netloc
-        n = 0
-        while True:
-            self._pace()
-            n += 1
-            try:
-                answer = attempt()
-            except FetchError as error:
-                failure = error
-            except WikiHttpTimeoutError:
-                failure = FetchError(url, "no answer in time", may_pass=True)
-            except WikiConnectionError as error:
-                reason = f"no connection ({_cause(error)})"
-                failure = FetchError(url, reason, may_pass=True)
-            else:
-                self._answered.add(host)
-                return answer
-            if not failure.may_pass:
-                raise Refused(url, failure.reason, n)
-            wait = self._seconds(failure.retry_after)
-            known = host in self._answered or wait is not None
-            retries = self._retries if known else min(self._retries, _FIRST_RETRIES)
-            asked_to_wait = wait or 0.0
-            if asked_to_wait > _LONGEST_WAIT:
-                reason = f"{failure.reason}, asks to wait {asked_to_wait:.0f} s"
-                raise NoAnswer(url, reason, n)
-            if n > retries:
-                raise NoAnswer(url, failure.reason, n)
-            back_off = min(2.0 ** (n - 1), _LONGEST_BACK_OFF)
-            seconds = max(asked_to_wait, back_off * (0.5 + self._jitter() / 2))
-            self.on_wait(failure.reason, seconds)
-            self._clock.sleep(seconds)
-
-    def _pace(self) -> None:
-        now = self._clock.monotonic()
-        if now < self._next:
-            self._clock.sleep(self._next - now)
-        self._next = max(now, self._next) + self._interval
-        self.n_requests += 1
+    def _ask_once(self, language: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        url = self._build_url(language)
+        self._transport.allow_private = self.is_private(language) or None
+        try:
+            answer: dict[str, Any] = self._get(language, parameters)
+        except WikiConnectionError as error:
+            # What the transport does not tell itself: redirects without an end.
+            raise FetchError(url, str(error.__cause__)) from None
+        return answer
 
     # The hooks of wikipedia-api's client: where it asks, and what counts as an answer.
 
@@ -229,31 +152,6 @@ class MediaWiki(SyncHTTPClient):
         if not isinstance(answer["query"].get("pages", []), list):
             raise FetchError(url, "a MediaWiki before 1.25")
         return answer
-
-    def _seconds(self, retry_after: str | None) -> float | None:
-        """The header Retry-After holds seconds or a date."""
-        if not retry_after:
-            return None
-        try:
-            return max(0.0, float(retry_after))
-        except ValueError:
-            pass
-        try:
-            date = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
-        return max(0.0, date.timestamp() - self._clock.time())
-
-
-def _cause(error: BaseException) -> str:
-    cause = error.__cause__
-    return str(cause) or type(cause).__name__
-
-
-def _check_contact(contact: str) -> None:
-    address = "@" in contact or contact.startswith(("http://", "https://"))
-    if not (address and contact.isascii() and contact.isprintable()):
-        raise DweError(Errors.E120.format(contact=contact))
 
 
 def _check_api_url(api_url: str) -> None:

@@ -1,16 +1,17 @@
 """Entities from Wikipedia by a list of titles: asked for politely, kept on disk."""
 
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DweError, Errors, Warnings
 from ..files import require_writable, writing
 from ..kb.entity import Entity, write_entities
 from .mediawiki import MediaWiki
+from .patience import Manners
+from .pictures import IMAGE_WIDTH, failures_path, fetched_pictures
 from .wikipedia_pages import (
     AskedTitle,
     entity_id,
@@ -19,10 +20,9 @@ from .wikipedia_pages import (
     picture_url,
     read_titles,
 )
-from .wikipedia_requests import PageCache, TitleRequests, download_pictures, follow
+from .wikipedia_requests import PageCache, TitleRequests, follow
 
-IMAGE_WIDTH = 500
-"""Pixels; one of the widths that Wikimedia keeps ready, and enough for CLIP."""
+_LONGEST_DOWNLOAD = 300.0
 
 Page = tuple[str, int]
 """A page's language and id."""
@@ -102,14 +102,23 @@ def fetch_wikipedia(
                     path=titles, count=len(asked), listed=left_out_path(out)
                 )
             )
-        files = None
-        if download_images is not None:
-            files = download_pictures(
-                found.pictures(), Path(download_images), wiki, answers, show_progress
-            )
         counts = found.counts
-        write_entities(out, _counted(found.make(files, out.parent), counts))
-    counts.requests = wiki.n_requests
+        if download_images is None:
+            write_entities(out, _counted(found.make(), counts))
+        else:
+            with fetched_pictures(
+                found.make,
+                download_images,
+                listed=failures_path(out),
+                image_root=out.parent,
+                base=out.parent,
+                manners=_of_pictures(wiki),
+                width=image_width,
+                refresh=refresh,
+                show_progress=show_progress,
+            ) as fetched:
+                write_entities(out, _counted(fetched.entities(), counts))
+    counts.requests = wiki.patience.n_requests
     return counts
 
 
@@ -169,29 +178,12 @@ class _Found:
             self.counts.redirected += 1
             self.names.setdefault(id_, []).append(title)
 
-    def make(self, files: dict[str, Path] | None, folder: Path) -> Iterator[Entity]:
-        """Make the entities.
-
-        files (dict[str, Path] | None): downloaded pictures by URL; None = entities have
-            the URLs.
-        folder (Path): where relative paths of pictures start.
-        """
+    def make(self) -> Iterator[Entity]:
+        """YIELDS (Entity): those of the titles; their pictures are URLs."""
         for id_, members in self.entities.items():
             pages = [(page[0], self.cache.page(*page)) for page in members]
             url = picture_url(pages[0][1])
-            images = [url] if url else []
-            if files is not None:
-                images = [_relative(files[u], folder) for u in images if u in files]
-            yield make_entity(pages, self.names.get(id_, ()), images)
-
-    def pictures(self) -> dict[str, str]:
-        """RETURNS (dict[str, str]): an entity's id by its picture's URL."""
-        ids: dict[str, str] = {}
-        for id_, members in self.entities.items():
-            url = picture_url(self.cache.page(*next(iter(members))))
-            if url:
-                ids.setdefault(url, id_)
-        return ids
+            yield make_entity(pages, self.names.get(id_, ()), [url] if url else [])
 
     def _leave_out(self, asked: AskedTitle, kind: str, reason: str) -> None:
         self.counts.left_out[kind] += 1
@@ -204,8 +196,15 @@ class _Found:
         )
 
 
-def _relative(file: Path, folder: Path) -> str:
-    return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+def _of_pictures(wiki: MediaWiki) -> Manners:
+    """RETURNS (Manners): a wiki in one's own network may have its pictures there, and
+    pictures take longer than answers."""
+    manners = wiki.manners
+    return replace(
+        manners,
+        timeout=max(manners.timeout, _LONGEST_DOWNLOAD),
+        allow_private=wiki.is_private() or None,
+    )
 
 
 def _counted(entities: Iterator[Entity], counts: TitleCounts) -> Iterator[Entity]:

@@ -125,13 +125,13 @@ class Answers:
     warnings: list[str] = field(default_factory=list)
 
 
-def next_batch(titles: Iterable[str]) -> list[str]:
+def next_batch(titles: Iterable[str], most: int = MAX_TITLES) -> list[str]:
     """RETURNS (list[str]): the first titles, as many as fit into a request."""
     batch: list[str] = []
     size = 0
     for title in titles:
         size += len(quote(title, safe="")) + len("%7C")
-        if batch and (len(batch) == MAX_TITLES or size > MAX_URL_BYTES):
+        if batch and (len(batch) == most or size > MAX_URL_BYTES):
             break
         batch.append(title)
     return batch

@@ -1,29 +1,22 @@
-"""Asking a MediaWiki for titles and pictures until each is in the cache or on disk.
-A run that was stopped asks nothing twice."""
+"""Asking a MediaWiki for titles until each is in the cache. A run that was stopped
+asks nothing twice."""
 
-import json
-import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import BAR_DELAY, DweError, Errors, Warnings
-from ..files import replacing
-from ..images import content_hash, decode
-from .mediawiki import MediaWiki, NoAnswer, Refused
+from .answers import AnswerFile, packed
+from .mediawiki import MediaWiki
+from .patience import NoAnswer, Refused
 from .wikipedia_pages import AskedTitle, ask, next_batch
 
 _MOST_HOPS = 5
 """From wiki to wiki, before a title is given up."""
-_FORMAT = 1
-"""Of the cache."""
-_APPLICATION = 0x64776577
-"""Marks the file for SQLite, so that no other database is taken for a cache."""
 
 _TABLES = """
 CREATE TABLE titles (
@@ -34,7 +27,6 @@ CREATE TABLE pages (
     source TEXT, language TEXT, pageid INTEGER, page TEXT NOT NULL,
     PRIMARY KEY (source, language, pageid)
 );
-CREATE TABLE pictures (url TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -59,7 +51,7 @@ class TitleRequests:
             return len(titles) - sum(map(len, self._queues.values()))
 
         show = self.show_progress
-        with _asking(self.wiki, self.cache, "titles", len(titles), done, show) as bar:
+        with _asking(self.wiki, self.cache, len(titles), done, show) as bar:
             self._ask_queues(image_width, bar)
 
     def _ask_queues(self, image_width: int, bar: Any) -> None:
@@ -154,7 +146,6 @@ def _rest(title: str) -> str:
 def _asking(
     wiki: MediaWiki,
     cache: "PageCache",
-    what: str,
     total: int,
     done: Callable[[], int],
     show_progress: bool,
@@ -164,103 +155,36 @@ def _asking(
     with tqdm(
         total=total,
         initial=done(),
-        unit=f" {what}",
+        unit=" titles",
         delay=BAR_DELAY,
         disable=not show_progress,
     ) as bar:
-        wiki.on_wait = lambda reason, seconds: bar.set_postfix_str(
+        wiki.patience.on_wait = lambda reason, seconds: bar.set_postfix_str(
             f"waiting {seconds:.0f} s: {reason}"
         )
         try:
             yield bar
         except NoAnswer as error:
             message = Errors.E126 if isinstance(error, Refused) else Errors.E122
-            kept = f"{done():,} of {total:,} {what}"
+            kept = f"{done():,} of {total:,} titles"
             text = message.format(**vars(error), done=kept, cache=cache.path)
             raise DweError(text) from None
 
 
-def download_pictures(
-    wanted: Mapping[str, str],
-    folder: Path,
-    wiki: MediaWiki,
-    cache: "PageCache",
-    show_progress: bool,
-) -> dict[str, Path]:
-    """Download pictures, each under the hash of its content. Those that cannot be had
-    are told by warnings.
-
-    wanted (Mapping[str, str]): an entity's id by its picture's URL.
-    RETURNS (dict[str, Path]): the file of each picture that there is, by URL.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    files: dict[str, Path] = {}
-    n, done = len(wanted), files.__len__
-    with _asking(wiki, cache, "pictures", n, done, show_progress) as bar:
-        for url, id_ in wanted.items():
-            known = cache.picture(url)
-            if known is None or not _is_there(known, folder):
-                known = _download(url, wiki, folder)
-                cache.put_picture(url, known)
-                bar.set_postfix_str("")
-            bar.update()
-            if "file" in known:
-                files[url] = folder / known["file"]
-            else:
-                message = Warnings.W121.format(url=url, id=id_, reason=known["reason"])
-                warnings.warn(message, stacklevel=2)
-    return files
-
-
-def _is_there(known: Mapping[str, Any], folder: Path) -> bool:
-    if "file" not in known:
-        return "may_pass" not in known
-    return (folder / known["file"]).is_file()
-
-
-def _download(url: str, wiki: MediaWiki, folder: Path) -> dict[str, Any]:
-    try:
-        data = wiki.download(url)
-    except Refused as error:
-        return {"reason": error.reason}
-    except DweError as error:
-        return {"reason": str(error), "may_pass": True}
-    try:
-        decode(data, url)
-    except DweError as error:
-        return {"reason": str(error)}
-    name = content_hash(data) + Path(urlsplit(url).path).suffix.lower()
-    with replacing(folder / name) as temporary:
-        temporary.write_bytes(data)
-    return {"file": name}
-
-
-class PageCache:
-    """Answers by language and title. One process uses it at a time.
+class PageCache(AnswerFile):
+    """Answers by language and title.
 
     path (str | Path): the SQLite file, made if need be.
     source (str): who was asked, and how: other answers of the file are not seen.
     """
 
+    tables = _TABLES
+    application = 0x64776577
+    in_use, unreadable = Errors.E124, Errors.E123
+
     def __init__(self, path: str | Path, source: str) -> None:
-        self.path, self.source = Path(path), source
-        if self.path.is_dir():
-            raise DweError(Errors.E005.format(path=path))
-        with self._told():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=0.1, isolation_level=None)
-        try:
-            with self._told():
-                self._open()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+        super().__init__(path)
+        self.source = source
 
     def answer(self, language: str, title: str) -> dict[str, Any] | None:
         """RETURNS (dict[str, Any] | None): what was said of a title; None if it was not
@@ -273,12 +197,8 @@ class PageCache:
         query = "SELECT page FROM pages WHERE source=? AND language=? AND pageid=?"
         page = self._one(query, (self.source, language, pageid))
         if page is None:
-            raise self._unreadable(f"it lacks the page {pageid}")
+            raise self._error(f"it lacks the page {pageid}")
         return page
-
-    def picture(self, url: str) -> dict[str, Any] | None:
-        """RETURNS (dict[str, Any] | None): what became of a picture's download."""
-        return self._one("SELECT answer FROM pictures WHERE url=?", (url,))
 
     def put(
         self,
@@ -290,79 +210,15 @@ class PageCache:
         with self._writing() as db:
             db.executemany(
                 "REPLACE INTO pages VALUES (?, ?, ?, ?)",
-                [(self.source, language, p["pageid"], _dump(p)) for p in pages],
+                [(self.source, language, p["pageid"], packed(p)) for p in pages],
             )
             db.executemany(
                 "REPLACE INTO titles VALUES (?, ?, ?, ?)",
-                [(self.source, language, t, _dump(a)) for t, a in answers.items()],
+                [(self.source, language, t, packed(a)) for t, a in answers.items()],
             )
 
-    def put_picture(self, url: str, answer: Mapping[str, Any]) -> None:
-        with self._writing() as db:
-            db.execute("REPLACE INTO pictures VALUES (?, ?)", (url, _dump(answer)))
-
     def forget(self, titles: Iterable[tuple[str, str]]) -> None:
-        """Forget what was said of titles, each with its language, and all pictures."""
+        """Forget what was said of titles, each with its language."""
         query = "DELETE FROM titles WHERE source=? AND language=? AND title=?"
         with self._writing() as db:
             db.executemany(query, [(self.source, *title) for title in titles])
-            db.execute("DELETE FROM pictures")
-
-    def _open(self) -> None:
-        # The lock lasts as long as the connection.
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("BEGIN EXCLUSIVE")
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (used,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not used:
-            for statement in _TABLES.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id={_APPLICATION}")
-            self._db.execute(f"PRAGMA user_version={_FORMAT}")
-        elif application != _APPLICATION:
-            raise self._unreadable("another program's database")
-        elif version != _FORMAT:
-            raise self._unreadable(f"format {version}, where {_FORMAT} is known")
-        self._db.execute("COMMIT")
-
-    def _one(self, query: str, values: tuple[Any, ...]) -> dict[str, Any] | None:
-        with self._told():
-            row = self._db.execute(query, values).fetchone()
-        if row is None:
-            return None
-        value: dict[str, Any] = json.loads(row[0])
-        return value
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """SQLite's errors as messages for the user."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                raise DweError(Errors.E124.format(path=self.path)) from None
-            if isinstance(error, sqlite3.OperationalError):
-                raise DweError(
-                    Errors.E006.format(path=self.path, reason=error)
-                ) from None
-            raise self._unreadable(str(error)) from None
-
-    def _unreadable(self, reason: str) -> DweError:
-        return DweError(Errors.E123.format(path=self.path, reason=reason))
-
-
-def _dump(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

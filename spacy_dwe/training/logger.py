@@ -82,6 +82,9 @@ def console_logger(
 
         def finalize() -> None:
             bar.close()
+            if console_output:
+                for place in evaluations.places:
+                    stdout.write(f"Encoder outputs: {place}\n")
             if file is not None:
                 file.close()
 
@@ -117,6 +120,12 @@ class _Evaluations:
         self._clocks: dict[str, TrainingClock] = {
             name: replace(linker.clock) for name, linker in self.linkers.items()
         }
+
+    @property
+    def places(self) -> list[str]:
+        """RETURNS (list[str]): where linkers keep what encoders put out."""
+        caches = (linker.cache for linker in self.linkers.values())
+        return list(dict.fromkeys(c.place for c in caches if c is not None and c.place))
 
     def record(self, info: Info) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): what spaCy's own loggers write, and what is known

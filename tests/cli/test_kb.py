@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+import timm
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -176,6 +178,66 @@ def test_build_with_clip_and_pictures(folder, tiny_clip, monkeypatch):
     assert kb.vector_sets[PICTURES].offsets.tolist() == [0, 1, 1]
     # The folder is found again from anywhere.
     assert kb.vector_sets[PICTURES].spec["model"] == f"local-dir:{tiny_clip}"
+
+
+@pytest.fixture
+def pictured(folder, monkeypatch):
+    """A folder to be in, with pictured entities and weights of two image models."""
+    monkeypatch.chdir(folder)
+    for colour in ("red", "blue"):
+        Image.new("RGB", (40, 20), colour).save(f"{colour}.png")
+    entities = [Entity(c, c.title(), images=(f"{c}.png",)) for c in ("red", "blue")]
+    write_entities("pictured.jsonl", entities)
+    for name in ("test_efficientnet", "test_vit"):
+        torch.save(timm.create_model(name).state_dict(), f"{name}.pth")
+    return folder
+
+
+def test_build_with_picture_encoders(pictured):
+    result = run(
+        *("build", "pictured.jsonl", "pictured.kb", "--device", "cpu"),
+        *("--picture-encoder", "timm:test_efficientnet"),
+        *("--picture-weights", "test_efficientnet.pth"),
+        *("--picture-encoder", "vit=timm:test_vit"),
+        *("--picture-weights", "vit=test_vit.pth"),
+    )
+    assert result.exit_code == 0, result.output
+    kb = DweKnowledgeBase(pictured / "pictured.kb")
+    sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
+    assert {name: s.dim for name, s in sets.items()} == {
+        "image@pictures": 256,
+        "image@vit": 64,
+    }
+    # The weights are found again from anywhere.
+    own = str(pictured / "test_vit.pth")
+    assert sets["image@vit"].spec["weights"] == own
+    shown = " ".join(run("info", pictured / "pictured.kb").output.split())
+    assert f"timm:test_vit ({own})" in shown
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--picture-weights", "test_vit.pth"], "--picture-encoder"),
+        (
+            ["--picture-encoder", "timm:test_vit", "--picture-weights", "vit=a.pth"],
+            "--picture-encoder vit=NAME",
+        ),
+        (["--picture-encoder", "timm:test_vit"] * 2, "E246"),
+        (["--picture-encoder", "text=timm:test_vit"], "E186"),
+        (
+            [
+                *("--picture-encoder", "timm:test_vit"),
+                *("--picture-weights", "test_efficientnet.pth"),
+            ],
+            "E243",
+        ),
+    ],
+)
+def test_picture_encoders_that_do_not_go_together(pictured, options, message):
+    result = run("build", "pictured.jsonl", "p.kb", "--device", "cpu", *options)
+    assert message in failure(result)
+    assert not (pictured / "p.kb").exists()
 
 
 def test_a_stopped_build_leaves_nothing(folder):

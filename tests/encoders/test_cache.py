@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from spacy_dwe.encoders.cache import FeatureCache, MemoryStore
-from spacy_dwe.encoders.protocol import MentionText
+from spacy_dwe.encoders.protocol import MentionFeatures, MentionText, Reading
+from spacy_dwe.encoders.store import DiskStore
 
 
 class Counting:
@@ -86,18 +87,65 @@ def test_encoders_do_not_share_entries(encoder, clip):
     assert encoder.asked == other.asked == ["a"]
 
 
-def test_memory_is_bounded_and_the_oldest_make_way():
-    store = MemoryStore(max_bytes=3 * (500 + 1 + 400))
-    keys = [("text", "f", letter) for letter in "abcd"]
-    for key in keys[:3]:
-        store.put(key, np.zeros(100, np.float32))
-    store.get(keys[0])
-    store.put(keys[3], np.zeros(100, np.float32))
-    assert [store.get(key) is None for key in keys] == [False, True, False, False]
-    store.put(keys[0], np.zeros(100, np.float32))
-    assert len(store) == 3 and store.n_bytes <= store.max_bytes
-    store.put(("text", "f", "big"), np.zeros(10_000, np.float32))
-    assert store.n_bytes <= store.max_bytes
+def test_what_nobody_reads_is_not_kept(encoder):
+    cache, mention = FeatureCache(), MentionText("London won the cup in May", 0, 6)
+    sizes = []
+    for reading in Reading:
+        (features,) = cache.mentions(encoder, [mention], reading)
+        sizes.append(features.nbytes)
+        assert (len(features.edges) > 0) == (reading >= Reading.EDGES)
+        assert (len(features.mention_mean) > 0) == (reading >= Reading.MEANS)
+        assert (len(features.states) > 0) == (reading >= Reading.HALVES)
+    assert sizes[0] == features.pooled.nbytes
+    assert sizes == sorted(sizes) and len({*sizes}) == len(sizes)
+    # Asked for more, it is encoded again; then what there is serves all.
+    assert encoder.asked == [mention] * len(Reading)
+
+
+def test_what_was_kept_for_others_serves_who_reads_less(encoder, tmp_path):
+    """And is the same, whoever it was encoded for."""
+    mention = MentionText("London won the cup", 0, 6)
+    whole = FeatureCache(DiskStore(tmp_path))
+    whole.mentions(encoder, [mention])
+    fresh = [
+        FeatureCache().mentions(encoder, [mention], reading)[0] for reading in Reading
+    ]
+    del encoder.asked[:]
+    for reading, ours in zip(Reading, fresh):
+        later = FeatureCache(DiskStore(tmp_path))
+        (theirs,) = later.mentions(encoder, [mention], reading)
+        for name in ("pooled", "states", "edges", "means"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        assert ours.mention == theirs.mention
+    assert encoder.asked == []
+
+
+def test_half_precision_is_kept_where_it_holds_and_serves_no_means(encoder):
+    cache, mention = FeatureCache(), MentionText("London won the cup", 0, 6)
+    (half,) = cache.mentions(encoder, [mention], Reading.HALVES)
+    (encoded,) = encoder.encoder.encode_mentions([mention])
+    assert half.states.dtype == np.float16
+    np.testing.assert_allclose(half.states, encoded.states, atol=1e-3, rtol=1e-3)
+    (means,) = cache.mentions(encoder, [mention], Reading.MEANS)
+    np.testing.assert_allclose(means.mention_mean, encoded.mention_mean, atol=1e-6)
+    states = np.array([[1.0, 1e5]], dtype=np.float32)
+    features = MentionFeatures(states[0], states, slice(0, 1), states[0])
+    np.testing.assert_array_equal(features.only(Reading.HALVES).states, states)
+
+
+def test_epochs_over_twice_the_memory_find_about_half_of_it():
+    store = MemoryStore(max_bytes=100 * (500 + 3 + 400))
+    hits = []
+    for _ in range(4):
+        hits.append(0)
+        for n in range(100, 300):
+            key = ("text", "f", str(n))
+            if store.get(key) is None:
+                store.put(key, np.zeros(100, np.float32))
+            else:
+                hits[-1] += 1
+        assert store.n_bytes <= store.max_bytes
+    assert hits[0] == 0 and min(hits[1:]) > 90
 
 
 def test_several_threads_can_share_a_cache(encoder):

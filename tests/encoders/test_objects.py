@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -168,3 +169,15 @@ def test_boxes_that_are_small_or_doubled_are_passed_over():
     assert found == [(0, Box(0, 0, 50, 50)), (4, Box(50, 0, 100, 50))]
     limits = replace(limits, max_regions=1)
     assert len(limits.keep(boxes, (100, 100), min_side=8)) == 1
+
+
+def test_findings_are_those_of_a_detector_as_it_is_now(tmp_path):
+    """Findings are kept for longer than a file of weights need stay what it is."""
+    weights = tmp_path / "weights.pt"
+    marks = []
+    for content in ("one", "another"):
+        weights.write_text(content)
+        os.utime(weights, (len(marks), len(marks)))
+        marks.append(VisualExtractor(DetectorRegions("a", str(weights))).fingerprint)
+    named = VisualExtractor(DetectorRegions("a", "DEFAULT")).fingerprint
+    assert len({*marks, named}) == 3 and "DEFAULT" in named

@@ -9,7 +9,9 @@ import torch
 from safetensors import safe_open
 from spacy import registry
 
+from spacy_dwe.encoders.protocol import Reading
 from spacy_dwe.errors import DweError
+from spacy_dwe.model.modalities import TextModality
 
 BLOCK = {"@architectures": "spacy-dwe.DWE.v1", "width": 16, "n_heads": 2}
 
@@ -54,6 +56,45 @@ def test_a_model_is_built_when_sizes_are_known(make_model, spec):
     assert shim.is_built
     shim.clear()
     assert not shim.is_built
+
+
+EDGES = {"edge_width": 4 * 8}
+
+
+@pytest.mark.parametrize(
+    "kind, shape, settings, reading",
+    [
+        ("linear", {}, {}, Reading.POOLED),
+        ("linear", EDGES, {}, Reading.EDGES),
+        ("linear", {"read_mention": True}, {}, Reading.MEANS),
+        ("dwe", EDGES, {}, Reading.STATES),
+        ("plain", {}, {}, Reading.STATES),
+        ("dwe", EDGES, {"states": "pooled"}, Reading.MEANS),
+        ("dwe", {"heads": {}}, {}, Reading.POOLED),
+        ("dwe", {"heads": {}, **EDGES}, {}, Reading.EDGES),
+    ],
+)
+def test_states_are_read_where_a_head_looks_at_each(
+    make_model, spec, kind, shape, settings, reading
+):
+    shim = make_model(head=kind, **settings).shims[0]
+    shim.build(replace(spec, head=kind, **shape), "cpu")
+    assert shim.reading(("text", "dwe")) is reading
+    shim.build(replace(spec, head=kind, **{**shape, **EDGES}), "cpu")
+    assert shim.reading(("text",)) is Reading.EDGES
+    assert shim.reading(("name",)) is Reading.POOLED
+
+
+def test_who_knows_what_a_modality_of_ones_own_reads(make_model, spec):
+    shim = make_model(head="dwe", states="pooled").shims[0]
+    shim.build(spec, "cpu")
+
+    class Own(TextModality):
+        pass
+
+    modalities = {**shim.settings.modalities, "text": Own(pooled=True)}
+    shim.settings = replace(shim.settings, modalities=modalities)
+    assert shim.reading(("text", "dwe")) is Reading.STATES
 
 
 def test_unknown_states_are_refused(make_model):

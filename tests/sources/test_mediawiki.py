@@ -18,7 +18,8 @@ from mediawiki_server import (
 
 from spacy_dwe.about import __version__
 from spacy_dwe.errors import DweError
-from spacy_dwe.sources.mediawiki import MediaWiki, NoAnswer, Refused
+from spacy_dwe.sources.mediawiki import MediaWiki
+from spacy_dwe.sources.patience import NoAnswer, Refused
 
 QUESTION = {"prop": "info", "titles": "Tbilisi", "redirects": "1"}
 NOW = 1_800_000_000
@@ -143,7 +144,7 @@ def test_lag_of_the_databases_is_waited_for(server, wiki, clock):
         told.append((reason, seconds))
         server.lag = 5.0 if len(told) == 2 else 7.5
 
-    client.on_wait = recover
+    client.patience.on_wait = recover
     assert title(client) == "Tbilisi"
     assert told == [("maxlag: Waiting for db1: 7.5 seconds lagged.", 5.0)] * 2
 
@@ -224,30 +225,25 @@ def test_nobody_there(wiki, clock, host):
     assert failed.value.attempts == 3 and failed.value.url == url
 
 
-def test_a_download_has_the_same_patience_and_a_limit(server, wiki, clock):
-    server.pictures["a.png"] = b"12345678"
-    url = f"{server.url}/pictures/a.png"
-    server.mishaps += [status(429, retry_after=3), cut_off]
-    client = wiki()
-    assert client.download(url, 8) == b"12345678"
-    assert clock.slept == [3, 2]
+def test_the_api_is_asked_under_the_policy_of_all_fetching(
+    server, wiki, clock, monkeypatch
+):
+    """A public wiki, for which this machine stands, may lead to no private address; a
+    wiki in one's own network is asked there."""
+    monkeypatch.delenv("DWE_ALLOW_PRIVATE_URLS")
+    api = server.api.replace("{lang}", "en")
+    assert title(wiki()) == "Tbilisi"
+    server.mishaps.append(moved(api.replace("127.0.0.1", "127.0.0.2")))
+    monkeypatch.setattr("spacy_dwe.fetching._is_public", lambda a: a != "127.0.0.2")
+    with pytest.raises(DweError, match=r"E216.*127\.0\.0\.2"):
+        title(wiki())
+    server.mishaps += [moved(api)] * 6
+    with pytest.raises(Refused, match="redirects"):
+        title(wiki())
+    server.mishaps.append(garbage(" " * 100))
+    monkeypatch.setattr("spacy_dwe.sources.mediawiki.MAX_BYTES", 99)
     with pytest.raises(Refused, match="larger than"):
-        client.download(url, 7)
-    with pytest.raises(Refused, match="HTTP 404"):
-        client.download(f"{server.url}/pictures/b.png", 8)
-
-
-def test_a_download_has_more_time_than_an_answer(server, wiki, monkeypatch):
-    monkeypatch.setattr("spacy_dwe.sources.mediawiki._LONGEST_DOWNLOAD", 0.5)
-    server.mishaps.append(slow(1))
-    with pytest.raises(NoAnswer, match=r"no answer in time, 0\.5 s"):
-        wiki(timeout=0.1, retries=0).download(f"{server.url}/pictures/a.png", 8)
-
-
-def test_what_has_moved_is_followed(server, wiki):
-    server.pictures["b.png"] = b"12345678"
-    server.mishaps.append(moved(f"{server.url}/pictures/b.png"))
-    assert wiki().download(f"{server.url}/pictures/a.png", 8) == b"12345678"
+        title(wiki())
 
 
 @pytest.mark.parametrize("contact", ["", "me", "me@exämple.org", "a@b\r\nX-Evil: 1"])

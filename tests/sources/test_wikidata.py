@@ -272,6 +272,9 @@ def test_the_command_prints_an_account(tmp_path):
     assert "of another type" in result.output
     assert "entities.jsonl: 2 entities" in " ".join(result.output.split())
     assert read_entities(out).keys() == {"Q855", "Q994"}
+    assert "fetch-pictures" not in result.output
+    result = run(dump, tmp_path / "all.jsonl")
+    assert "kb fetch-pictures" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(

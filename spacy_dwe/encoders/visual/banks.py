@@ -74,6 +74,24 @@ def read_bank(path: str | Path) -> Bank:
     return _read(path, path.stat().st_mtime_ns)
 
 
+def file_digest(name: str | Path) -> str:
+    """
+    name (str | Path): a file, or a name that something else knows.
+    RETURNS (str): digest of the file's content, as findings are kept for longer than a
+        file need stay what it is; of what is no file, the name.
+    """
+    path = Path(name).expanduser()
+    if not path.is_file():
+        return str(name)
+    return _content_digest(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=KEPT)
+def _content_digest(path: Path, _: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def bank_vectors(encoder: "TextEncoder", bank: Bank) -> np.ndarray:
     """The bank in an encoder's space, once per process: the mean over its templates.
 

@@ -20,6 +20,10 @@ PHRASE_BYTES = 1 << 24
 """Vectors of facial phrases that an extractor keeps; there are few different ones."""
 
 
+VERSION = 1
+"""Raised when this package finds something else by unchanged settings and weights."""
+
+
 class VisualExtractor:
     """Finds what is asked for. Loads nothing until it is called.
 
@@ -39,6 +43,7 @@ class VisualExtractor:
     def fingerprint(self) -> str:
         """RETURNS (str): of all settings and banks, beside those of the encoder."""
         parts: dict[str, Any] = {
+            "version": VERSION,
             "objects": self.objects and self.objects.settings,
             "faces": self.faces and self.faces.settings,
             "scenes": self.scenes and self.scenes.settings,

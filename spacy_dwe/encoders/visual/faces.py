@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DweError, Errors
-from .banks import FACES, Bank, bank_vectors, read_bank
+from .banks import FACES, Bank, bank_vectors, file_digest, read_bank
 from .boxes import Box, Limits
 from .findings import Attribute, Face
 from .objects import crop
@@ -88,7 +88,7 @@ class FaceFinder:
     def settings(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): all that shapes the outcome, JSON."""
         return {
-            "detector": str(self.detector) if self.detector else CASCADE,
+            "detector": file_digest(self.detector) if self.detector else CASCADE,
             "bank": read_bank(self.bank).fingerprint,
             "max_faces": self.max_faces,
             "margin": self.margin,

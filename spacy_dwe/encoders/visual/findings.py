@@ -1,5 +1,6 @@
 """What was found on a picture: vectors for the network, words for people."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -134,6 +135,58 @@ class VisualEvidence:
             faces[slot], mask[slot] = vector, True
         scenes = [scene.vector for scene in self.scenes]
         return PictureSlots(_stacked(objects, dim), faces, mask, _stacked(scenes, dim))
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """RETURNS (tuple[dict[str, Any], dict[str, np.ndarray]]): everything but the
+        vectors, JSON, and the vectors."""
+        vectors = [region.vector for region in self.regions]
+        vectors += [v for face in self.faces for v in (face.vector, face.crop)]
+        vectors += [scene.vector for scene in self.scenes]
+        found = _stacked(vectors, len(self.pooled))
+        said = {
+            "size": list(self.size),
+            "regions": [
+                [*r.box, r.score, r.words, r.similarity, r.source] for r in self.regions
+            ],
+            "faces": [
+                [*face.box, face.score, face.phrase, [list(a) for a in face.attributes]]
+                for face in self.faces
+            ],
+            "scenes": [[s.words, s.kind, s.score, s.similarity] for s in self.scenes],
+        }
+        return said, {"pooled": self.pooled, "found": found}
+
+    @classmethod
+    def from_arrays(
+        cls, said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> "VisualEvidence":
+        """said, arrays: what `to_arrays` gave.
+        RETURNS (VisualEvidence): the same."""
+        vectors = iter(arrays["found"])
+        width, height = said["size"]
+        return cls(
+            size=(width, height),
+            pooled=arrays["pooled"],
+            regions=tuple(
+                Region(Box(*box), score, words, similarity, next(vectors), source)
+                for *box, score, words, similarity, source in said["regions"]
+            ),
+            faces=tuple(
+                Face(
+                    Box(*box),
+                    score,
+                    phrase,
+                    tuple(Attribute(*each) for each in attributes),
+                    vector=next(vectors),
+                    crop=next(vectors),
+                )
+                for *box, score, phrase, attributes in said["faces"]
+            ),
+            scenes=tuple(
+                Scene(words, kind, score, similarity, next(vectors))
+                for words, kind, score, similarity in said["scenes"]
+            ),
+        )
 
     @property
     def nbytes(self) -> int:

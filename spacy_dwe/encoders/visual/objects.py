@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from ...errors import DweError, Errors
 from ...images import GivenBox
-from .banks import OBJECTS, bank_vectors, read_bank
+from .banks import OBJECTS, bank_vectors, file_digest, read_bank
 from .boxes import Box, Limits
 from .findings import Region
 from .patch_regions import best_boxes
@@ -197,7 +197,8 @@ class DetectorRegions(_Finder):
 
     @property
     def settings(self) -> dict[str, Any]:
-        own = {"model": [self.model, self.weights], "min_score": self.min_score}
+        weights = self.weights and file_digest(self.weights)
+        own = {"model": [self.model, weights], "min_score": self.min_score}
         return {**super().settings, **own}
 
     def _found(
@@ -332,7 +333,9 @@ def load_detector(name: str, weights: str | None, device: torch.device) -> Any:
     RAISES (DweError): torchvision has no such detector, or its weights cannot be had.
     """
     from torchvision.models import detection as detectors
-    from torchvision.models import get_model, list_models
+    from torchvision.models import get_model, get_model_weights, list_models
+
+    from ..torchvision_models import fetch
 
     known = list_models(module=detectors)
     if name not in known:
@@ -345,9 +348,13 @@ def load_detector(name: str, weights: str | None, device: torch.device) -> Any:
                 torch.load(path, map_location="cpu", weights_only=True)
             )
         elif weights:
-            model = get_model(name, weights=weights)
+            tag = get_model_weights(name)[weights]
+            fetch(name, tag)
+            model = get_model(name, weights=tag)
         else:
             raise ValueError("no weights are named")
+    except DweError:
+        raise
     except Exception as error:
         # What fails is a network, a file or a state dict: any kind of exception.
         reason = " ".join(str(error).split())[:300] or type(error).__name__

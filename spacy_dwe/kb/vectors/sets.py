@@ -18,7 +18,7 @@ from ..entity import Entity
 from .fields import DescriptionField, Field, unit_length
 
 if TYPE_CHECKING:
-    from .standard import Standardisation
+    from .standard import PictureScale, Standardisation
 
 FOLDER = "vectors"
 _BLOCK = 4096
@@ -100,6 +100,8 @@ class VectorSet:
     offsets (np.ndarray): places of row r are places[offsets[r]:offsets[r + 1]].
         Shape: (n_rows + 1,), int32
     places (np.ndarray): of the rows' vectors in `array`. Shape: (n_uses,), int32
+    scale (PictureScale | None): what cosines of pictures say, where those of the KB
+        tell.
     standard (str | None): fingerprint of what standardises the encoder's vectors, if
         anything does.
     kb (Path | None): the KB's folder.
@@ -117,6 +119,7 @@ class VectorSet:
     array: np.ndarray = dataclasses.field(repr=False)
     offsets: np.ndarray = dataclasses.field(repr=False)
     places: np.ndarray = dataclasses.field(repr=False)
+    scale: "PictureScale | None" = None
     standard: str | None = None
     kb: Path | None = dataclasses.field(default=None, repr=False)
     stem: str | None = dataclasses.field(default=None, repr=False)
@@ -146,6 +149,7 @@ class VectorSet:
             array=_checked(kb, array, shape, np.float16),
             offsets=_checked(kb, offsets, (meta["rows"] + 1,), np.int32),
             places=_checked(kb, f"{stem}.places.npy", (meta["uses"],), np.int32),
+            scale=_scale(meta.get("scale")),
             standard=standard,
             kb=kb,
             stem=stem,
@@ -295,6 +299,12 @@ class VectorSet:
             yield from rows[~same].tolist()
 
 
+def _scale(told: Sequence[float] | None) -> "PictureScale | None":
+    from .standard import PictureScale
+
+    return PictureScale(*told) if told else None
+
+
 def _rows(rows: np.ndarray) -> str:
     first = int(rows.min())
     return f"row {first}" if len(rows) == 1 else f"{len(rows):,} rows, first {first},"
@@ -325,8 +335,8 @@ def measure(kb: Path, entries: dict[SetName, dict[str, Any]]) -> None:
 
     kb (Path): the KB's folder.
     entries (dict[SetName, dict[str, Any]]): the sets. "mean", "std" and "measured", the
-        vectors there were then, are set, and, on descriptions that share their space
-        with pictures, "cross_mean" and "cross_std".
+        vectors there were then, are set; of pictures "scale"; and of descriptions that
+        share their space with pictures "cross_mean" and "cross_std".
     """
     due = {
         name
@@ -337,6 +347,11 @@ def measure(kb: Path, entries: dict[SetName, dict[str, Any]]) -> None:
         entry = entries[name]
         entry["mean"], entry["std"] = _random_cosines(kb, entry, entry)
         entry["measured"] = entry["count"]
+        if name.field == IMAGE:
+            from .standard import PictureScale, sampled
+
+            is_standard = bool(entry.get("standard"))
+            entry["scale"] = PictureScale.measured(*sampled(kb, entry), is_standard)
     for name, entry in entries.items():
         pictures = SetName(IMAGE, name.space)
         images = entries.get(pictures)

@@ -12,17 +12,25 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ...errors import DweError, Errors
+from ...names.likeness import ragged
 from ..arrays import ArrayWriter, map_array
 
 MOST_PICTURES = 20_000
 """Pictures that are read to fit."""
 LEAST_PAIRS = 20
 """Pictures beyond one an entity, under which nothing can be told of what varies."""
+MOST_MEASURED = 2_000
+"""Entities whose pictures are compared to measure what cosines say."""
+STEEPEST = 40.0
+"""Slope of a `PictureScale`, at most: pictures of few entities lie further apart."""
+SUREST, ASIDE = 8.0, 0.1
+"""Bounds of what a `PictureScale` says: pictures are taken to say no more, and a share
+of them to show something else than what they stand beside."""
 NEARLY_ONE = 0.98
 """Gain from which on a direction is left as it is."""
 _BLOCK = 4096
@@ -140,8 +148,7 @@ def standardise(
             return {}
         standard, done = Standardisation.read(kb, file), committed["count"]
     else:
-        rows, places = _sampled(kb, stem, entry)
-        fitted = Standardisation.fitted(raw[places].astype(np.float32), rows)
+        fitted = Standardisation.fitted(*sampled(kb, entry))
         if fitted is None:
             return {}
         standard = fitted
@@ -155,23 +162,104 @@ def standardise(
     return {"standard": standard.fingerprint}
 
 
-def _sampled(
-    kb: Path, stem: str, entry: Mapping[str, Any]
+class PictureScale(NamedTuple):
+    """What the cosine of two pictures, the nearest of an entity's and another, says of
+    whether both show the entity: slope * (cosine - centre) is the logarithm of how much
+    likelier it is if they do than if they do not (linear discriminant analysis)."""
+
+    slope: float
+    centre: float
+
+    def __call__(self, cosines: np.ndarray) -> np.ndarray:
+        """RETURNS (np.ndarray): the logarithms, below `SUREST`, where `ASIDE` of all
+        pictures show something else than what they stand beside. Shape: as cosines"""
+        shown = SUREST * np.tanh(self.slope * (cosines - self.centre) / SUREST)
+        return np.log(ASIDE + (1 - ASIDE) * np.exp(shown))
+
+    @classmethod
+    def measured(
+        cls, vectors: np.ndarray, entities: np.ndarray, standardised: bool
+    ) -> Self | None:
+        """Measure it on pictures: each beside the others of its entity, and beside
+        those of another one.
+
+        vectors (np.ndarray): of the encoder. Shape: (n, dim), float32
+        entities (np.ndarray): the entity of each. Shape: (n,), int
+        standardised (bool): they are compared standardised: by what half of the
+            entities tells, the other half is measured.
+        RETURNS (PictureScale | None): None where too few entities have several.
+        """
+        random = np.random.default_rng(_SEED)
+        _, owners = np.unique(entities, return_inverse=True)
+        counts = np.bincount(owners)
+        if len(vectors) - len(counts) < LEAST_PAIRS:
+            return None
+        halves = random.permutation(len(counts)) % 2
+        same, other = [], []
+        for half in (0, 1) if standardised else (None,):
+            measured, compared = halves[owners] == half, vectors
+            if half is None:
+                measured[:] = True
+            else:
+                standard = Standardisation.fitted(vectors[~measured], owners[~measured])
+                if standard is not None:
+                    compared = standard(vectors)
+            own, others = _nearest(compared[measured], owners[measured], random)
+            same.append(own)
+            other.append(others)
+        return cls._of(np.concatenate(same), np.concatenate(other))
+
+    @classmethod
+    def _of(cls, same: np.ndarray, other: np.ndarray) -> Self | None:
+        variance = (same.var() + other.var()) / 2
+        apart = same.mean() - other.mean()
+        if not (variance > 0 and apart > 0):
+            return None
+        slope = min(apart / variance, STEEPEST)
+        return cls(float(slope), float((same.mean() + other.mean()) / 2))
+
+
+def _nearest(
+    vectors: np.ndarray, owners: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """RETURNS (tuple[np.ndarray, np.ndarray]): rows of whole entities, as many as are
-    read, and the places of their vectors."""
+    """RETURNS (tuple[np.ndarray, np.ndarray]): cosine of pictures with the nearest
+    other one of their entity, and with the nearest of another entity that has several.
+    Shape of each: (n_measured,)"""
+    order = np.argsort(owners, kind="stable")
+    _, first, counts = np.unique(owners[order], return_index=True, return_counts=True)
+    several = random.permutation(np.flatnonzero(counts > 1))[:MOST_MEASURED]
+    own = [order[first[i] : first[i] + counts[i]] for i in several]
+    same, other = [], []
+    for mine, theirs in zip(own, [*own[1:], *own[:1]]):
+        cosines = vectors[mine] @ vectors[mine].T
+        np.fill_diagonal(cosines, -1.0)
+        same.append(cosines.max(axis=1))
+        if mine is not theirs:
+            other.append((vectors[mine] @ vectors[theirs].T).max(axis=1))
+    none = [np.zeros(0, dtype=np.float32)]
+    return np.concatenate(same or none), np.concatenate(other or none)
+
+
+def sampled(kb: Path, entry: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Read pictures as their encoder made them.
+
+    kb (Path): the KB's folder.
+    entry (Mapping[str, Any]): of the set.
+    RETURNS (tuple[np.ndarray, np.ndarray]): all pictures of some entities, first of
+        those that have several, and the row of each. Shapes: (n, dim), float32 and (n,)
+    """
+    stem = entry["array"].removesuffix(".npy")
+    raw = map_array(kb, entry["array"], entry["count"])
     offsets = map_array(kb, f"{stem}.offsets.npy", entry["rows"] + 1)
     places = map_array(kb, f"{stem}.places.npy", entry["uses"])
     counts = np.diff(offsets)
-    several = np.flatnonzero(counts > 1)
-    alone = np.flatnonzero(counts == 1)
     random = np.random.default_rng(_SEED)
-    order = np.concatenate([random.permutation(several), random.permutation(alone)])
-    rows = order[np.cumsum(counts[order]) <= MOST_PICTURES]
-    rows.sort()
-    uses = np.repeat(rows, counts[rows])
-    flat = np.flatnonzero(np.isin(np.repeat(np.arange(len(counts)), counts), rows))
-    return uses, places[flat]
+    order = np.concatenate(
+        [random.permutation(np.flatnonzero(each)) for each in (counts > 1, counts == 1)]
+    )
+    rows = np.sort(order[np.cumsum(counts[order]) <= MOST_PICTURES])
+    _, flat, owners = ragged(offsets, rows)
+    return raw[places[flat]].astype(np.float32), rows[owners]
 
 
 def _principal(rest: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
