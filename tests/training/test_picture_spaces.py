@@ -14,6 +14,7 @@ from spacy_dwe.kb.entity import Entity
 
 SETS = ("description@clip", "description@words", "image@clip", "image@colours")
 MEANS = {"red": (210, 30, 30), "blue": (30, 30, 210)}
+OTHERS = {"green": (30, 210, 30), "grey": (120, 120, 120)}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def pictures(tmp_path_factory):
     """Folder of pictures by colour and number, each of a shade of its own."""
     folder = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
-    for name, colour in {**MEANS, "green": (30, 210, 30)}.items():
+    for name, colour in {**MEANS, **OTHERS}.items():
         for number in range(20):
             shade = np.clip(colour + random.normal(0, 25, 3), 0, 255).astype(int)
             Image.new("RGB", (32, 32), tuple(shade)).save(
@@ -171,7 +172,7 @@ def test_a_space_standardised_anew_is_refused(built, some):
         numbers = range(first, first + 12)
         entities = [
             Entity(c, "Georgia", f"{c} land", images=of(*(f"{c}-{n}" for n in numbers)))
-            for c in MEANS
+            for c in (*MEANS, *OTHERS)
         ]
         return built(entities, clip=None, words=Words(), colours=Colours())
 
