@@ -8,6 +8,7 @@ from columns import columns
 
 from spacy_dwe.model.combiner import (
     ALLOWED,
+    BESIDE_PICTURES,
     LEAST_TEXT,
     MOST_TEXT,
     SHOWN,
@@ -288,3 +289,16 @@ def test_doubt_does_not_grow_with_how_well_a_picture_is_shown():
     assert (doubt.diff() < 0).all()
     assert doubt[0] > 5.9
     assert doubt[features[:, 0, SHOWS] > SHOWN + 3].max() < 0.02
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_beside_pictures_that_say_whom_they_show_the_text_counts_less(shown):
+    layout = columns(["name", "text", "image"])
+    features = torch.ones(1, 2, len(layout))
+    present = torch.ones_like(features, dtype=torch.bool)
+    present[0, :, layout.names.index(("image", "shown"))] = torch.tensor([shown, False])
+    yes = torch.ones(1, 2, dtype=torch.bool)
+    by_column = Combiner(layout)(features, present, yes, yes).by_column
+    weight = 2.0 * (BESIDE_PICTURES if shown else 1.0)
+    assert by_column[0, :, layout.of("text")[0]].tolist() == pytest.approx([weight] * 2)
+    assert by_column[0, 0, layout.names.index(("name", "match"))] == 1.0
