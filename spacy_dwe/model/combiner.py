@@ -125,7 +125,7 @@ PICTURED = ("image", DWE)
 LEAST_TEXT, MOST_TEXT = -0.15, 1.0
 """Deviations at which what the text says to NIL ends: a surname is taken for somebody
 the sentence is about, and a sentence about something else says little."""
-SHOWN, STEEP = 1.0, 2.0
+SHOWN, STEEP = 0.0, 2.0
 """What the picture says for the best candidate where it is as good as nothing, and how
 fast doubt grows below."""
 UNSURE = 2.0
