@@ -189,3 +189,21 @@ def test_one_picture_each_is_compared_as_it_is(album):
     np.testing.assert_allclose(
         vectors.array, Camera().vectors[: 80 * EACH : EACH], atol=1e-3
     )
+
+
+def test_an_entity_is_found_once_by_its_nearest_picture(album):
+    folder, entities = album
+    kb = build_kb(
+        entities, folder / "kb", encoders={"camera": Camera()}, image_root=folder
+    )
+    vectors = kb.vector_sets[SPACE]
+    queries = np.asarray(vectors.array[: 4 * EACH : EACH], dtype=np.float32)
+    found = kb.nearest(SPACE, queries, 7)
+    cosines = queries @ np.asarray(vectors.array, dtype=np.float32).T
+    best = cosines.reshape(4, 80, EACH).max(axis=2).round(5)
+    for row, (own, scores) in enumerate(zip(found, best)):
+        assert (
+            own.tolist() == np.lexsort((kb.sort_keys(range(80)), -scores))[:7].tolist()
+        )
+        assert own[0] == row
+    assert [*kb.nearest(SPACE, queries, 1000).lengths] == [80] * 4
