@@ -22,6 +22,8 @@ SURNAMES = (
 )
 STRANGER = 99
 """A face that nobody in the KB has."""
+DIM = 100
+"""Lights from here on show little."""
 
 
 @spacy.registry.misc("tests.Faces.v1")
@@ -55,7 +57,8 @@ class Faces:
 
     def _face(self, face, light):
         vector = np.random.default_rng(face).normal(size=self.dim)
-        vector += 0.5 * np.random.default_rng((face, light)).normal(size=self.dim)
+        noise = 1.25 if light >= DIM else 0.5
+        vector += noise * np.random.default_rng((face, light)).normal(size=self.dim)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
@@ -207,3 +210,27 @@ def test_labelled_mentions_compete_in_training(nlp, photo):
     example = spacy.training.Example.from_dict(doc, gold)
     mentions, _ = labelled_mentions([example], use_gold_ents=True)
     assert [m.sharing for m in mentions] == [("Abel", "Brandt")] * 2
+
+
+def test_dim_pictures_belong_to_whom_they_rather_show(tmp_path, photo):
+    """Where the KB's own pictures tell what a likeness says: several of each person."""
+    entities = [
+        Entity(
+            f"P{face}",
+            SURNAMES[face // 2],
+            images=tuple(photo(face, light) for light in range(3)),
+        )
+        for face in range(2 * len(SURNAMES))
+    ]
+    nlp = linking_pipeline(build_kb(entities, tmp_path / "kb", clip=Faces()).path)
+    faces = [2 * number for number in range(len(SURNAMES))] * 3
+    lights = [DIM + number for number in range(len(faces))]
+
+    def shares(shown):
+        texts = [f"{SURNAMES[f // 2]} met {SURNAMES[f // 2 - 1]}." for f in faces]
+        docs = [document(nlp, *each) for each in zip(texts, map(photo, shown, lights))]
+        return np.mean([pictured(nlp, doc) for doc in docs], axis=0)
+
+    one, other = shares(faces)
+    assert one > 0.95 and other < 0.1
+    assert max(shares([STRANGER] * len(faces))) < 0.1
