@@ -13,9 +13,7 @@ from ..encoders.registry import spec_inside
 from ..errors import BAR_DELAY, DweError, Errors
 from ..kb.entity import Entity
 from ..kb.vectors.fields import (
-    Encoded,
     Field,
-    Wanted,
     field_of,
     require_unit,
     unit_length,
@@ -37,13 +35,13 @@ from ..kb.vectors.sets import (
     CLIP_SPACE,
     DESCRIPTION,
     FOLDER,
-    IMAGE,
     PICTURES_SPACE,
     TEXT_SPACE,
     SetName,
     measure,
 )
 from ..kb.vectors.standard import standardise
+from .contents import encode_contents
 from .plans import SetPlan
 
 _SECONDS = 15.0
@@ -345,8 +343,11 @@ class _Build:
         ) as bar:
             done = 0
             for chunk in chunks(self._entities_at(rows), field):
-                encoded = _encode_chunk(plan, header, chunk, bar, is_wanted)
+                encoded = encode_contents(plan, chunk, is_wanted, bar.update)
                 if encoded.keys:
+                    require_unit(
+                        encoded.vectors, header.dim, header.fingerprint, str(plan.name)
+                    )
                     own = place_of(encoded.keys)
                     places[own] = writer.append(encoded.vectors, wanted.keys[own])
                 done += len(chunk)
@@ -364,25 +365,6 @@ class _Build:
 
     def _bar(self, *args: Any, **kwargs: Any) -> Any:
         return tqdm(*args, unit=" entities", disable=not self.show_progress, **kwargs)
-
-
-def _encode_chunk(
-    plan: SetPlan,
-    header: Header,
-    chunk: Sequence[Entity],
-    bar: Any,
-    is_wanted: Wanted,
-) -> Encoded:
-    def encode(items: Sequence[Any]) -> np.ndarray:
-        vectors: np.ndarray
-        if plan.name.field == IMAGE:
-            vectors = plan.encoder.encode_images(items)
-        else:
-            vectors = plan.encoder.encode_texts(items, progress=bar.update)
-        require_unit(vectors, header.dim, header.fingerprint, str(plan.name))
-        return vectors
-
-    return plan.field.encode(chunk, encode, is_wanted)
 
 
 def _option(space: str) -> str:

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from ..bounded import Bounded
 from ..errors import DweError
 from ..images import GivenBox
-from .decoding import decode_ahead
+from .decoding import decode_ahead, stages
 from .protocol import (
     ImageEncoder,
     MentionFeatures,
@@ -184,14 +184,15 @@ class FeatureCache:
             that cannot be decoded. Shape of each: (dim,), float32
         """
 
-        def decode(content: str) -> Image | None:
-            picture = open_picture(content)
-            resized = getattr(encoder, "resized", None)
-            return picture if picture is None or resized is None else resized(picture)
-
         def encode(missing: list[str]) -> Iterator[Encoded]:
+            prepare, encode_prepared = stages(encoder)
+
+            def decode(content: str) -> Any:
+                picture = open_picture(content)
+                return None if picture is None else prepare(picture)
+
             for some, pictures in decode_ahead(missing, decode, unreadable, n_bytes):
-                yield some, _rows(encoder.encode_images(pictures))
+                yield some, _rows(encode_prepared(pictures))
 
         return self._all(["picture"], encoder.fingerprint, hashes, encode)
 

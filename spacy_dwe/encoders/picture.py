@@ -44,7 +44,13 @@ class PictureEncoder:
         backbone.module.eval().float().requires_grad_(False)
         self.fingerprint = fingerprint(backbone.config, backbone.module.state_dict())
         self.input_size = backbone.input_size
-        backbone.module.to(self.device)
+        # Twice as fast on CPUs, where convolutions are depthwise.
+        self._layout = (
+            torch.channels_last
+            if self.device.type == "cpu"
+            else torch.contiguous_format
+        )
+        backbone.module.to(self.device).to(memory_format=self._layout)
         self._backbone = backbone
         self.dim = self._width()
 
@@ -60,19 +66,24 @@ class PictureEncoder:
         vectors = np.zeros((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
             some = images[start : start + self.batch_size]
-            pixels = torch.stack([self.preprocess(image) for image in some])
+            pixels = [self.preprocess(image) for image in some]
             vectors[start : start + len(some)] = self.encode_pixels(pixels)
             if progress is not None:
                 progress(len(some))
         return vectors
 
-    def encode_pixels(self, pixels: Tensor) -> np.ndarray:
-        """Unit vectors of one batch of pictures that `preprocess` has read.
+    def encode_pixels(self, pixels: Sequence[Tensor]) -> np.ndarray:
+        """Unit vectors of pictures that `preprocess` has read.
 
-        pixels (Tensor): Shape: (n, 3, height, width)
-        RETURNS (np.ndarray): Shape: (n, dim), float32
+        pixels (Sequence[Tensor]): Shape of each: (3, height, width)
+        RETURNS (np.ndarray): Shape: (len(pixels), dim), float32
         """
-        return unit(self._pooled(pixels).float().cpu().numpy())
+        vectors = np.zeros((len(pixels), self.dim), dtype=np.float32)
+        for start in range(0, len(pixels), self.batch_size):
+            some = pixels[start : start + self.batch_size]
+            pooled = self._pooled(torch.stack([*some]))
+            vectors[start : start + len(some)] = pooled.float().cpu().numpy()
+        return unit(vectors)
 
     def _width(self) -> int:
         height, width = self.input_size
@@ -86,7 +97,8 @@ class PictureEncoder:
 
     def _pooled(self, pixels: Tensor) -> Tensor:
         with torch.inference_mode(), self._precision():
-            return self._backbone.pool(pixels.to(self.device))
+            pixels = pixels.to(self.device, memory_format=self._layout)
+            return self._backbone.pool(pixels)
 
 
 def _load(spec: dict[str, Any]) -> Backbone:

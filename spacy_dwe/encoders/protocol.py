@@ -239,7 +239,9 @@ class ImageEncoder(Protocol):
     It may have more, by which pictures are got ready in threads while it works:
     `input_size`, height and width that it scales pictures to (JPEGs are then not
     decoded much larger), and `resized(image)`, the picture scaled and cropped, which
-    `encode_images` takes as it takes the picture itself, for the same vector.
+    `encode_images` takes as it takes the picture itself, for the same vector; or, in
+    its place, `preprocess(image)`, of which `encode_pixels(list)` makes vectors: arrays
+    or tensors.
     """
 
     spec: dict[str, Any]

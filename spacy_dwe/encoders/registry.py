@@ -273,7 +273,7 @@ class LazyPictureEncoder(LazyEncoder):
     ) -> "np.ndarray":
         return self._picture.encode_images(images, progress)
 
-    def encode_pixels(self, pixels: "Tensor") -> "np.ndarray":
+    def encode_pixels(self, pixels: "Sequence[Tensor]") -> "np.ndarray":
         return self._picture.encode_pixels(pixels)
 
     def preprocess(self, image: "Image") -> "Tensor":

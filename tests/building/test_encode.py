@@ -501,6 +501,17 @@ def test_a_picture_that_several_entities_have_is_encoded_once(tmp_path, pictured
     assert (len(vectors.array), clip.n_pictures) == (2, 2)
 
 
+def test_a_jpeg_is_decoded_no_larger_than_its_encoder_reads_it(tmp_path):
+    Image.new("RGB", (400, 300)).save(tmp_path / "large.jpg")
+    entities = [Entity("Q1", "A", images=("large.jpg",))]
+    sizes = []
+    clip = CountingEncoder("patches")
+    clip.input_size = 10, 10
+    clip.resized = lambda picture: sizes.append(picture.size) or picture
+    make(tmp_path / "kb", entities, plans=plan_sets({"clip": clip}, tmp_path))
+    assert sizes == [(50, 38)]
+
+
 # Scales
 
 

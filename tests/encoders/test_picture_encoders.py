@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import threading
 from collections import defaultdict
 from copy import deepcopy
 from pathlib import Path
@@ -38,6 +39,7 @@ from transformers import (
 )
 
 from spacy_dwe.encoders import clip_encoder, picture_encoder
+from spacy_dwe.encoders.cache import FeatureCache
 from spacy_dwe.errors import DweError
 
 BIRDS = Path(__file__).parents[3] / "shared" / "data" / "birds"
@@ -125,8 +127,26 @@ def test_no_picture_and_a_very_long_one(loaded):
 def test_pixels_can_be_made_ahead(loaded, pictures):
     pixels = [loaded.preprocess(picture) for picture in pictures]
     assert pixels[0].shape == (3, *loaded.input_size) == (3, 160, 160)
-    ahead = loaded.encode_pixels(torch.stack(pixels))
+    ahead = loaded.encode_pixels(pixels)
     assert ahead == pytest.approx(loaded.encode_images(pictures), abs=1e-6)
+    assert loaded.encode_pixels([]).shape == (0, 64)
+
+
+def test_pixels_are_made_in_threads_where_vectors_are_kept(
+    loaded, pictures, monkeypatch
+):
+    threads, preprocess = set(), type(loaded).preprocess
+
+    def watched(self, picture):
+        threads.add(threading.current_thread())
+        return preprocess(self, picture)
+
+    monkeypatch.setattr(type(loaded), "preprocess", watched)
+    named = {str(number): picture for number, picture in enumerate(pictures)}
+    found = FeatureCache().pictures(loaded, [*named], named.__getitem__)
+    assert threads and threading.current_thread() not in threads
+    expected = loaded.encode_images(pictures)
+    assert np.stack([*found.values()]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_it_has_no_texts_and_loads_late(vit):

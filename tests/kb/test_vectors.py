@@ -7,6 +7,7 @@ from small_encoders import PatchEncoder, WordEncoder
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.update import add_entities, encode_kb, merge_kbs, rebuild_kb
+from spacy_dwe.encoders import decoding
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity, entity_text
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
@@ -100,7 +101,7 @@ def test_unreadable_pictures_are_left_out_with_a_warning(pictures):
 
 
 def test_more_pictures_than_are_decoded_at_a_time(pictures, monkeypatch):
-    monkeypatch.setattr(fields, "_PICTURES", 2)
+    monkeypatch.setattr(decoding, "PICTURES_AT_A_TIME", 4)
     names = [*COLOURS, "red", "blue"]
     entities = [Entity(f"Q{i}", n, images=(f"{n}.png",)) for i, n in enumerate(names)]
     kb = build_kb(entities, pictures / "kb", clip=PatchEncoder(), image_root=pictures)

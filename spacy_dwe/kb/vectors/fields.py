@@ -1,33 +1,23 @@
 """What a vector is made from: an entity's description, or one of its pictures. Equal
 content has an equal key, and vectors are kept by key."""
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from ...errors import DweError, Errors, Warnings
-from ...images import ImageRef, decode, read_bytes
+from ...images import ImageRef, read_bytes
 from ..entity import Entity, entity_text
 
 KEY_BYTES = 16
 
 _CHARACTERS = 4096
 """Characters of a description that count as a text; bounds the texts in memory."""
-_PICTURES = 64
-"""Decoded pictures in memory at a time."""
-_DECODERS = 8
-"""Threads, at most, that decode pictures."""
-_NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
-
-Encode = Callable[[Sequence[Any]], np.ndarray]
-"""Texts or decoded pictures to unit vectors."""
 Wanted = Callable[[bytes], bool]
 """Whether the content of a key is to be encoded."""
 
@@ -69,12 +59,14 @@ class DescriptionField:
         """RETURNS (int): how many texts or pictures the entity counts for."""
         return 1 + len(entity.description) // _CHARACTERS
 
-    def encode(
-        self, entities: Sequence[Entity], encode: Encode, is_wanted: Wanted
-    ) -> Encoded:
-        """RETURNS (Encoded): vectors of what is wanted of some entities, each once."""
-        texts = {key: e for e in entities for key in self.keys(e) if is_wanted(key)}
-        return Encoded(encode([entity_text(e) for e in texts.values()]), [*texts])
+    def texts(self, entities: Sequence[Entity], is_wanted: Wanted) -> dict[bytes, str]:
+        """RETURNS (dict[bytes, str]): what is wanted of some entities, by key."""
+        return {
+            key: entity_text(entity)
+            for entity in entities
+            for key in self.keys(entity)
+            if is_wanted(key)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class PictureField:
     root: Path
     field: ClassVar[str] = "image"
     first_chunk: ClassVar[int] = 16
-    most: ClassVar[int] = _PICTURES
+    most: ClassVar[int] = 4096
 
     def has(self, entity: Entity) -> bool:
         return bool(entity.images)
@@ -97,56 +89,30 @@ class PictureField:
         keys = []
         for image in dict.fromkeys(entity.images):
             try:
-                keys.append(_picture_key(read_bytes(self._reference(image))))
+                keys.append(self.key(read_bytes(self.reference(image))))
             except DweError as error:
-                _warn(entity, image, error)
+                self.warn(entity, image, error)
         return keys
 
     def weight(self, entity: Entity) -> int:
         return len(entity.images)
 
-    def encode(
-        self, entities: Sequence[Entity], encode: Encode, is_wanted: Wanted
-    ) -> Encoded:
-        pictures = [(e, image) for e in entities for image in dict.fromkeys(e.images)]
-        keys: list[bytes] = []
-        vectors = []
-        with ThreadPoolExecutor(min(_DECODERS, os.cpu_count() or 1)) as decoders:
-            for start in range(0, len(pictures), _PICTURES):
-                group = pictures[start : start + _PICTURES]
-                loaded = decoders.map(
-                    lambda each: self._load(each[1], is_wanted), group
-                )
-                decoded: dict[bytes, Any] = {}
-                for (entity, image), (key, picture) in zip(group, loaded):
-                    if isinstance(picture, DweError):
-                        _warn(entity, image, picture)
-                    elif picture is not None and key not in keys:
-                        decoded[key] = picture
-                if decoded:
-                    vectors.append(encode([*decoded.values()]))
-                    keys += decoded
-        return Encoded(np.concatenate(vectors) if vectors else _NO_VECTORS, keys)
-
-    def _load(self, image: str, is_wanted: Wanted) -> tuple[bytes, Any]:
-        """The key of a picture, and the picture if it is wanted: None if it is not, or
-        if its file cannot be read, of which `keys` has warned."""
-        reference = self._reference(image)
-        try:
-            data = read_bytes(reference)
-        except DweError:
-            return b"", None
-        key = _picture_key(data)
-        if not is_wanted(key):
-            return key, None
-        try:
-            return key, decode(data, reference.name)
-        except DweError as error:
-            return key, error
-
-    def _reference(self, image: str) -> ImageRef:
+    def reference(self, image: str) -> ImageRef:
+        """RETURNS (ImageRef): a picture as an entity names it."""
         reference = ImageRef(path=image)
         return reference if reference.is_url else ImageRef(path=str(self.root / image))
+
+    @staticmethod
+    def key(data: bytes) -> bytes:
+        """RETURNS (bytes): 16 bytes that stand for a picture's content."""
+        # Twice: KBs of earlier formats have an entity's only picture under this key.
+        return _digest(_digest(data))
+
+    @staticmethod
+    def warn(entity: Entity, image: str, error: DweError) -> None:
+        """Tell of a picture that is left out."""
+        message = Warnings.W100.format(image=image, id=entity.id, reason=error)
+        warnings.warn(message, stacklevel=2)
 
 
 Field = DescriptionField | PictureField
@@ -186,13 +152,3 @@ def require_unit(vectors: np.ndarray, dim: int, fingerprint: str, name: str) -> 
 
 def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=KEY_BYTES).digest()
-
-
-def _picture_key(data: bytes) -> bytes:
-    # Twice: KBs of earlier formats have the only picture of an entity under this key.
-    return _digest(_digest(data))
-
-
-def _warn(entity: Entity, image: str, error: DweError) -> None:
-    message = Warnings.W100.format(image=image, id=entity.id, reason=error)
-    warnings.warn(message, stacklevel=2)
