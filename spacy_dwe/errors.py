@@ -615,8 +615,8 @@ class Errors:
     E545 = (
         "[DWE-E545] The linker was trained with {sets} vectors as they were "
         "standardised then, and the KB {kb} has fitted that anew: train again with "
-        "`python -m spacy train`, link to the KB of the training (`--kb`, or the "
-        "variable DWE_KB), or leave dwe out of the channels"
+        "`python -m spacy train`, link to the KB of the training, which the variable "
+        "DWE_KB may name, or leave dwe out of the channels"
     )
 
 

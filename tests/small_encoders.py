@@ -10,6 +10,7 @@ from spacy_dwe.encoders.protocol import mentions_as_texts
 
 DIM = 100
 """Lights from here on show little of a face."""
+WORDS = ("red", "blue", "georgia", "land", "won")
 
 
 class WordEncoder:
@@ -69,6 +70,42 @@ class CountingEncoder(PatchEncoder):
     def encode_images(self, images, progress=None):
         self.n_pictures += len(images)
         return super().encode_images(images)
+
+
+@spacy.registry.misc("tests.Words.v1")
+class Words:
+    """A text is which of a few words are in it."""
+
+    dim = width = len(WORDS)
+    max_tokens = 1000
+    fingerprint = "which words"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.Words.v1"}
+
+    def encode_texts(self, texts, progress=None):
+        found = [[word in text.lower() for word in WORDS] for text in texts]
+        counts = np.array(found, dtype=np.float32) + 0.01
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    def encode_mentions(self, mentions):
+        return mentions_as_texts(self, mentions)
+
+
+@spacy.registry.misc("tests.Colours.v1")
+class Colours:
+    """A picture is its mean colour."""
+
+    dim = 3
+    fingerprint = "mean colours"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.Colours.v1"}
+
+    def encode_images(self, images, progress=None):
+        means = [np.asarray(image).reshape(-1, 3).mean(axis=0) + 1 for image in images]
+        vectors = np.array(means, dtype=np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @spacy.registry.misc("tests.Faces.v1")

@@ -4,56 +4,19 @@ import numpy as np
 import pytest
 import spacy
 from PIL import Image
+from small_encoders import WORDS, Colours, Words
 from spacy.tokens import Span
 from spacy.training import Example
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.update import encode_kb
-from spacy_dwe.encoders.protocol import mentions_as_texts
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.generators import dense_candidates
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.linking.mentions import mentions_of
 
-WORDS = ("red", "blue", "georgia", "land", "won")
 COLOURS = {"red": (250, 0, 0), "blue": (0, 0, 250)}
-
-
-@spacy.registry.misc("tests.Words.v1")
-class Words:
-    """A text is which of a few words are in it."""
-
-    dim = width = len(WORDS)
-    max_tokens = 1000
-    fingerprint = "which words"
-
-    def __init__(self):
-        self.spec = {"@misc": "tests.Words.v1"}
-
-    def encode_texts(self, texts, progress=None):
-        found = [[word in text.lower() for word in WORDS] for text in texts]
-        counts = np.array(found, dtype=np.float32) + 0.01
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
-
-    def encode_mentions(self, mentions):
-        return mentions_as_texts(self, mentions)
-
-
-@spacy.registry.misc("tests.Colours.v1")
-class Colours:
-    """A picture is its mean colour."""
-
-    dim = 3
-    fingerprint = "mean colours"
-
-    def __init__(self):
-        self.spec = {"@misc": "tests.Colours.v1"}
-
-    def encode_images(self, images, progress=None):
-        means = [np.asarray(image).reshape(-1, 3).mean(axis=0) + 1 for image in images]
-        vectors = np.array(means, dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture

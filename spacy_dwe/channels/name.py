@@ -1,6 +1,6 @@
 """How well a mention matches an entity's names, computed for all pairs of a batch at
-once. Each column lies in [0, 1] but for `match`, a logit. It depends on one mention and
-one entity, and on how rare words are in the KB.
+once. Each column lies in [0, 1] but for `match`, a logit. It depends on one mention in
+its context and one entity, and on how rare words are in the KB.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,9 @@ from .matching import (
 if TYPE_CHECKING:
     from .base import CandidateView, MentionView, Values
 
+PARTLY = 0.2
+"""What it counts that the context names a candidate in full, if its names have the
+mention's words and are not equal: who is meant by a surname may be another one."""
 _PAIRS = 1 << 14
 """Pairs computed together; bounds the memory of intermediate arrays."""
 
@@ -108,7 +111,7 @@ def _columns(
             # The mention abbreviates the name, or its words abbreviate the name's.
             lexicon.name_initials[names, 0] == compared.words.joined[owner],
             match_logits(compared.features()),
-            compared.named() * (coverage >= 1),
+            compared.named() * np.where(compared.equal, 1, PARTLY * (coverage >= 1)),
         ],
         axis=1,
         dtype=np.float32,
@@ -156,7 +159,7 @@ class Compared:
         )
 
     def named(self) -> np.ndarray:
-        """RETURNS (np.ndarray): see `named_around`."""
+        """RETURNS (np.ndarray): see `named_around`. Shape: (n,)"""
         return named_around(
             self.lexicon, self.words, self._all_names, self._pairs, self.owner
         )

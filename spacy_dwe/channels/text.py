@@ -1,6 +1,6 @@
 """What the words around a mention say: its vector beside those of descriptions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,26 +58,38 @@ def best_cosines(
     RETURNS (tuple): the cosines, and whether there are vectors on both sides.
         Shape of each: (n_candidates,)
     """
-    owners = candidates.mentions
-    best = np.full(len(owners), -np.inf, dtype=np.float32)
-    there = np.zeros(len(owners), dtype=bool)
-    counts = np.array([len(own) for own in queries])
-    if not counts.sum():
-        return best, there
-    together = np.concatenate([own for own in queries if len(own)])
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    for nth in range(counts.max()):
-        # The nth vector of each mention that has as many.
-        pairs = np.flatnonzero(counts[owners] > nth)
-        cosines, found = _cosines(
-            vectors, candidates.rows[pairs], together, first[owners[pairs]] + nth
-        )
+    best = np.full(len(candidates.rows), -np.inf, dtype=np.float32)
+    there = np.zeros(len(candidates.rows), dtype=bool)
+    for pairs, together, which in each_query(candidates, queries):
+        cosines, found = cosines_of(vectors, candidates.rows[pairs], together, which)
         best[pairs] = np.maximum(best[pairs], cosines)
         there[pairs] |= found
     return best, there
 
 
-def _cosines(
+def each_query(
+    candidates: "Candidates", queries: Sequence[np.ndarray] | np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Compare every candidate with every vector of its mention.
+
+    queries (Sequence[np.ndarray]): vectors of each mention.
+        Shape of each: (n_vectors, dim)
+    YIELDS (tuple): for the first vector of each mention, the second and so on: which
+        candidates have one to be compared with, (n,); all vectors, (n_queries, dim);
+        and which of them each is compared with, (n,).
+    """
+    owners = candidates.mentions
+    counts = np.array([len(own) for own in queries])
+    if not counts.sum():
+        return
+    together = np.concatenate([own for own in queries if len(own)])
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    for nth in range(counts.max()):
+        pairs = np.flatnonzero(counts[owners] > nth)
+        yield pairs, together, first[owners[pairs]] + nth
+
+
+def cosines_of(
     vectors: "VectorSet", rows: np.ndarray, queries: np.ndarray, owners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """RETURNS (tuple): cosine of each pair, of the entity's nearest vector, and whether

@@ -118,10 +118,17 @@ def info_cli(
     Printer().table(shown)
     if kb.vector_sets:
         rows = [
-            (str(name), f"{len(v.array):,}", v.dim, _encoder(v.spec), v.fingerprint)
+            (
+                *(str(name), f"{len(v.array):,}", v.dim),
+                "whitened" if v.standard else "as encoded",
+                *(_encoder(v.spec), v.fingerprint),
+            )
             for name, v in kb.vector_sets.items()
         ]
-        header = ("vector set", "vectors", "width", "encoder", "fingerprint")
+        header = (
+            *("vector set", "vectors", "width", "compared"),
+            *("encoder", "fingerprint"),
+        )
         typer.echo(table(rows, header=header, divider=True))
 
 

@@ -197,7 +197,7 @@ def entity_vectors(
     """
     known = np.maximum(rows, 0)
     counts = vectors.offsets[known + 1] - vectors.offsets[known]
-    if counts.max(initial=0) > 1:
+    if counts.max(where=rows >= 0, initial=0) > 1:
         return _several_each(vectors, rows, device)
     gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
     present = there.reshape(rows.shape) & (rows >= 0)

@@ -159,6 +159,7 @@ class PictureEvidence:
         keys = list(dict.fromkeys(read.keys.values()))
         for space in spaces:
             encoder = self.encoders[space]
+            # Read as a whole and by this one, it need not be larger than that likes.
             shortest = shortest_side(encoder)
             vectors = self.cache.pictures(
                 encoder,

@@ -117,12 +117,15 @@ COLUMNS_OF_NIL = {
     "shown": ("image", "shown"),
 }
 """Channel and name of the columns of the best candidate that NIL reads."""
+BESIDE_PICTURES = 0.35
+"""What the sentence counts beside pictures that say whom they show: who attaches one
+need not write it down."""
 PICTURED = ("image", DWE)
 """Channels that pictures may speak in."""
 LEAST_TEXT, MOST_TEXT = -0.15, 1.0
 """Deviations at which what the text says to NIL ends: a surname is taken for somebody
 the sentence is about, and a sentence about something else says little."""
-SHOWN, STEEP = 1.0, 2.0
+SHOWN, STEEP = 0.0, 2.0
 """What the picture says for the best candidate where it is as good as nothing, and how
 fast doubt grows below."""
 UNSURE = 2.0
@@ -187,7 +190,7 @@ class Combiner(nn.Module):
     single candidate probability 1. It also depends on doubt: where everything but
     pictures leaves it open which candidate is meant, and the pictures do not show the
     best one, no name is a reason to link. Untrained, the weights are those that the
-    columns say.
+    columns say. Beside pictures that say whom they show, the text counts less.
 
     Where mentions labelled NIL taught it, NIL's logit also depends on what stands at
     the edges of a mention: "deep red" is a film in a list of films and a colour before
@@ -210,6 +213,10 @@ class Combiner(nn.Module):
         self._unpictured = [
             i for i, each in enumerate(columns.all) if each.channel not in PICTURED
         ]
+        self._shown = places.get(COLUMNS_OF_NIL["shown"])
+        self._is_text: Tensor
+        is_text = torch.tensor([each.channel == "text" for each in columns.all])
+        self.register_buffer("_is_text", is_text, persistent=False)
 
     def forward(
         self,
@@ -229,6 +236,10 @@ class Combiner(nn.Module):
         RETURNS (CombinedScores): the logits.
         """
         by_column = torch.where(present, features * self.weight + self.bias, 0.0)
+        if self._shown is not None:
+            pictured = present[..., self._shown].any(dim=1)
+            share = torch.where(pictured, BESIDE_PICTURES, 1.0)[:, None, None]
+            by_column = torch.where(self._is_text, by_column * share, by_column)
         logits = by_column.sum(dim=-1).masked_fill(~candidates, -torch.inf)
         mention = torch.zeros_like(logits[:, 0])
         if edges is not None and len(self.edges):

@@ -56,9 +56,9 @@ class Pictures:
     mask: Tensor
 
     @classmethod
-    def none(cls, batch: int, dim: int, device: torch.device) -> "Pictures":
+    def none(cls, batch: int, device: torch.device) -> "Pictures":
         """RETURNS (Pictures): of mentions that have none."""
-        vectors = torch.zeros(batch, 0, dim, device=device)
+        vectors = torch.zeros(batch, 0, 0, device=device)
         return cls(vectors, vectors.new_zeros(batch, 0, dtype=torch.bool))
 
     @property
@@ -103,7 +103,7 @@ class MentionInputs:
     @property
     def whole(self) -> Pictures:
         """RETURNS (Pictures): in the first space, none where there is no space."""
-        nothing = Pictures.none(len(self.text), 0, self.text.device)
+        nothing = Pictures.none(len(self.text), self.text.device)
         return next(iter(self.pictures.values()), nothing)
 
     def slots(self, modality: str) -> Slots:

@@ -8,7 +8,7 @@ from spacy_dwe.channels.facts import FactsChannel, fact_columns
 from spacy_dwe.channels.matching import UNSUPPORTED
 from spacy_dwe.channels.name import NameChannel, name_columns
 from spacy_dwe.kb.candidates import Candidates
-from spacy_dwe.kb.entity import Entity
+from spacy_dwe.kb.entity import Alias, Entity
 from spacy_dwe.kb.index.lexicon import years_in
 from spacy_dwe.names.normalisation import gram_buckets, normalise
 
@@ -42,12 +42,11 @@ def column(values, name):
     return values[:, list(channel.columns).index(name)]
 
 
-def one(kb, mention, entity):
+def one(kb, mention, entity, context=""):
     """Name features of a single pair, by name."""
     pair = Candidates.from_lists([kb.rows_of([entity])])
-    return dict(
-        zip(NameChannel.columns, name_columns(kb.lexicon, [mention], pair)[0].tolist())
-    )
+    (values,) = name_columns(kb.lexicon, [mention], pair, [context]).tolist()
+    return dict(zip(NameChannel.columns, values))
 
 
 def fact(kb, context, entity):
@@ -183,6 +182,63 @@ def test_what_a_mention_supports(kb):
     assert match("Tbilisi") == UNSUPPORTED
 
 
+def aliases(*names):
+    return tuple(Alias(name) for name in names)
+
+
+@pytest.fixture
+def birds(tmp_path):
+    entities = [
+        Entity("B1", "Orchard Oriole", aliases=aliases("oriole", "Icterus spurius")),
+        Entity("B2", "Baltimore Oriole", aliases=aliases("oriole")),
+        Entity("B3", "Oriole", aliases=aliases("oriole", "the one")),
+        Entity("P1", "Elizabeth Dole"),
+        Entity("P2", "Bob Dole", aliases=aliases("Dole")),
+    ]
+    return build_kb(entities, tmp_path / "kb")
+
+
+@pytest.mark.parametrize(
+    ("context", "named"),
+    [
+        ("Look under Orchard Oriole; the oriole is shown.", True),
+        ("Of the orchard-oriole I know an oriole or two.", True),
+        ("Icterus spurius was told of: the oriole is rare.", True),
+        ("An orchard, and in it an oriole.", False),
+        ("A Baltimore Oriole is no oriole of mine.", False),
+        ("An oriole.", False),
+        ("", False),
+    ],
+)
+def test_a_name_in_full_elsewhere_in_the_context(birds, context, named):
+    assert (one(birds, "oriole", "B1", context)["named"] > 0) == named
+    values, _ = NameChannel().compute(Asked("oriole", context), _all(birds), birds)
+    assert (column(values, "named")[0] == column(values, "named").max()) or not named
+
+
+def test_common_words_name_nobody(birds):
+    assert one(birds, "oriole", "B3", "The one is an oriole.")["named"] == 0
+
+
+def test_who_is_meant_by_a_part_of_a_name_may_be_another(birds):
+    context = "Dole's wife, Elizabeth Dole"
+    assert 0 < one(birds, "Dole", "P1", context)["named"] < 0.25
+    assert one(birds, "Dole", "P2", context)["named"] == 0
+    assert one(birds, "Bob", "P1", context)["named"] == 0, "no word of the mention"
+    assert one(birds, "Dole", "P2", "Bob Dole")["named"] > 0.75
+
+
+class Asked:
+    """A mention in its context."""
+
+    def __init__(self, text, context):
+        self.texts, self.contexts = [text], [context]
+
+
+def _all(kb):
+    return Candidates.from_lists([np.arange(kb.n_rows, dtype=np.int32)])
+
+
 def test_years():
     assert years_in("born 1917-05-29, 1963; 20170, v1.1999, 999, 1917, c2024") == [
         1917,
@@ -216,6 +272,20 @@ def test_shared_words_leave_the_name_out(kb):
     assert country > state
     assert fact(kb, "Georgia", "Q230")["shared_words"] == 0
     assert fact(kb, "", "Q230")["shared_words"] == 0
+
+
+def test_words_that_are_shared_say_less_in_a_small_kb(tmp_path):
+    """What one of twenty descriptions has, every twentieth sentence may have."""
+
+    def shared(n):
+        texts = [f"Word{i} and word{i + 1}." for i in range(n - 1)] + ["A quiet thing."]
+        entities = [Entity(f"Q{i}", f"Title {i}", text) for i, text in enumerate(texts)]
+        kb = build_kb(entities, tmp_path / str(n))
+        return fact(kb, "The evening was quiet.", f"Q{n - 1}")
+
+    small, large = shared(20), shared(2000)
+    assert small["shared_facts"] < 0.1 < 0.25 < large["shared_facts"]
+    assert small["shared_words"] == pytest.approx(large["shared_words"], abs=0.1)
 
 
 def test_priors(kb):

@@ -6,11 +6,18 @@ import pytest
 import torch
 from columns import columns
 
-from spacy_dwe.model.combiner import ALLOWED, LEAST_TEXT, MOST_TEXT, Combiner
+from spacy_dwe.model.combiner import (
+    ALLOWED,
+    BESIDE_PICTURES,
+    LEAST_TEXT,
+    MOST_TEXT,
+    SHOWN,
+    Combiner,
+)
 
 LAYOUT = columns(["name", "prior", "text"])
 NAME, PRIOR = LAYOUT.of("name")[0], LAYOUT.of("prior")[0]
-MATCH, TEXT = LAYOUT.of("name")[-1], LAYOUT.of("text")[0]
+MATCH, TEXT = LAYOUT.names.index(("name", "match")), LAYOUT.of("text")[0]
 
 
 @pytest.fixture
@@ -240,3 +247,58 @@ def test_untrained_a_name_that_matches_beats_nil_whatever_else_is_said():
     scores = combiner(features, torch.ones_like(features, dtype=torch.bool), yes, yes)
     assert (scores.logits[:, 1] > scores.logits[:, 0]).all()
     assert (scores.logits[:, 1] > scores.nil).tolist() == [True, False, False]
+
+
+PICTURED = columns(["name", "image"])
+SHOWS = PICTURED.names.index(("image", "shown"))
+FITS = PICTURED.names.index(("image", "picture_picture"))
+
+
+@pytest.mark.parametrize(
+    ("other", "shown", "links"),
+    [
+        pytest.param(4.0, 4.0, True, id="the picture decides"),
+        pytest.param(4.0, -2.0, False, id="neither text nor picture decides"),
+        pytest.param(-8.0, -2.0, True, id="the text decides"),
+        pytest.param(4.0, None, True, id="there is no picture"),
+    ],
+)
+def test_untrained_doubt_is_of_what_the_picture_should_have_decided(
+    other, shown, links
+):
+    """A foreign picture of one of two namesakes makes NIL, and nothing else does."""
+    features = torch.zeros(1, 2, len(PICTURED))
+    features[0, :, PICTURED.names.index(("name", "match"))] = torch.tensor([4.0, other])
+    present = torch.ones_like(features, dtype=torch.bool)
+    present[..., [SHOWS, FITS]] = shown is not None
+    features[0, 0, [SHOWS, FITS]] = shown or 0.0
+    features[0, 1, [SHOWS, FITS]] = -2.3
+    yes = torch.ones(1, 2, dtype=torch.bool)
+    scores = Combiner(PICTURED)(features, present, yes, yes)
+    assert bool(scores.logits.max() > scores.nil) == links
+
+
+def test_doubt_does_not_grow_with_how_well_a_picture_is_shown():
+    features = torch.zeros(50, 2, len(PICTURED))
+    features[:, :, PICTURED.names.index(("name", "match"))] = 4.0
+    features[:, 0, SHOWS] = torch.linspace(-2.3, 8, 50)
+    features[:, 1, FITS] = -2.3
+    yes = torch.ones(50, 2, dtype=torch.bool)
+    present = torch.ones_like(features, dtype=torch.bool)
+    doubt = Combiner(PICTURED)(features, present, yes, yes).nil_features[:, -1]
+    assert (doubt.diff() < 0).all()
+    assert doubt[0] > 5.9
+    assert doubt[features[:, 0, SHOWS] > SHOWN + 3].max() < 0.02
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_beside_pictures_that_say_whom_they_show_the_text_counts_less(shown):
+    layout = columns(["name", "text", "image"])
+    features = torch.ones(1, 2, len(layout))
+    present = torch.ones_like(features, dtype=torch.bool)
+    present[0, :, layout.names.index(("image", "shown"))] = torch.tensor([shown, False])
+    yes = torch.ones(1, 2, dtype=torch.bool)
+    by_column = Combiner(layout)(features, present, yes, yes).by_column
+    weight = 2.0 * (BESIDE_PICTURES if shown else 1.0)
+    assert by_column[0, :, layout.of("text")[0]].tolist() == pytest.approx([weight] * 2)
+    assert by_column[0, 0, layout.names.index(("name", "match"))] == 1.0

@@ -8,7 +8,7 @@ from torch.nn.functional import normalize, softplus
 
 from spacy_dwe.model import dwe
 from spacy_dwe.model.dwe import MentionEncoder
-from spacy_dwe.model.inputs import Slots
+from spacy_dwe.model.inputs import Pictures, Slots
 from spacy_dwe.model.layers import CrossModalEnhancer, EnhancerShape
 from spacy_dwe.model.spec import NetworkSpec, QueryHead
 
@@ -112,6 +112,74 @@ def test_query_is_the_papers(make_encoder, randomise, mentions, as_inputs, setti
             by_hand = slow_query(encoder, name, mentions[index], kind)
             vector = found.vectors[index].detach()
             np.testing.assert_allclose(vector, by_hand, atol=2e-5)
+
+
+class TestSeveralSpaces:
+    """CLIP's, and one of pictures alone, in which all look otherwise."""
+
+    SEEN, WIDTH = "image@seen", 5
+
+    @pytest.fixture
+    def heads(self, head):
+        seen = QueryHead(self.WIDTH, text=False, picture="seen", of_pictures=True)
+        return {DESCRIPTIONS: head(DESCRIPTIONS), self.SEEN: seen}
+
+    @pytest.fixture
+    def inputs(self, mentions, as_inputs):
+        inputs = as_inputs(mentions)
+        vectors = normalize(torch.randn(3, 3, self.WIDTH), dim=-1)
+        seen = Pictures(vectors, inputs.whole.mask)
+        return replace(inputs, pictures={**inputs.pictures, "seen": seen})
+
+    @pytest.fixture
+    def make(self, spec, heads):
+        pictures = {"clip": 8, "seen": self.WIDTH}
+        several = replace(spec, heads=heads, pictures=pictures)
+        return lambda body: MentionEncoder(replace(several, head=body))
+
+    @pytest.mark.parametrize("body", BODIES)
+    def test_a_head_starts_as_the_pictures_of_its_space(self, make, inputs, body):
+        query = make(body)(inputs).queries[self.SEEN]
+        assert query.present.tolist() == [False, True, True]
+        own = inputs.pictures["seen"].mean()
+        torch.testing.assert_close(query.vectors[1:], own[1:], atol=1e-6, rtol=0)
+
+    def test_the_linear_body_reads_all(self, make, inputs):
+        """The paper's read the first alone."""
+        read = make("linear").body(inputs).vector
+        means = [inputs.pictures[space].mean() for space in ("clip", "seen")]
+        torch.testing.assert_close(read, torch.cat([inputs.text, *means], dim=-1))
+
+    @pytest.mark.parametrize("body", BODIES)
+    def test_without_a_picture_only_texts_are_compared(
+        self, make, randomise, inputs, body
+    ):
+        none = {
+            space: replace(p, mask=p.mask & False)
+            for space, p in inputs.pictures.items()
+        }
+        queries = randomise(make(body))(replace(inputs, pictures=none)).queries
+        assert queries[DESCRIPTIONS].present.all()
+        assert not queries[self.SEEN].present.any()
+
+    def test_the_linear_body_can_do_without_texts(self, spec, heads, inputs):
+        alone = replace(
+            spec,
+            heads={self.SEEN: heads[self.SEEN]},
+            text_width=0,
+            pictures={"seen": self.WIDTH},
+            head="linear",
+        )
+        unread = {
+            "mention": inputs.mention[:, :0, :0],
+            "mention_mask": inputs.mention_mask[:, :0],
+            "text": inputs.text[:, :0],
+            "pictures": {"seen": inputs.pictures["seen"]},
+        }
+        encoder = MentionEncoder(alone)
+        query = encoder(replace(inputs, **unread, modalities={})).queries[self.SEEN]
+        own = inputs.pictures["seen"].mean()
+        torch.testing.assert_close(query.vectors[1:], own[1:], atol=1e-6, rtol=0)
 
 
 def test_queries_are_unit_vectors(trained, mentions, as_inputs):

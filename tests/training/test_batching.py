@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import spacy
 import torch
 
 from spacy_dwe.errors import DweError
-from spacy_dwe.linking.collate import collate
+from spacy_dwe.linking.collate import collate, entity_vectors
 from spacy_dwe.model.inputs import MentionPlace
 from spacy_dwe.model.modalities import all_modalities
 from spacy_dwe.training.targets import restrict_negatives, with_targets
@@ -93,6 +95,87 @@ def test_candidates_bring_their_vectors(to_batch, mentions, vectors):
     assert (entities.mean, entities.std) == (0.1, 0.2)
     expected = vectors.array[[3, 0]].astype(np.float32)
     np.testing.assert_array_equal(entities.vectors[0, [0, 2]], expected)
+
+
+@pytest.fixture
+def pictures(vectors):
+    """Of six entities: two of row 0, none of row 1, forty of row 2, one of the rest."""
+    counts = np.array([2, 0, 40, 1, 1, 1])
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    random = np.random.default_rng(0)
+    array = random.standard_normal((offsets[-1], DIM))
+    array /= np.linalg.norm(array, axis=1, keepdims=True)
+    places = random.permutation(offsets[-1]).astype(np.int32)
+    return replace(
+        vectors, array=array.astype(np.float16), offsets=offsets, places=places
+    )
+
+
+def test_candidates_with_several_pictures_bring_them_all(pictures):
+    rows = np.array([[4, 2, 0], [-1, -1, -1], [5, 1, -1], [0, 0, 3]])
+    entities = entity_vectors(pictures, rows, "cpu")
+    assert entities.present.tolist() == [
+        [True, True, True],
+        [False, False, False],
+        [True, False, False],
+        [True, True, True],
+    ]
+    for query in np.eye(DIM, dtype=np.float32):
+        found = entities.cosines(torch.from_numpy(query).expand(4, -1))
+        for (mention, candidate), row in np.ndenumerate(rows):
+            places, _ = pictures.of([row] if row >= 0 else [])
+            own = pictures.array[places].astype(np.float32) @ query
+            expected = own.max() if len(own) else 0.0
+            assert found[mention, candidate] == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_entity_with_many_pictures_pads_no_other_mention(pictures):
+    rows = np.array([[2, 0, 3], *[[5, 3, 4]] * 50])
+    entities = entity_vectors(pictures, rows, "cpu")
+    assert entities.vectors.shape == (15 + 50, 3, DIM)
+
+
+def test_where_each_candidate_has_one_nothing_is_added(pictures):
+    entities = entity_vectors(pictures, np.array([[3, 1, 5], [4, -1, -1]]), "cpu")
+    assert entities.owners is None
+    assert entities.vectors.shape == (2, 3, DIM)
+    assert entities.present.tolist() == [[True, False, True], [True, False, False]]
+
+
+def test_pictures_are_padded_in_every_space(vectors, prepared):
+    mentions = [prepared(1, n_pictures=2), prepared(2)]
+    seen = np.ones((2, 3), dtype=np.float32)
+    mentions[0].pictures = {**mentions[0].pictures, "seen": seen}
+    mentions[1].pictures = {}
+    batch = collate(
+        mentions,
+        heads={DESCRIPTIONS: vectors},
+        pictures={"clip": DIM, "seen": 3},
+        pooled=True,
+        device="cpu",
+    )
+    own = batch.inputs.pictures
+    assert {space: each.vectors.shape for space, each in own.items()} == {
+        "clip": (2, 2, DIM),
+        "seen": (2, 2, 3),
+    }
+    np.testing.assert_array_equal(own["seen"].vectors[0], seen)
+    assert own["seen"].present.tolist() == [True, False]
+
+
+def test_without_a_text_encoder_no_text_is_read(vectors, prepared):
+    mention = prepared(1, n_pictures=1)
+    mention.text = None
+    inputs = collate(
+        [mention],
+        heads={DESCRIPTIONS: vectors},
+        pictures={"clip": DIM},
+        pooled=True,
+        device="cpu",
+        modalities={},
+    ).inputs
+    assert inputs.text.shape == (1, 0)
+    assert inputs.whole.present.all()
 
 
 def test_without_the_dwe_channel_no_text_is_needed(to_batch, mentions):

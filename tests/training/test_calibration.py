@@ -129,7 +129,7 @@ def test_fitted_weights_of_nil_give_its_logit_after_the_division():
     layout = columns(["name"])
     combiner, nil = (
         Combiner(layout),
-        torch.tensor([0.5, 0.3, -0.8, 1, -0.5, 0.7, -0.6, 0.2]),
+        torch.tensor([0.5, 0.3, -0.8, 1, -0.5, 0.7, -0.6, 0.2, 0.4]),
     )
     shape = (4, 3, len(layout))
     inputs = (

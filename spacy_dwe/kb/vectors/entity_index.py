@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class NearestEntities:
     """Exact search through one vector set. Equal descriptions share a vector: all their
-    entities are found by it."""
+    entities are found by it. An entity with several is found by its nearest."""
 
     def __init__(
         self,
@@ -35,6 +35,10 @@ class NearestEntities:
         used = self._rows_at.used
         self._used = None if used.all() else used
         self._sort_key = sort_key
+        counts = np.bincount(self._rows_at.rows)
+        self._n_rows = int(np.count_nonzero(counts))
+        self._each = -(-int(counts.sum()) // max(self._n_rows, 1))
+        self._several = bool((counts > 1).any())
         self._index = EntityIndex(vectors.array, device=device)
 
     def __call__(self, queries: np.ndarray, n: int) -> Candidates:
@@ -44,14 +48,28 @@ class NearestEntities:
         n (int): most candidates a mention.
         RETURNS (Candidates): by cosine, equal ones by id.
         """
-        places, cosines = self._index.top_k(queries, n, self._used)
+        n_places = n * self._each
+        while True:
+            found = self._nearest(queries, n_places)
+            if not self._several:
+                return found.head(n)
+            found = found.union(Candidates.from_lists([()] * len(found))).head(n)
+            fewest = found.lengths.min(initial=n)
+            if fewest >= min(n, self._n_rows) or n_places >= len(self._index):
+                return found
+            n_places *= 2
+
+    def _nearest(self, queries: np.ndarray, n_places: int) -> Candidates:
+        """RETURNS (Candidates): the entities of the nearest vectors, by cosine; one
+        with several of these, as often."""
+        places, cosines = self._index.top_k(queries, n_places, self._used)
         rows, pairs = self._rows_at.of(places.ravel())
         mention = pairs // max(places.shape[1], 1)
         cosine = cosines.ravel()[pairs].round(SCORE_DECIMALS)
         order = np.lexsort((self._sort_key[rows], -cosine, mention))
         offsets = np.searchsorted(mention, np.arange(len(queries) + 1))
         found_by = np.full(len(rows), FoundBy.DENSE, dtype=np.uint8)
-        return Candidates(rows[order], offsets, found_by).head(n)
+        return Candidates(rows[order], offsets, found_by)
 
 
 SCORE_DECIMALS = 5

@@ -20,6 +20,8 @@ from .fields import DescriptionField, Field, unit_length
 if TYPE_CHECKING:
     from .standard import PictureScale, Standardisation
 
+COHORT = 2048
+"""Vectors of a set that stand for all of it."""
 FOLDER = "vectors"
 _BLOCK = 4096
 _NAME = re.compile(r"([\w-]+)@([\w-]+)", re.ASCII)
@@ -178,6 +180,19 @@ class VectorSet:
 
         assert self.kb is not None and self.stem is not None
         return Standardisation.read(self.kb, f"{self.stem}.standard.safetensors")
+
+    @cached_property
+    def cohort(self) -> tuple[np.ndarray, np.ndarray]:
+        """RETURNS (tuple[np.ndarray, np.ndarray]): vectors of entities drawn at random,
+        `COHORT` at most, that others are compared with beside a candidate's, and the
+        row of each. Shapes: (n, dim), float32 and (n,), int32"""
+        uses = np.arange(len(self.places))
+        if len(uses) > COHORT:
+            random = np.random.default_rng(_SEED)
+            uses = np.sort(random.choice(len(uses), COHORT, replace=False))
+        rows = np.searchsorted(self.offsets, uses, side="right") - 1
+        vectors = np.asarray(self.array[self.places[uses]], dtype=np.float32)
+        return vectors, rows.astype(np.int32)
 
     @cached_property
     def keys(self) -> np.ndarray:

@@ -211,6 +211,8 @@ class PictureScale(NamedTuple):
 
     @classmethod
     def _of(cls, same: np.ndarray, other: np.ndarray) -> Self | None:
+        if min(len(same), len(other)) < LEAST_PAIRS:
+            return None
         variance = (same.var() + other.var()) / 2
         apart = same.mean() - other.mean()
         if not (variance > 0 and apart > 0):
