@@ -26,7 +26,8 @@ Compare = Callable[[Mapping[ImageRef, str]], Mapping[ImageRef, Vectors]]
 """Vectors of pictures as the KB's are compared with, given what messages call the
 document of each."""
 
-CHANNEL = "image"
+CHANNEL, NETWORK = "image", "dwe"
+"""Channels of pictures alone, and of pictures and words."""
 MOST = 4
 """Examples of each kind."""
 PHOTOGRAPH, OF_KB = (520, 400), (240, 190)
@@ -102,7 +103,8 @@ class _Case:
     """A mention whose picture speaks, and for whom.
 
     winner (int): place of the linked entity, or the best one, among the candidates.
-    words, pictures (np.ndarray): logits of the words, and of the picture.
+    words, pictures (np.ndarray): logits of the words, and of the picture; neither has
+        the network's, which reads both.
         Shape: (n_candidates,)
     """
 
@@ -118,6 +120,10 @@ class _Case:
         """RETURNS (bool): words alone would not have chosen the winner."""
         others = np.delete(self.words, self.winner)
         return bool(len(others) and others.max() >= self.words[self.winner] - ALIKE)
+
+    @property
+    def links_rightly(self) -> bool:
+        return self.outcome.correct and self.outcome.predicted is not None
 
     @property
     def shown(self) -> int:
@@ -156,8 +162,9 @@ class Photographs:
             return []
         cases = list(self._cases())
         pairs = list(self._pairs(cases))
-        alone = [] if pairs else [c for c in cases if c.outcome.correct and c.decided]
-        words_won = [c for c in cases if _words_won(c)]
+        right = [case for case in cases if case.links_rightly]
+        alone = [] if pairs else [case for case in right if case.decided]
+        words_won = [case for case in right if case.contrary]
         misled = [c for c in cases if not c.outcome.correct and c.outcome.in_kb]
         found = [
             StorySection(
@@ -203,7 +210,7 @@ class Photographs:
             if outcome.predicted is not None:
                 (row,) = self._kb.rows_of([outcome.predicted])
                 winner = int(np.flatnonzero(scored.rows == row)[0])
-            words = scored.scores - pictures
+            words = scored.scores - pictures - scored.contributions.get(NETWORK, 0.0)
             yield _Case(index, outcome, scored, winner, words, pictures)
 
     def _pairs(self, cases: Sequence[_Case]) -> Iterator[tuple[_Case, _Case]]:
@@ -213,7 +220,7 @@ class Photographs:
         names: set[str] = set()
         for case in cases:
             name = case.outcome.text.lower()
-            if name in names or not (case.outcome.correct and case.decided):
+            if name in names or not (case.links_rightly and case.decided):
                 continue
             first = by_sentence.setdefault(self._sentence(case), case)
             if first.outcome.gold != case.outcome.gold:
@@ -285,18 +292,20 @@ class Photographs:
         if not case.decided:
             return f"The words say {winner}, and the picture does not speak against it."
         several = outcome.ambiguity
-        which = f"“{name}” is a name of {several} entities; " if several > 1 else ""
-        return (
-            f"{which}the words do not tell which one is meant. The picture resembles "
-            f"{winner} most."
-        )
+        which = "The words do not tell which one is meant."
+        if several > 1:
+            which = f"“{name}” is a name of {several} entities; t{which[1:]}"
+        if case.shown != case.winner:
+            return f"{which} The network reads words and picture as {winner}."
+        return f"{which} The picture resembles {winner} most."
 
     def _compared(
         self, entity: "Entity", probability: float, vectors: Vectors, outcome: "Outcome"
     ) -> ComparedEntity:
         images = list(dict.fromkeys(entity.images))
         likeness = [self.likeness(image, vectors) for image in images]
-        nearest = int(np.argmax(likeness)) if images else -1
+        highest = max(likeness, default=-np.inf)
+        nearest = likeness.index(highest) if highest > -np.inf else None
         kept = sorted(range(len(images)), key=lambda at: -likeness[at])[:MOST_OF_KB]
         refs = [self._field.reference(images[at]) for at in sorted(kept)]
         drawn = [self._examples.picture([ref], OF_KB) for ref in refs]
@@ -311,7 +320,7 @@ class Photographs:
             description=entity.description,
             probability=probability,
             pictures=pictures,
-            likeness=max(likeness, default=-np.inf),
+            likeness=highest,
             n_more=len(images) - len(kept),
             linked=entity.id == outcome.predicted,
             right=entity.id == outcome.gold,
@@ -346,10 +355,6 @@ def _vector(pictures: "VectorSet", key: bytes) -> np.ndarray | None:
     halves = np.frombuffer(key, dtype=np.uint64)
     places = np.flatnonzero((pictures.keys == halves).all(axis=1))
     return pictures.array[places[0]].astype(np.float32) if len(places) else None
-
-
-def _words_won(case: _Case) -> bool:
-    return case.outcome.correct and case.outcome.predicted is not None and case.contrary
 
 
 def _of_different_names(cases: Sequence[_Case]) -> list[_Case]:
