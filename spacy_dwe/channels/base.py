@@ -80,6 +80,13 @@ class MentionView(Protocol):
         space, as those of the KB there. Shape of each: (n_pictures, dim), float32"""
         ...
 
+    def picture_views(self, space: str) -> Sequence[np.ndarray]:
+        """RETURNS (Sequence[np.ndarray]): the same, and of the regions of pictures
+        where boxes came with these or `settings.visual` found some; those of a
+        document's picture that belong to the mention.
+        Shape of each: (n_views, dim), float32"""
+        ...
+
     def attribute(self, name: str) -> Sequence[Any]:
         """RETURNS (Sequence[Any]): the custom attribute `_.name` of each mention's Span
         or else of its Doc, or what documents.jsonl says under that key; lists as

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..kb.vectors.sets import VectorSet
     from .base import CandidateView, MentionView, Values
 
+import os
+MODE=os.environ.get("VM","max")
 A_DEVIATION = 1.5
 """What a `PictureScale` says where random pairs would say one deviation."""
 CLIP_CROSS_MEAN, CLIP_CROSS_STD = 0.2, 0.04
@@ -41,7 +43,7 @@ class ImageChannel:
     def compute(
         self, mentions: "MentionView", candidates: "Candidates", kb: "CandidateView"
     ) -> "Values":
-        pictures = {s: mentions.picture_vectors(s) for s in mentions.picture_spaces}
+        pictures = {s: mentions.picture_views(s) for s in mentions.picture_spaces}
         values, present = picture_columns(kb.vector_sets, candidates, pictures)
         owned = np.asarray(mentions.owns_pictures, dtype=bool)
         own = owned[candidates.mentions][:, None]
@@ -72,7 +74,29 @@ def picture_columns(
             vectors = vector_sets.get(SetName(field, space))
             if vectors is None:
                 continue
+            if MODE.startswith("boxonly"): own=[o[1:] if len(o)>1 else o for o in own]
             best, there = best_cosines(vectors, candidates, own)
+            if MODE=="two" and vectors.scale is not None:
+                b1,_=best_cosines(vectors, candidates, [o[:1] for o in own])
+                own2=[o[1:] if len(o)>1 else o for o in own]
+                b2,_=best_cosines(vectors, candidates, own2)
+                sh=np.where(there,(vectors.scale(np.where(there,b1,0))+vectors.scale(np.where(there,b2,0)))/2,0)
+                values[:,2]+=sh; counts[:,2]+=there; values[:,column]+=sh/A_DEVIATION; counts[:,column]+=there
+                continue
+            if MODE.startswith("lme") and vectors.scale is not None:
+                a=np.zeros(len(best)); ks=np.array([max(1,len(o)) for o in own])[candidates.mentions]
+                for n in range(ks.max()):
+                    b, th = best_cosines(vectors, candidates, [o[n:n+1] for o in own])
+                    a += np.where(th & (ks>n), np.exp(np.where(th, vectors.scale(np.where(th,b,0)), 0)), 0)
+                sh = np.where(there, np.log(np.maximum(a,1e-9)/ks), 0.)
+                if MODE=="lme1": sh = np.where(there, np.log(np.maximum(a,1e-9)/np.sqrt(ks)), 0.)
+                values[:,2]+=sh; counts[:,2]+=there; values[:,column]+=sh/A_DEVIATION; counts[:,column]+=there
+                continue
+            if MODE.startswith("maxcorr") and vectors.scale is not None:
+                ks=np.array([max(1,len(o)) for o in own])[candidates.mentions]
+                sh=np.where(there, vectors.scale(np.where(there,best,0))-float(MODE[7:])*np.log(ks), 0.)
+                values[:,2]+=sh; counts[:,2]+=there; values[:,column]+=sh/A_DEVIATION; counts[:,column]+=there
+                continue
             if vectors.scale is None:
                 said = standardised(best, there, *_scale(vectors))[0][:, 0]
             else:

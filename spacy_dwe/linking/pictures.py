@@ -4,12 +4,13 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from ..errors import DweError, Errors, Warnings
-from ..images import ImageRef, content_hash, decode, decoded_bytes, read_bytes
+from ..images import ImageRef, content_hash, decode, decoded_bytes, read_bytes, upright_size
 from ..model.inputs import NO_MASK, NO_VECTORS
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..encoders.cache import FeatureCache
     from ..encoders.protocol import ImageEncoder, PictureReader
+    from ..encoders.visual.boxes import Box
     from ..encoders.visual.extractor import VisualExtractor
     from ..encoders.visual.findings import VisualEvidence
     from ..kb.vectors.standard import Standardisation
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
 
+Content = TypeVar("Content")
 
 @dataclass(frozen=True, slots=True)
 class MentionPictures:
@@ -33,6 +36,8 @@ class MentionPictures:
 
     vectors (Mapping[str, np.ndarray]): unit vectors of whole pictures, by space, as the
         KB's are compared with. Shape of each: (n_pictures, dim)
+    views (Mapping[str, np.ndarray]): of the same, each followed by the regions that
+        count beside it. Shape of each: (n_views, dim)
     objects (np.ndarray): of image regions; none = nobody looked for regions, and
         pictures are regions. Shape: (n_slots, dim)
     faces (np.ndarray): of the phrases that describe the regions' faces.
@@ -42,6 +47,7 @@ class MentionPictures:
     """
 
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    views: Mapping[str, np.ndarray] = field(default_factory=dict)
     objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
@@ -95,13 +101,13 @@ class PictureEvidence:
         if not owners:
             return [NO_PICTURES] * len(mentions)
         seen = self._seen(owners)
-        whole = {ref: pictures.vectors for ref, pictures in seen.items()}
-        refs_of = shares.of(mentions, whole)
-        by_refs = {
-            refs: _together([seen[ref] for ref in refs if ref in seen])
-            for refs in set(refs_of)
+        views = {ref: pictures.views for ref, pictures in seen.items()}
+        all_shares = shares.of(mentions, views)
+        by_shares = {
+            own: _together([_share(seen[s.ref], s.views) for s in own if s.ref in seen])
+            for own in set(all_shares)
         }
-        return [by_refs[refs] for refs in refs_of]
+        return [by_shares[own] for own in all_shares]
 
     def _seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
         """RETURNS (dict[ImageRef, MentionPictures]): of each picture that can be read,
@@ -115,11 +121,59 @@ class PictureEvidence:
         for space, found in self._vectors(owners, left).items():
             for ref, vector in found.items():
                 vectors.setdefault(ref, {})[space] = vector[None]
+        whole = {r: own for r, own in vectors.items() if len(own) == len(self.encoders)}
+        regions = self._regions({ref: owners[ref] for ref in whole}, looked)
         return {
-            ref: replace(_found(looked.get(ref)), vectors=own)
-            for ref, own in vectors.items()
-            if len(own) == len(self.encoders)
+            ref: replace(
+                _found(looked.get(ref)),
+                vectors=own,
+                views={
+                    space: np.concatenate([vector, regions[ref][space]])
+                    if ref in regions
+                    else vector
+                    for space, vector in own.items()
+                },
+            )
+            for ref, own in whole.items()
         }
+
+    def _regions(
+        self, owners: Owners, looked: "Mapping[ImageRef, VisualEvidence]"
+    ) -> dict[ImageRef, dict[str, np.ndarray]]:
+        """RETURNS (dict[ImageRef, dict[str, np.ndarray]]): vectors of the regions of
+        each picture that has some, by space. Shape of each: (n_regions, dim)"""
+        looks = self.visual is not None and self.visual.objects is not None
+        found: dict[ImageRef, dict[str, np.ndarray]] = {}
+        pictured = [r for r in owners if (looked[r].regions if looks else r.boxes)]
+        if not pictured:
+            return {}
+        read = _Reading(self, {ref: owners[ref] for ref in pictured})
+        boxes = {}
+        for ref in pictured:
+            if looks:
+                boxes[ref] = [region.box for region in looked[ref].regions]
+                seen = np.stack([region.vector for region in looked[ref].regions])
+                found[ref] = {next(iter(self.encoders)): seen}
+            else:
+                boxes[ref] = read.given_boxes(ref)
+                _tell_unused_boxes(ref, owners[ref], len(boxes[ref]))
+        crops = {
+            ref: [(read.keys[ref], _whole_pixels(b, read.size(ref))) for b in own]
+            for ref, own in boxes.items()
+            if own
+        }
+        for space in [*self.encoders][looks:]:
+            vectors = self.cache.crops(
+                self.encoders[space],
+                list(chain.from_iterable(crops.values())),
+                read.decoded,
+                read.unreadable,
+                read.decoded_bytes,
+            )
+            vectors = self._compared(space, vectors)
+            for ref, own in crops.items():
+                found.setdefault(ref, {})[space] = np.stack([vectors[c] for c in own])
+        return found
 
     def look(self, owners: Owners) -> "dict[ImageRef, VisualEvidence]":
         """What is on pictures.
@@ -142,7 +196,8 @@ class PictureEvidence:
         seen = {ref: found[sight] for ref, sight in sights.items() if sight in found}
         if self.visual.objects is not None:
             for ref, evidence in seen.items():
-                _tell_unused_boxes(ref, owners[ref], evidence)
+                used = sum(region.source == "given" for region in evidence.regions)
+                _tell_unused_boxes(ref, owners[ref], used)
         return seen
 
     def _vectors(
@@ -168,14 +223,21 @@ class PictureEvidence:
                 read.unreadable,
                 partial(read.decoded_bytes, shortest=shortest),
             )
-            standard = self.standards.get(space)
-            if standard is not None and vectors:
-                compared = standard(np.stack([*vectors.values()]))
-                vectors = dict(zip(vectors, compared))
+            vectors = self._compared(space, vectors)
             found[space] = {
                 ref: vectors[key] for ref, key in read.keys.items() if key in vectors
             }
         return found
+
+    def _compared(
+        self, space: str, vectors: Mapping[Content, np.ndarray]
+    ) -> Mapping[Content, np.ndarray]:
+        """vectors (Mapping): of the encoder of a space.
+        RETURNS (Mapping): as the KB's are."""
+        standard = self.standards.get(space)
+        if standard is None or not vectors:
+            return vectors
+        return dict(zip(vectors, standard(np.stack([*vectors.values()]))))
 
 
 class _Reading:
@@ -208,6 +270,18 @@ class _Reading:
     def decoded_bytes(self, key: str, shortest: int | None = None) -> int:
         """RETURNS (int): memory that it takes then."""
         return decoded_bytes(self._data[key][1], shortest)
+
+    def size(self, ref: ImageRef) -> tuple[int, int]:
+        """RETURNS (tuple[int, int]): width and height of a picture in `keys`."""
+        return upright_size(self._data[self.keys[ref]][1])
+
+    def given_boxes(self, ref: ImageRef) -> "list[Box]":
+        """RETURNS (list[Box]): those that came with a picture and are worth a look."""
+        from ..encoders.visual.boxes import Box
+        from ..encoders.visual.objects import GivenRegions
+
+        boxes = [Box(*box[:4]) for box in ref.boxes]
+        return [box for _, box in GivenRegions().limits.keep(boxes, self.size(ref))]
 
     def unreadable(self, key: str, error: DweError) -> None:
         """Tell of a picture that cannot be decoded."""
@@ -245,24 +319,43 @@ def _found(seen: "VisualEvidence | None") -> MentionPictures:
     )
 
 
+def _share(
+    picture: MentionPictures, views: tuple[int, ...] | None
+) -> MentionPictures:
+    """views (tuple[int, ...] | None): places of those that count; None = all.
+    RETURNS (MentionPictures): with no other views."""
+    if views is None:
+        return picture
+    own = {space: seen[list(views)] for space, seen in picture.views.items()}
+    return replace(picture, views=own)
+
+
 def _together(pictures: Sequence[MentionPictures]) -> MentionPictures:
     """All pictures of a mention, one after another."""
     if len(pictures) < 2:
         return pictures[0] if pictures else NO_PICTURES
-    names = [each.name for each in fields(MentionPictures) if each.name != "vectors"]
+    by_space = "vectors", "views"
+    names = [e.name for e in fields(MentionPictures) if e.name not in by_space]
     return MentionPictures(
-        vectors={
-            space: np.concatenate([each.vectors[space] for each in pictures])
-            for space in pictures[0].vectors
+        **{
+            n: {
+                space: np.concatenate([getattr(each, n)[space] for each in pictures])
+                for space in pictures[0].vectors
+            }
+            for n in by_space
         },
         **{n: np.concatenate([getattr(p, n) for p in pictures]) for n in names},
     )
 
 
-def _tell_unused_boxes(ref: ImageRef, doc: str, evidence: "VisualEvidence") -> None:
+def _tell_unused_boxes(ref: ImageRef, doc: str, used: int) -> None:
     """Boxes that are small, doubled, beside the picture or too many are left out."""
-    used = sum(region.source == "given" for region in evidence.regions)
     if used < len(ref.boxes):
         n = len(ref.boxes)
         message = Warnings.W150.format(n=n - used, of=n, image=ref.name, doc=doc)
         warnings.warn(message, stacklevel=2)
+
+
+def _whole_pixels(box: "Box", size: tuple[int, int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = map(int, box.within(size))
+    return left, top, right, bottom

@@ -320,7 +320,9 @@ class Evidence:
             return [NO_PICTURES] * len(mentions)
         for space, encoder in self.picture_encoders.items():
             self._check(encoder, space)
-        visual = self.settings.visual if DWE in self.channels else None
+        visual = self.settings.visual
+        if visual is not None and visual.objects is None and DWE not in self.channels:
+            visual = None
         return self.pictures(visual).of(mentions, self._shares)
 
     def pictures(self, visual: "VisualExtractor | None") -> PictureEvidence:
@@ -383,6 +385,9 @@ class MentionsRead:
 
     def picture_vectors(self, space: str) -> Sequence[np.ndarray]:
         return [seen.vectors.get(space, NO_VECTORS) for seen in self.pictures_read]
+
+    def picture_views(self, space: str) -> Sequence[np.ndarray]:
+        return [seen.views.get(space, NO_VECTORS) for seen in self.pictures_read]
 
     def attribute(self, name: str) -> Sequence[Any]:
         if name not in self._evidence.attributes:

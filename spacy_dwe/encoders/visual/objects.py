@@ -15,7 +15,7 @@ from PIL.Image import Image
 from ...errors import DweError, Errors
 from ...images import GivenBox
 from .banks import OBJECTS, bank_vectors, file_digest, read_bank
-from .boxes import Box, Limits
+from .boxes import Box, Limits, part_of
 from .findings import Region
 from .patch_regions import best_boxes
 
@@ -240,17 +240,10 @@ def _crop_grid(encoder: "PictureReader", images: "Sequence[Image]") -> Any:
         side = whole.width / CROP_GRID, whole.height / CROP_GRID
         for row, col in product(range(CROP_GRID), repeat=2):
             cell = _pixels(whole, (col, row, col + 1, row + 1), side)
-            crops.append(crop(image, cell.grown(CROP_REACH)))
+            crops.append(part_of(image, cell.grown(CROP_REACH)))
     vectors = encoder.encode_images(crops)
     shape = len(images), CROP_GRID, CROP_GRID, -1
     return torch.from_numpy(vectors).reshape(shape).to(encoder.device)
-
-
-def crop(image: "Image", box: Box) -> "Image":
-    """RETURNS (Image): the part of a picture in a box, of one pixel at least."""
-    left, top, right, bottom = (int(x) for x in box.within(image.size))
-    left, top = min(left, image.size[0] - 1), min(top, image.size[1] - 1)
-    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 def _given_instead(
@@ -296,7 +289,7 @@ def _cropped(
     found: Sequence[Sequence[tuple[Box, float]]],
     source: str,
 ) -> list[list[Region]]:
-    crops = [crop(image, box) for image, own in zip(images, found) for box, _ in own]
+    crops = [part_of(image, box) for image, own in zip(images, found) for box, _ in own]
     vectors = iter(encoder.encode_images(crops))
     return [
         [Region(box, score, "", 0.0, next(vectors), source) for box, score in own]
