@@ -493,7 +493,9 @@ class DweLinker(TrainablePipe):
         self._evidence_source.forget_evidence()
         self._training.setup_check = SetupCheck(golds)
         warn_of_golds(golds, self._require_kb())
-        if self.looks and shim.settings.head == "linear":
+        visual = self.settings.visual if self.looks else None
+        unread = visual is not None and not visual.finds_views
+        if unread and shim.settings.head == "linear":
             warnings.warn(Warnings.W152.format(name=self.name), stacklevel=2)
         if shim.settings.fit_combiner:
             from .training.fitting import fit_to_examples

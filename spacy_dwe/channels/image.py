@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from ..kb.vectors.sets import VectorSet
     from .base import CandidateView, MentionView, Values
 
-import os
-MODE=os.environ.get("VM","max")
+PictureViews = Sequence[np.ndarray]
+"""Unit vectors of the views of each picture of a mention. Shape of each:
+(n_views, dim)"""
+_NO_VIEWS = np.zeros((0, 0), dtype=np.float32)
+
 A_DEVIATION = 1.5
 """What a `PictureScale` says where random pairs would say one deviation."""
 CLIP_CROSS_MEAN, CLIP_CROSS_STD = 0.2, 0.04
@@ -27,9 +30,10 @@ a KB that has no pictures to measure it on."""
 class ImageChannel:
     """The nearest picture of the mention · the description, and · the entity's nearest
     picture; once more where the pictures are the mention's own and not its document's.
-    `shown` is how much likelier the pictures are if they show the entity, as a
-    logarithm, where the KB's own pictures tell: NIL reads it, see
-    `model.combiner`. "spacy-dwe.ImageChannel.v1"."""
+    A picture is as near as the nearest of its views, the whole and its regions, less
+    what so many chances are worth, see `chance`. `shown` is how much likelier the
+    pictures are if they show the entity, as a logarithm, where the KB's own pictures
+    tell: NIL reads it, see `model.combiner`. "spacy-dwe.ImageChannel.v1"."""
 
     columns: Mapping[str, float] = {
         "picture_description": 1.5,
@@ -57,14 +61,13 @@ class ImageChannel:
 def picture_columns(
     vector_sets: "Mapping[SetName, VectorSet]",
     candidates: "Candidates",
-    pictures: Mapping[str, Sequence[np.ndarray]],
+    pictures: Mapping[str, Sequence[PictureViews]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pictures beside descriptions, and beside pictures of entities: `picture_picture`
     and `shown`. Each is a mean over the spaces that tell.
 
     vector_sets (Mapping[SetName, VectorSet]): of the KB.
-    pictures (Mapping[str, Sequence[np.ndarray]]): unit vectors of each mention's, by
-        space. Shape of each: (n_pictures, dim)
+    pictures (Mapping[str, Sequence[PictureViews]]): those of each mention, by space.
     RETURNS (tuple[np.ndarray, np.ndarray]): as `Values`, of three columns.
     """
     values = np.zeros((len(candidates.rows), 3), dtype=np.float32)
@@ -74,39 +77,43 @@ def picture_columns(
             vectors = vector_sets.get(SetName(field, space))
             if vectors is None:
                 continue
-            if MODE.startswith("boxonly"): own=[o[1:] if len(o)>1 else o for o in own]
-            best, there = best_cosines(vectors, candidates, own)
-            if MODE=="two" and vectors.scale is not None:
-                b1,_=best_cosines(vectors, candidates, [o[:1] for o in own])
-                own2=[o[1:] if len(o)>1 else o for o in own]
-                b2,_=best_cosines(vectors, candidates, own2)
-                sh=np.where(there,(vectors.scale(np.where(there,b1,0))+vectors.scale(np.where(there,b2,0)))/2,0)
-                values[:,2]+=sh; counts[:,2]+=there; values[:,column]+=sh/A_DEVIATION; counts[:,column]+=there
-                continue
-            if MODE.startswith("lme") and vectors.scale is not None:
-                a=np.zeros(len(best)); ks=np.array([max(1,len(o)) for o in own])[candidates.mentions]
-                for n in range(ks.max()):
-                    b, th = best_cosines(vectors, candidates, [o[n:n+1] for o in own])
-                    a += np.where(th & (ks>n), np.exp(np.where(th, vectors.scale(np.where(th,b,0)), 0)), 0)
-                sh = np.where(there, np.log(np.maximum(a,1e-9)/ks), 0.)
-                if MODE=="lme1": sh = np.where(there, np.log(np.maximum(a,1e-9)/np.sqrt(ks)), 0.)
-                values[:,2]+=sh; counts[:,2]+=there; values[:,column]+=sh/A_DEVIATION; counts[:,column]+=there
-                continue
-            if MODE.startswith("maxcorr") and vectors.scale is not None:
-                ks=np.array([max(1,len(o)) for o in own])[candidates.mentions]
-                sh=np.where(there, vectors.scale(np.where(there,best,0))-float(MODE[7:])*np.log(ks), 0.)
-                values[:,2]+=sh; counts[:,2]+=there; values[:,column]+=sh/A_DEVIATION; counts[:,column]+=there
-                continue
-            if vectors.scale is None:
-                said = standardised(best, there, *_scale(vectors))[0][:, 0]
-            else:
-                shown = np.where(there, vectors.scale(best), 0.0)
-                values[:, 2] += shown
+            said, there = _best_picture(vectors, candidates, own)
+            if vectors.scale is not None:
+                values[:, 2] += said
                 counts[:, 2] += there
-                said = shown / A_DEVIATION
+                said = said / A_DEVIATION
             values[:, column] += said
             counts[:, column] += there
     return values / np.maximum(counts, 1), counts > 0
+
+
+def chance(n_views: np.ndarray | int) -> np.ndarray:
+    """RETURNS (np.ndarray): what a picture's best view says too much, as a logarithm:
+    if one of so many shows the entity, each has that share of the chances. The best of
+    several looks like something more often than a single one does."""
+    return np.log(np.maximum(n_views, 1))
+
+
+def _best_picture(
+    vectors: "VectorSet", candidates: "Candidates", pictures: Sequence[PictureViews]
+) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): what the picture that says most for a
+    candidate says, as the logarithm of a `PictureScale`, or in deviations without one;
+    and whether any does. Shape of each: (n_candidates,)"""
+    best = np.full(len(candidates.rows), -np.inf, dtype=np.float32)
+    there = np.zeros(len(best), dtype=bool)
+    for nth in range(max(map(len, pictures), default=0)):
+        views = [own[nth] if nth < len(own) else _NO_VIEWS for own in pictures]
+        cosines, known = best_cosines(vectors, candidates, views)
+        less = chance(np.array([len(own) for own in views]))[candidates.mentions]
+        if vectors.scale is None:
+            said = standardised(cosines, known, *_scale(vectors))[0][:, 0]
+            less = less / A_DEVIATION
+        else:
+            said = vectors.scale(cosines)
+        best[known] = np.maximum(best, said - less)[known]
+        there |= known
+    return np.where(there, best, 0.0), there
 
 
 def _scale(vectors: "VectorSet") -> tuple[float, float]:

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from ..errors import DweError, Errors, Warnings
-from ..images import ImageRef, content_hash, decode, decoded_bytes, read_bytes, upright_size
+from ..images import (
+    ImageRef,
+    content_hash,
+    decode,
+    decoded_bytes,
+    read_bytes,
+    upright_size,
+)
 from ..model.inputs import NO_MASK, NO_VECTORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..encoders.cache import FeatureCache
+    from ..encoders.cache import Crop, FeatureCache
     from ..encoders.protocol import ImageEncoder, PictureReader
     from ..encoders.visual.boxes import Box
     from ..encoders.visual.extractor import VisualExtractor
@@ -30,14 +37,16 @@ Owners = Mapping[ImageRef, str]
 
 Content = TypeVar("Content")
 
+
 @dataclass(frozen=True, slots=True)
 class MentionPictures:
     """What there is to read of a mention's pictures; all are empty without a picture.
 
     vectors (Mapping[str, np.ndarray]): unit vectors of whole pictures, by space, as the
         KB's are compared with. Shape of each: (n_pictures, dim)
-    views (Mapping[str, np.ndarray]): of the same, each followed by the regions that
-        count beside it. Shape of each: (n_views, dim)
+    views (Mapping[str, tuple[np.ndarray, ...]]): of each picture, the whole and its
+        regions, or those of them that belong to the mention.
+        Shape of each: (n_views, dim)
     objects (np.ndarray): of image regions; none = nobody looked for regions, and
         pictures are regions. Shape: (n_slots, dim)
     faces (np.ndarray): of the phrases that describe the regions' faces.
@@ -47,7 +56,7 @@ class MentionPictures:
     """
 
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
-    views: Mapping[str, np.ndarray] = field(default_factory=dict)
+    views: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
     objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
@@ -101,7 +110,10 @@ class PictureEvidence:
         if not owners:
             return [NO_PICTURES] * len(mentions)
         seen = self._seen(owners)
-        views = {ref: pictures.views for ref, pictures in seen.items()}
+        views = {
+            ref: {space: own for space, (own,) in pictures.views.items()}
+            for ref, pictures in seen.items()
+        }
         all_shares = shares.of(mentions, views)
         by_shares = {
             own: _together([_share(seen[s.ref], s.views) for s in own if s.ref in seen])
@@ -127,12 +139,7 @@ class PictureEvidence:
             ref: replace(
                 _found(looked.get(ref)),
                 vectors=own,
-                views={
-                    space: np.concatenate([vector, regions[ref][space]])
-                    if ref in regions
-                    else vector
-                    for space, vector in own.items()
-                },
+                views=_views(own, regions.get(ref)),
             )
             for ref, own in whole.items()
         }
@@ -140,40 +147,52 @@ class PictureEvidence:
     def _regions(
         self, owners: Owners, looked: "Mapping[ImageRef, VisualEvidence]"
     ) -> dict[ImageRef, dict[str, np.ndarray]]:
-        """RETURNS (dict[ImageRef, dict[str, np.ndarray]]): vectors of the regions of
-        each picture that has some, by space. Shape of each: (n_regions, dim)"""
+        """Regions that count beside whole pictures: those that were looked for and are
+        views, or else the boxes that came with a picture.
+
+        RETURNS (dict[ImageRef, dict[str, np.ndarray]]): their vectors, by space, for
+            each picture that has some. Shape of each: (n_regions, dim)
+        """
         looks = self.visual is not None and self.visual.objects is not None
-        found: dict[ImageRef, dict[str, np.ndarray]] = {}
-        pictured = [r for r in owners if (looked[r].regions if looks else r.boxes)]
-        if not pictured:
-            return {}
-        read = _Reading(self, {ref: owners[ref] for ref in pictured})
-        boxes = {}
-        for ref in pictured:
-            if looks:
-                boxes[ref] = [region.box for region in looked[ref].regions]
-                seen = np.stack([region.vector for region in looked[ref].regions])
-                found[ref] = {next(iter(self.encoders)): seen}
-            else:
-                boxes[ref] = read.given_boxes(ref)
-                _tell_unused_boxes(ref, owners[ref], len(boxes[ref]))
+        seen = {r: [e for e in looked[r].regions if e.is_view] for r in owners if looks}
+        regions = {ref: own for ref, own in seen.items() if own}
+        boxes = {ref: [region.box for region in own] for ref, own in regions.items()}
+        pictured = {ref: doc for ref, doc in owners.items() if ref.boxes and not looks}
+        read = _Reading(self, pictured | {ref: owners[ref] for ref in boxes})
+        for ref, doc in pictured.items():
+            own = read.given_boxes(ref)
+            _tell_unused_boxes(ref, doc, len(own))
+            if own:
+                boxes[ref] = own
         crops = {
-            ref: [(read.keys[ref], _whole_pixels(b, read.size(ref))) for b in own]
+            ref: [(read.keys[ref], _pixels(box, read.size(ref))) for box in own]
             for ref, own in boxes.items()
-            if own
         }
-        for space in [*self.encoders][looks:]:
-            vectors = self.cache.crops(
-                self.encoders[space],
-                list(chain.from_iterable(crops.values())),
-                read.decoded,
-                read.unreadable,
-                read.decoded_bytes,
+        first, *others = self.encoders
+        found = {
+            ref: {first: np.stack([region.vector for region in own])}
+            for ref, own in regions.items()
+        }
+        for space in others if looks else self.encoders:
+            vectors = self._crops(
+                space, read, list(chain.from_iterable(crops.values()))
             )
-            vectors = self._compared(space, vectors)
-            for ref, own in crops.items():
-                found.setdefault(ref, {})[space] = np.stack([vectors[c] for c in own])
+            for ref, parts in crops.items():
+                own_space = np.stack([vectors[part] for part in parts])
+                found.setdefault(ref, {})[space] = own_space
         return found
+
+    def _crops(
+        self, space: str, read: "_Reading", crops: "Sequence[Crop]"
+    ) -> "Mapping[Crop, np.ndarray]":
+        vectors = self.cache.crops(
+            self.encoders[space],
+            crops,
+            read.decoded,
+            read.unreadable,
+            read.decoded_bytes,
+        )
+        return self._compared(space, vectors)
 
     def look(self, owners: Owners) -> "dict[ImageRef, VisualEvidence]":
         """What is on pictures.
@@ -223,9 +242,9 @@ class PictureEvidence:
                 read.unreadable,
                 partial(read.decoded_bytes, shortest=shortest),
             )
-            vectors = self._compared(space, vectors)
+            compared = self._compared(space, vectors)
             found[space] = {
-                ref: vectors[key] for ref, key in read.keys.items() if key in vectors
+                ref: compared[key] for ref, key in read.keys.items() if key in compared
             }
         return found
 
@@ -319,14 +338,22 @@ def _found(seen: "VisualEvidence | None") -> MentionPictures:
     )
 
 
-def _share(
-    picture: MentionPictures, views: tuple[int, ...] | None
-) -> MentionPictures:
+def _views(
+    whole: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray] | None
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """RETURNS (dict[str, tuple[np.ndarray, ...]]): of one picture, as of
+    `MentionPictures`."""
+    if regions is None:
+        return {space: (own,) for space, own in whole.items()}
+    return {s: (np.concatenate([own, regions[s]]),) for s, own in whole.items()}
+
+
+def _share(picture: MentionPictures, views: tuple[int, ...] | None) -> MentionPictures:
     """views (tuple[int, ...] | None): places of those that count; None = all.
     RETURNS (MentionPictures): with no other views."""
     if views is None:
         return picture
-    own = {space: seen[list(views)] for space, seen in picture.views.items()}
+    own = {space: (seen[list(views)],) for space, (seen,) in picture.views.items()}
     return replace(picture, views=own)
 
 
@@ -336,14 +363,10 @@ def _together(pictures: Sequence[MentionPictures]) -> MentionPictures:
         return pictures[0] if pictures else NO_PICTURES
     by_space = "vectors", "views"
     names = [e.name for e in fields(MentionPictures) if e.name not in by_space]
+    spaces = pictures[0].vectors
     return MentionPictures(
-        **{
-            n: {
-                space: np.concatenate([getattr(each, n)[space] for each in pictures])
-                for space in pictures[0].vectors
-            }
-            for n in by_space
-        },
+        vectors={s: np.concatenate([p.vectors[s] for p in pictures]) for s in spaces},
+        views={s: tuple(p.views[s][0] for p in pictures) for s in spaces},
         **{n: np.concatenate([getattr(p, n) for p in pictures]) for n in names},
     )
 
@@ -356,6 +379,6 @@ def _tell_unused_boxes(ref: ImageRef, doc: str, used: int) -> None:
         warnings.warn(message, stacklevel=2)
 
 
-def _whole_pixels(box: "Box", size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _pixels(box: "Box", size: tuple[int, int]) -> tuple[int, int, int, int]:
     left, top, right, bottom = map(int, box.within(size))
     return left, top, right, bottom

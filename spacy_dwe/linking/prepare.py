@@ -321,7 +321,7 @@ class Evidence:
         for space, encoder in self.picture_encoders.items():
             self._check(encoder, space)
         visual = self.settings.visual
-        if visual is not None and visual.objects is None and DWE not in self.channels:
+        if visual is not None and DWE not in self.channels and not visual.finds_views:
             visual = None
         return self.pictures(visual).of(mentions, self._shares)
 
@@ -386,8 +386,8 @@ class MentionsRead:
     def picture_vectors(self, space: str) -> Sequence[np.ndarray]:
         return [seen.vectors.get(space, NO_VECTORS) for seen in self.pictures_read]
 
-    def picture_views(self, space: str) -> Sequence[np.ndarray]:
-        return [seen.views.get(space, NO_VECTORS) for seen in self.pictures_read]
+    def picture_views(self, space: str) -> Sequence[Sequence[np.ndarray]]:
+        return [seen.views.get(space, ()) for seen in self.pictures_read]
 
     def attribute(self, name: str) -> Sequence[Any]:
         if name not in self._evidence.attributes:

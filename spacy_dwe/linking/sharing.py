@@ -4,12 +4,11 @@ each with the entities that its own words allow."""
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from math import log
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..channels.image import A_DEVIATION, picture_columns
+from ..channels.image import A_DEVIATION, chance, picture_columns
 from ..channels.name import NameChannel, name_columns
 from ..kb.candidates import Candidates
 
@@ -122,8 +121,9 @@ class PictureShares:
         ends = np.cumsum([len(case[0]) for case, _ in views])[:-1]
         decided: dict[Case, list[frozenset[str]]] = {case: [] for case in cases}
         for (case, _), own in zip(views, np.split(fits, ends)):
-            chances = n_views[case] if decided[case] else 1
-            worst = WORST + log(chances) / A_DEVIATION
+            # The first view is the whole picture, which regions take from nobody.
+            less = chance(n_views[case]) if decided[case] else 0.0
+            worst = WORST + less / A_DEVIATION
             least = max(own.max() - MARGIN, worst)
             decided[case].append(
                 frozenset(text for text, fit in zip(case[0], own) if fit >= least)
@@ -150,7 +150,7 @@ class PictureShares:
         for start, end in candidates.runs(PAIRS):
             some = candidates.span(start, end)
             own = pictures[start:end]
-            spaces = {space: [seen[space] for seen in own] for space in own[0]}
+            spaces = {space: [[seen[space]] for seen in own] for space in own[0]}
             values, present = picture_columns(self.kb.vector_sets, some, spaces)
             fits, there = values[:, :2], present[:, :2]
             means = fits.sum(axis=1) / np.maximum(there.sum(axis=1), 1)

@@ -30,6 +30,12 @@ class Region:
     vector: np.ndarray
     source: str
 
+    @property
+    def is_view(self) -> bool:
+        """RETURNS (bool): whether its vector is that of a picture, as entities have
+        them. Patches that were no picture misled more often than they told."""
+        return self.source != "patches"
+
 
 class Attribute(NamedTuple):
     """What one group of the bank of faces says: its most probable words."""
