@@ -330,7 +330,10 @@ class DweLinker(TrainablePipe):
     @property
     def looks(self) -> bool:
         """RETURNS (bool): whether the linker looks for objects, faces or scenes."""
-        return self.settings.visual is not None and self.settings.use_images
+        visual = self.settings.visual
+        if visual is None or not self.settings.use_images:
+            return False
+        return visual.grid is None or self.evidence.sees_parts
 
     def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
         """What is seen on the pictures of a document and of its mentions.

@@ -11,6 +11,9 @@ from tiny_world import linking_pipeline
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.encoders.protocol import mentions_as_texts
+from spacy_dwe.encoders.visual.extractor import VisualExtractor
+from spacy_dwe.encoders.visual.objects import GridRegions
+from spacy_dwe.errors import DweError
 from spacy_dwe.images import decode, upright_size
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.linking.mentions import mentions_of
@@ -222,6 +225,38 @@ def test_who_is_in_no_region_has_none_of_them(nlp, picture):
     found = nlp(doc)
     ends = [len(each.ents[0]._.kb_candidates) for each in (found, bare)]
     assert scores(found)[ends[0] :] == scores(bare)[ends[1] :]
+
+
+@pytest.fixture
+def with_grid(nlp):
+    """The same linker, which looks at parts of every picture, without a CLIP."""
+    fresh = spacy.blank("xx").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    fresh.get_pipe("dwe_linker").visual = VisualExtractor(GridRegions())
+    return fresh
+
+
+def test_a_grid_sees_what_is_small_on_a_picture(with_grid, tmp_path):
+    for georgia in PLACES["Georgia"]:
+        image = Image.new("RGB", (64, 64), (100, 100, 100))
+        image.paste(COLOURS[georgia], (0, 0, 32, 32))
+        image.paste(COLOURS["blue"], (32, 0, 64, 64))
+        image.save(tmp_path / f"{georgia}.png")
+        doc = document(with_grid, "Georgia won.", tmp_path / f"{georgia}.png")
+        assert views(with_grid, doc) == [6]
+        assert first(with_grid(doc).ents[0]) == f"Georgia-{georgia}"
+
+
+def test_boxes_stand_in_place_of_the_grid(with_grid, picture):
+    shown = {"path": picture("red", "green"), "boxes": [RIGHT]}
+    doc = document(with_grid, "Georgia won.", shown)
+    assert views(with_grid, doc) == [2]
+    assert first(with_grid(doc).ents[0]) == "Georgia-green"
+
+
+def test_a_grid_alone_is_nothing_to_show(with_grid, picture):
+    with pytest.raises(DweError, match="E440"):
+        doc = document(with_grid, "Georgia won.", picture("red"))
+        with_grid.get_pipe("dwe_linker").image_evidence(doc)
 
 
 def test_boxes_that_show_nothing_are_told(nlp, picture):

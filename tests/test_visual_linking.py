@@ -1,7 +1,6 @@
 """Objects, faces and scenes from pictures to links: the setting `visual`."""
 
 import json
-import types
 
 import numpy as np
 import pytest
@@ -120,7 +119,9 @@ def test_whole_pictures_have_the_same_vector_with_and_without(
 class SquareFinder:
     """Finds what `framed` frames, as a detector would."""
 
-    settings = types.MappingProxyType({"finder": "square"})
+    @property
+    def settings(self):
+        return {"finder": "square"}
 
     def __call__(self, encoder, images, batch, given):
         from spacy_dwe.encoders.visual.boxes import Box

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..encoders.visual.boxes import Box
     from ..encoders.visual.extractor import VisualExtractor
     from ..encoders.visual.findings import VisualEvidence
+    from ..encoders.visual.objects import GridRegions
     from ..kb.vectors.standard import Standardisation
     from .mentions import Mention
     from .sharing import PictureShares
@@ -75,6 +76,8 @@ class PictureEvidence:
     standards (Mapping[str, Standardisation | None]): make vectors of a space those that
         are compared.
     visual (VisualExtractor | None): what to look for on pictures.
+    grid (GridRegions | None): where to look on those that come without boxes, if
+        nothing is looked for.
     strict (bool): an unreadable picture is an error, not a warning.
     fetch_urls (bool): download pictures given by URL.
     """
@@ -86,13 +89,14 @@ class PictureEvidence:
         *,
         standards: "Mapping[str, Standardisation | None]",
         visual: "VisualExtractor | None" = None,
+        grid: "GridRegions | None" = None,
         strict: bool = False,
         fetch_urls: bool = False,
     ) -> None:
         self.encoders = encoders
         self.cache = cache
         self.standards = standards
-        self.visual = visual
+        self.visual, self.grid = visual, grid
         self.strict = strict
         self.fetch_urls = fetch_urls
 
@@ -148,39 +152,48 @@ class PictureEvidence:
         self, owners: Owners, looked: "Mapping[ImageRef, VisualEvidence]"
     ) -> dict[ImageRef, dict[str, np.ndarray]]:
         """Regions that count beside whole pictures: those that were looked for and are
-        views, or else the boxes that came with a picture.
+        views, or else the boxes that came with a picture, or the grid.
 
         RETURNS (dict[ImageRef, dict[str, np.ndarray]]): their vectors, by space, for
             each picture that has some. Shape of each: (n_regions, dim)
         """
         looks = self.visual is not None and self.visual.objects is not None
         seen = {r: [e for e in looked[r].regions if e.is_view] for r in owners if looks}
-        regions = {ref: own for ref, own in seen.items() if own}
-        boxes = {ref: [region.box for region in own] for ref, own in regions.items()}
-        pictured = {ref: doc for ref, doc in owners.items() if ref.boxes and not looks}
-        read = _Reading(self, pictured | {ref: owners[ref] for ref in boxes})
-        for ref, doc in pictured.items():
-            own = read.given_boxes(ref)
-            _tell_unused_boxes(ref, doc, len(own))
-            if own:
-                boxes[ref] = own
-        crops = {
-            ref: [(read.keys[ref], _pixels(box, read.size(ref))) for box in own]
-            for ref, own in boxes.items()
-        }
-        first, *others = self.encoders
-        found = {
-            ref: {first: np.stack([region.vector for region in own])}
-            for ref, own in regions.items()
-        }
-        for space in others if looks else self.encoders:
-            vectors = self._crops(
-                space, read, list(chain.from_iterable(crops.values()))
-            )
-            for ref, parts in crops.items():
-                own_space = np.stack([vectors[part] for part in parts])
-                found.setdefault(ref, {})[space] = own_space
-        return found
+        parted = [r for r in owners if (seen[r] if looks else r.boxes or self.grid)]
+        if not parted:
+            return {}
+        read = _Reading(self, {ref: owners[ref] for ref in parted})
+        found: dict[ImageRef, dict[str, np.ndarray]] = {ref: {} for ref in parted}
+        crops: dict[ImageRef, list[Crop]] = {}
+        left = list(self.encoders)
+        if looks:
+            first = left.pop(0)
+            for ref in parted:
+                found[ref][first] = np.stack([region.vector for region in seen[ref]])
+                crops[ref] = read.crops(ref, [region.box for region in seen[ref]])
+        else:
+            for ref in parted:
+                crops[ref] = read.crops(ref, self._boxes(read, ref, owners[ref]))
+        for space in left:
+            vectors = self._crops(space, read, [*chain.from_iterable(crops.values())])
+            for ref, own in crops.items():
+                if own:
+                    found[ref][space] = np.stack([vectors[part] for part in own])
+        return {ref: own for ref, own in found.items() if own}
+
+    def _boxes(self, read: "_Reading", ref: ImageRef, doc: str) -> "list[Box]":
+        """RETURNS (list[Box]): those that came with a picture, else those of the grid;
+        without the ones that are not worth a look."""
+        from ..encoders.visual.boxes import Box
+        from ..encoders.visual.objects import GivenRegions
+
+        size = read.size(ref)
+        given = [Box(*box[:4]) for box in ref.boxes]
+        boxes = given or (self.grid.boxes(size) if self.grid else [])
+        kept = [box for _, box in GivenRegions().limits.keep(boxes, size)]
+        if given:
+            _tell_unused_boxes(ref, doc, len(kept))
+        return kept
 
     def _crops(
         self, space: str, read: "_Reading", crops: "Sequence[Crop]"
@@ -294,13 +307,13 @@ class _Reading:
         """RETURNS (tuple[int, int]): width and height of a picture in `keys`."""
         return upright_size(self._data[self.keys[ref]][1])
 
-    def given_boxes(self, ref: ImageRef) -> "list[Box]":
-        """RETURNS (list[Box]): those that came with a picture and are worth a look."""
-        from ..encoders.visual.boxes import Box
-        from ..encoders.visual.objects import GivenRegions
-
-        boxes = [Box(*box[:4]) for box in ref.boxes]
-        return [box for _, box in GivenRegions().limits.keep(boxes, self.size(ref))]
+    def crops(self, ref: ImageRef, boxes: "Sequence[Box]") -> "list[Crop]":
+        """RETURNS (list[Crop]): what to cut from a picture in `keys`."""
+        cut = (map(int, box.within(self.size(ref))) for box in boxes)
+        return [
+            (self.keys[ref], (left, top, right, bottom))
+            for left, top, right, bottom in cut
+        ]
 
     def unreadable(self, key: str, error: DweError) -> None:
         """Tell of a picture that cannot be decoded."""
@@ -377,8 +390,3 @@ def _tell_unused_boxes(ref: ImageRef, doc: str, used: int) -> None:
         n = len(ref.boxes)
         message = Warnings.W150.format(n=n - used, of=n, image=ref.name, doc=doc)
         warnings.warn(message, stacklevel=2)
-
-
-def _pixels(box: "Box", size: tuple[int, int]) -> tuple[int, int, int, int]:
-    left, top, right, bottom = map(int, box.within(size))
-    return left, top, right, bottom

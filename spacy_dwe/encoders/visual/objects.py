@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 BATCH = 4
 """Pictures in one pass; detectors scale each to some 800 pixels."""
 
+GRID = ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5), (0.25, 0.25))
+"""Left and top of the regions of `GridRegions`, as shares of the picture's sides; each
+has half of these."""
+
 CROP_GRID = 4
 """Rows and columns of crops that stand in for patches where a tower has none."""
 
@@ -162,6 +166,42 @@ class GivenRegions(_Finder):
     bank: str | Path | None = None
     max_regions: int = 8
     max_overlap = 0.9
+
+
+@dataclass(frozen=True)
+class GridRegions(_Finder):
+    """The four quarters of a picture and its middle, for pictures with several things
+    on them where nothing better finds these. Works with any encoder of pictures; the
+    vector of a region is that of its crop.
+
+    bank: as of `PatchRegions`.
+    """
+
+    kind = "grid"
+    bank: str | Path | None = None
+
+    @staticmethod
+    def boxes(size: tuple[int, int]) -> list[Box]:
+        """size (tuple[int, int]): width and height of a picture.
+        RETURNS (list[Box]): what to look at on it."""
+        parts = [Box(x, y, x + 0.5, y + 0.5) for x, y in GRID]
+        width, height = size
+        return [
+            Box(p.left * width, p.top * height, p.right * width, p.bottom * height)
+            for p in parts
+        ]
+
+    def _found(
+        self, encoder: "PictureReader", images: "Sequence[Image]", batch: "PictureBatch"
+    ) -> list[list[Region]]:
+        found = [
+            [
+                (box, 1.0)
+                for _, box in self.limits.keep(self.boxes(image.size), image.size)
+            ]
+            for image in images
+        ]
+        return _cropped(encoder, images, found, self.kind)
 
 
 class DetectorRegions(_Finder):
