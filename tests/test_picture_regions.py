@@ -188,6 +188,18 @@ def test_each_box_is_encoded_once(nlp, picture):
     assert Shades.n_pictures - before == 3 * n_spaces, "the whole and two boxes"
 
 
+def test_a_later_run_encodes_none_of_them(nlp, picture, tmp_path):
+    shown = {"path": picture("red", "green"), "boxes": [LEFT, RIGHT]}
+    n_encoded = []
+    for _ in range(2):
+        fresh = spacy.blank("xx").from_config(nlp.config).from_bytes(nlp.to_bytes())
+        fresh.get_pipe("dwe_linker").feature_cache = str(tmp_path)
+        before = Shades.n_pictures
+        fresh(document(fresh, "Georgia won.", shown))
+        n_encoded.append(Shades.n_pictures - before)
+    assert n_encoded[0] and not n_encoded[1]
+
+
 def test_batches_change_nothing(nlp, picture):
     def documents():
         return [
