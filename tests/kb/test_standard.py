@@ -1,5 +1,7 @@
 """What the pictures of a KB tell of how pictures are to be compared."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -115,10 +117,12 @@ class Camera:
 
     dim = DIM
 
-    def __init__(self):
+    def __init__(self, noise=0.0):
         self.fingerprint = "camera"
         self.spec = {"@misc": "tests.Camera"}
         self.vectors, _ = photographs(n_entities=100)
+        random = np.random.default_rng(2)
+        self.vectors += noise * random.standard_normal(self.vectors.shape)
 
     def encode_images(self, images, progress=None):
         numbers = [image.getpixel((0, 0)) for image in images]
@@ -164,6 +168,27 @@ def test_a_kb_keeps_what_standardises_as_it_grows(album):
     rebuilt = rebuild_kb(kb.path, encoders=encoders).vector_sets[SPACE]
     assert rebuilt.identity != before.identity, "fitted anew to all pictures"
     assert rebuilt.fingerprint == before.fingerprint == "camera"
+
+
+def test_a_kb_of_the_same_pictures_is_the_same_to_a_linker(album):
+    """Wherever it is built, in whichever order: vectors, and what is fitted to them,
+    differ in their last bits by machine and number of threads."""
+    folder, entities = album
+    others = [dataclasses.replace(e, images=e.images[::-1]) for e in entities[::-1]]
+    exchanged = [
+        dataclasses.replace(e, images=f.images[:1] + e.images[1:])
+        for e, f in zip(entities, entities[1:] + entities[:1])
+    ]
+    first, same, other = (
+        build_kb(
+            each,
+            folder / f"{n}.kb",
+            encoders={"camera": Camera(noise=n * 1e-6)},
+            image_root=folder,
+        ).vector_sets[SPACE]
+        for n, each in enumerate((entities, others, exchanged))
+    )
+    assert same.identity == first.identity != other.identity
 
 
 def test_what_standardises_is_missed(album):

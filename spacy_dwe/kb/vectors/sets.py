@@ -104,8 +104,8 @@ class VectorSet:
     places (np.ndarray): of the rows' vectors in `array`. Shape: (n_uses,), int32
     scale (PictureScale | None): what cosines of pictures say, where those of the KB
         tell.
-    standard (str | None): fingerprint of what standardises the encoder's vectors, if
-        anything does.
+    standard (str | None): fingerprint of the pictures that tell how the encoder's
+        vectors are standardised, if they are.
     kb (Path | None): the KB's folder.
     stem (str | None): path of its files below it, without suffix.
     """
