@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spacy_dwe.building.build import build_kb
-from spacy_dwe.building.update import add_entities, rebuild_kb
+from spacy_dwe.building.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
@@ -232,3 +232,17 @@ def test_an_entity_is_found_once_by_its_nearest_picture(album):
         )
         assert own[0] == row
     assert [*kb.nearest(SPACE, queries, 1000).lengths] == [80] * 4
+
+
+def test_what_was_removed_is_compared_with_nobody(album):
+    folder, entities = album
+    kb = build_kb(
+        entities, folder / "kb", encoders={"camera": Camera()}, image_root=folder
+    )
+    assert kb.vector_sets[SPACE].cohort[1].tolist() == [
+        row for row in range(80) for _ in range(EACH)
+    ]
+    remove_entities(kb.path, ["Q3", "Q79"])
+    vectors, rows = DweKnowledgeBase(kb.path).vector_sets[SPACE].cohort
+    assert set(rows.tolist()) == {*range(79)} - {3}
+    assert vectors.shape == (78 * EACH, DIM)
