@@ -24,6 +24,8 @@ FORMATS = (
     *("PPM", "ICO", "TGA"),
 )
 _SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
+_ORIENTATION, _LYING = 0x0112, range(5, 9)
+"""EXIF tag, and its values for pictures that are turned by a quarter."""
 URL_SCHEMES = ("http://", "https://")
 
 
@@ -212,6 +214,21 @@ def decoded_bytes(data: bytes, shortest: int | None = None) -> int:
     except Exception:
         # As in `decode`, which says what is wrong.
         return 0
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """RETURNS (tuple[int, int]): width and height that `decode` gives a picture, of
+    which no pixel is read if its format allows; zeros for what is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in _LYING
+    except Exception:
+        # As in `decode`, which says what is wrong.
+        return 0, 0
+    return (height, width) if turned else (width, height)
 
 
 def load(ref: ImageRef, *, fetch_urls: bool = False) -> tuple[str, "Image"]:

@@ -332,7 +332,10 @@ class DweLinker(TrainablePipe):
     @property
     def looks(self) -> bool:
         """RETURNS (bool): whether the linker looks for objects, faces or scenes."""
-        return self.settings.visual is not None and self.settings.use_images
+        visual = self.settings.visual
+        if visual is None or not self.settings.use_images:
+            return False
+        return visual.grid is None or self.evidence.sees_parts
 
     def image_evidence(self, doc: Doc) -> list[dict[str, Any]]:
         """What is seen on the pictures of a document and of its mentions.
@@ -508,7 +511,9 @@ class DweLinker(TrainablePipe):
         self._evidence_source.forget_evidence()
         self._training.setup_check = SetupCheck(golds)
         warn_of_golds(golds, self._require_kb())
-        if self.looks and shim.settings.head == "linear":
+        visual = self.settings.visual if self.looks else None
+        unread = visual is not None and not visual.finds_views
+        if unread and shim.settings.head == "linear":
             warnings.warn(Warnings.W152.format(name=self.name), stacklevel=2)
         if shim.settings.fit_combiner:
             from .training.fitting import fit_to_examples

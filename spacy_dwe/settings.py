@@ -94,7 +94,8 @@ class LinkerSettings(Settings):
     clip (ClipEncoder | None): None = the one the KB was built with.
     text_encoder (TextEncoder | None): None = the one the KB was built with.
     visual (VisualExtractor | None): objects, faces and scenes to look for on pictures,
-        for the dwe channel; None = it reads pictures as a whole.
+        for the dwe channel, and objects of a detector for the image channel, too; None
+        = pictures count as a whole, and by the boxes that come with them.
     generate_candidates (Callable): finds candidates, `CandidateGenerator`.
     scorer (Callable | None): scores examples.
     """

@@ -116,6 +116,51 @@ def test_whole_pictures_have_the_same_vector_with_and_without(
     assert len(whole.objects) == len(whole.scenes) == len(whole.faces) == 0
 
 
+class SquareFinder:
+    """Finds what `framed` frames, as a detector would."""
+
+    @property
+    def settings(self):
+        return {"finder": "square"}
+
+    def __call__(self, encoder, images, batch, given):
+        from spacy_dwe.encoders.visual.boxes import Box
+        from spacy_dwe.encoders.visual.findings import Region
+
+        box = Box(10, 10, 40, 36)
+        crops = encoder.encode_images([image.crop(box) for image in images])
+        return [[Region(box, 0.9, "", 0.0, crop, "detector")] for crop in crops]
+
+
+def test_what_a_detector_finds_counts_untrained(described_kb, document, framed):
+    nlp = linking_pipeline(described_kb)
+    linker = linker_of(nlp)
+    linker.visual = VisualExtractor(SquareFinder())
+    mentions = mentions_of([document("Georgia won.", framed("red"))])
+    (seen,) = linker.evidence.pictures_of(mentions)
+    image = Image.open(framed("red")).convert("RGB")
+    both = [image, image.crop((10, 10, 40, 36))]
+    expected = linker.evidence.clip.encode_images(both)
+    (views,) = seen.views["clip"]
+    np.testing.assert_allclose(views, expected, atol=TOLERANCE)
+
+
+def test_patches_are_no_views_and_are_not_looked_for_untrained(
+    described_kb, seeing, document, framed
+):
+    doc = document("Georgia won.", framed("red"))
+    nlp = linking_pipeline(described_kb, visual=VISUAL)
+    untrained, trained = (
+        linker_of(each).evidence.pictures_of(mentions_of([doc]))[0]
+        for each in (nlp, seeing)
+    )
+    for seen in (untrained, trained):
+        np.testing.assert_allclose(
+            seen.views["clip"], [seen.vectors["clip"]], atol=TOLERANCE
+        )
+    assert len(trained.objects) and not len(untrained.objects)
+
+
 def test_a_face_is_masked_in_where_it_is(described_kb, document, framed):
     """A finder of one's own says where a face is."""
     nlp = linking_pipeline(described_kb)

@@ -80,6 +80,13 @@ class MentionView(Protocol):
         space, as those of the KB there. Shape of each: (n_pictures, dim), float32"""
         ...
 
+    def picture_views(self, space: str) -> Sequence[Sequence[np.ndarray]]:
+        """RETURNS (Sequence[Sequence[np.ndarray]]): of each of the mention's pictures,
+        unit vectors of its views: the whole, and the regions where boxes came with it
+        or `settings.visual` found some. Of a document's picture those alone that belong
+        to the mention. Shape of each: (n_views, dim), float32"""
+        ...
+
     def attribute(self, name: str) -> Sequence[Any]:
         """RETURNS (Sequence[Any]): the custom attribute `_.name` of each mention's Span
         or else of its Doc, or what documents.jsonl says under that key; lists as

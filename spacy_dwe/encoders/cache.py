@@ -23,6 +23,7 @@ from .protocol import (
     Reading,
     TextEncoder,
 )
+from .visual.boxes import Box, part_of
 from .visual.findings import VisualEvidence
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ MENTIONS = {reading: f"mention {reading.name.lower()}" for reading in Reading}
 
 Sight = tuple[str, tuple[GivenBox, ...]]
 """What is looked at: content hash of a picture, and boxes that came with it."""
+
+Crop = tuple[str, tuple[int, int, int, int]]
+"""Content hash of a picture, and a `Box` of whole pixels on it."""
 
 Content = TypeVar("Content", bound=Hashable)
 Encoded = tuple[Sequence[Any], Sequence[Any]]
@@ -195,6 +199,41 @@ class FeatureCache:
                 yield some, _rows(encode_prepared(pictures))
 
         return self._all(["picture"], encoder.fingerprint, hashes, encode)
+
+    def crops(
+        self,
+        encoder: ImageEncoder,
+        crops: Sequence[Crop],
+        open_picture: Callable[[str], Image | None],
+        unreadable: Callable[[str, DweError], None] | None = None,
+        n_bytes: Callable[[str], int] | None = None,
+    ) -> dict[Crop, np.ndarray]:
+        """Vectors of parts of pictures. A picture is decoded once for all of its parts
+        that are not known.
+
+        encoder (ImageEncoder): encodes them.
+        crops (Sequence[Crop]): the parts.
+        open_picture, unreadable, n_bytes (Callable): as of `pictures`.
+        RETURNS (dict[Crop, np.ndarray]): unit vectors, without those of pictures that
+            cannot be decoded. Shape of each: (dim,), float32
+        """
+
+        def encode(missing: list[Crop]) -> Iterator[Encoded]:
+            parts: dict[str, list[Crop]] = {}
+            for crop in missing:
+                parts.setdefault(crop[0], []).append(crop)
+            hashes = [*parts]
+            opened = decode_ahead(hashes, open_picture, unreadable, n_bytes)
+            for some, pictures in opened:
+                images = [
+                    part_of(picture, Box(*box))
+                    for content, picture in zip(some, pictures)
+                    for _, box in parts[content]
+                ]
+                own = [crop for content in some for crop in parts[content]]
+                yield own, _rows(encoder.encode_images(images))
+
+        return self._all(["picture"], encoder.fingerprint, crops, encode)
 
     def sights(
         self,

@@ -4,27 +4,39 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from ..errors import DweError, Errors, Warnings
-from ..images import ImageRef, content_hash, decode, decoded_bytes, read_bytes
+from ..images import (
+    ImageRef,
+    content_hash,
+    decode,
+    decoded_bytes,
+    read_bytes,
+    upright_size,
+)
 from ..model.inputs import NO_MASK, NO_VECTORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..encoders.cache import FeatureCache
+    from ..encoders.cache import Crop, FeatureCache
     from ..encoders.protocol import ImageEncoder, PictureReader
+    from ..encoders.visual.boxes import Box
     from ..encoders.visual.extractor import VisualExtractor
     from ..encoders.visual.findings import VisualEvidence
+    from ..encoders.visual.objects import GridRegions
     from ..kb.vectors.standard import Standardisation
     from .mentions import Mention
     from .sharing import PictureShares
 
 Owners = Mapping[ImageRef, str]
 """MentionPictures, and what messages call the document that each is of."""
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,9 @@ class MentionPictures:
 
     vectors (Mapping[str, np.ndarray]): unit vectors of whole pictures, by space, as the
         KB's are compared with. Shape of each: (n_pictures, dim)
+    views (Mapping[str, tuple[np.ndarray, ...]]): of each picture, the whole and its
+        regions, or those of them that belong to the mention.
+        Shape of each: (n_views, dim)
     objects (np.ndarray): of image regions; none = nobody looked for regions, and
         pictures are regions. Shape: (n_slots, dim)
     faces (np.ndarray): of the phrases that describe the regions' faces.
@@ -42,6 +57,7 @@ class MentionPictures:
     """
 
     vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    views: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
     objects: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     faces: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
@@ -60,6 +76,8 @@ class PictureEvidence:
     standards (Mapping[str, Standardisation | None]): make vectors of a space those that
         are compared.
     visual (VisualExtractor | None): what to look for on pictures.
+    grid (GridRegions | None): where to look on those that come without boxes, if
+        nothing is looked for.
     strict (bool): an unreadable picture is an error, not a warning.
     fetch_urls (bool): download pictures given by URL.
     """
@@ -71,13 +89,14 @@ class PictureEvidence:
         *,
         standards: "Mapping[str, Standardisation | None]",
         visual: "VisualExtractor | None" = None,
+        grid: "GridRegions | None" = None,
         strict: bool = False,
         fetch_urls: bool = False,
     ) -> None:
         self.encoders = encoders
         self.cache = cache
         self.standards = standards
-        self.visual = visual
+        self.visual, self.grid = visual, grid
         self.strict = strict
         self.fetch_urls = fetch_urls
 
@@ -95,13 +114,16 @@ class PictureEvidence:
         if not owners:
             return [NO_PICTURES] * len(mentions)
         seen = self.seen(owners)
-        whole = {ref: pictures.vectors for ref, pictures in seen.items()}
-        refs_of = shares.of(mentions, whole)
-        by_refs = {
-            refs: _together([seen[ref] for ref in refs if ref in seen])
-            for refs in set(refs_of)
+        views = {
+            ref: {space: own for space, (own,) in pictures.views.items()}
+            for ref, pictures in seen.items()
         }
-        return [by_refs[refs] for refs in refs_of]
+        all_shares = shares.of(mentions, views)
+        by_shares = {
+            own: _together([_share(seen[s.ref], s.views) for s in own if s.ref in seen])
+            for own in set(all_shares)
+        }
+        return [by_shares[own] for own in all_shares]
 
     def seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
         """RETURNS (dict[ImageRef, MentionPictures]): of each picture that can be read,
@@ -115,11 +137,75 @@ class PictureEvidence:
         for space, found in self._vectors(owners, left).items():
             for ref, vector in found.items():
                 vectors.setdefault(ref, {})[space] = vector[None]
+        whole = {r: own for r, own in vectors.items() if len(own) == len(self.encoders)}
+        regions = self._regions({ref: owners[ref] for ref in whole}, looked)
         return {
-            ref: replace(_found(looked.get(ref)), vectors=own)
-            for ref, own in vectors.items()
-            if len(own) == len(self.encoders)
+            ref: replace(
+                _found(looked.get(ref)),
+                vectors=own,
+                views=_views(own, regions.get(ref)),
+            )
+            for ref, own in whole.items()
         }
+
+    def _regions(
+        self, owners: Owners, looked: "Mapping[ImageRef, VisualEvidence]"
+    ) -> dict[ImageRef, dict[str, np.ndarray]]:
+        """Regions that count beside whole pictures: those that were looked for and are
+        views, or else the boxes that came with a picture, or the grid.
+
+        RETURNS (dict[ImageRef, dict[str, np.ndarray]]): their vectors, by space, for
+            each picture that has some. Shape of each: (n_regions, dim)
+        """
+        looks = self.visual is not None and self.visual.objects is not None
+        seen = {r: [e for e in looked[r].regions if e.is_view] for r in owners if looks}
+        parted = [r for r in owners if (seen[r] if looks else r.boxes or self.grid)]
+        if not parted:
+            return {}
+        read = _Reading(self, {ref: owners[ref] for ref in parted})
+        found: dict[ImageRef, dict[str, np.ndarray]] = {ref: {} for ref in parted}
+        crops: dict[ImageRef, list[Crop]] = {}
+        left = list(self.encoders)
+        if looks:
+            first = left.pop(0)
+            for ref in parted:
+                found[ref][first] = np.stack([region.vector for region in seen[ref]])
+                crops[ref] = read.crops(ref, [region.box for region in seen[ref]])
+        else:
+            for ref in parted:
+                crops[ref] = read.crops(ref, self._boxes(read, ref, owners[ref]))
+        for space in left:
+            vectors = self._crops(space, read, [*chain.from_iterable(crops.values())])
+            for ref, own in crops.items():
+                if own:
+                    found[ref][space] = np.stack([vectors[part] for part in own])
+        return {ref: own for ref, own in found.items() if own}
+
+    def _boxes(self, read: "_Reading", ref: ImageRef, doc: str) -> "list[Box]":
+        """RETURNS (list[Box]): those that came with a picture, else those of the grid;
+        without the ones that are not worth a look."""
+        from ..encoders.visual.boxes import Box
+        from ..encoders.visual.objects import GivenRegions
+
+        size = read.size(ref)
+        given = [Box(*box[:4]) for box in ref.boxes]
+        boxes = given or (self.grid.boxes(size) if self.grid else [])
+        kept = [box for _, box in GivenRegions().limits.keep(boxes, size)]
+        if given:
+            _tell_unused_boxes(ref, doc, len(kept))
+        return kept
+
+    def _crops(
+        self, space: str, read: "_Reading", crops: "Sequence[Crop]"
+    ) -> "Mapping[Crop, np.ndarray]":
+        vectors = self.cache.crops(
+            self.encoders[space],
+            crops,
+            read.decoded,
+            read.unreadable,
+            read.decoded_bytes,
+        )
+        return self._compared(space, vectors)
 
     def look(self, owners: Owners) -> "dict[ImageRef, VisualEvidence]":
         """What is on pictures.
@@ -142,7 +228,8 @@ class PictureEvidence:
         seen = {ref: found[sight] for ref, sight in sights.items() if sight in found}
         if self.visual.objects is not None:
             for ref, evidence in seen.items():
-                _tell_unused_boxes(ref, owners[ref], evidence)
+                used = sum(region.source == "given" for region in evidence.regions)
+                _tell_unused_boxes(ref, owners[ref], used)
         return seen
 
     def _vectors(
@@ -168,14 +255,21 @@ class PictureEvidence:
                 read.unreadable,
                 partial(read.decoded_bytes, shortest=shortest),
             )
-            standard = self.standards.get(space)
-            if standard is not None and vectors:
-                compared = standard(np.stack([*vectors.values()]))
-                vectors = dict(zip(vectors, compared))
+            compared = self._compared(space, vectors)
             found[space] = {
-                ref: vectors[key] for ref, key in read.keys.items() if key in vectors
+                ref: compared[key] for ref, key in read.keys.items() if key in compared
             }
         return found
+
+    def _compared(
+        self, space: str, vectors: Mapping[Content, np.ndarray]
+    ) -> Mapping[Content, np.ndarray]:
+        """vectors (Mapping): of the encoder of a space.
+        RETURNS (Mapping): as the KB's are."""
+        standard = self.standards.get(space)
+        if standard is None or not vectors:
+            return vectors
+        return dict(zip(vectors, standard(np.stack([*vectors.values()]))))
 
 
 class _Reading:
@@ -208,6 +302,18 @@ class _Reading:
     def decoded_bytes(self, key: str, shortest: int | None = None) -> int:
         """RETURNS (int): memory that it takes then."""
         return decoded_bytes(self._data[key][1], shortest)
+
+    def size(self, ref: ImageRef) -> tuple[int, int]:
+        """RETURNS (tuple[int, int]): width and height of a picture in `keys`."""
+        return upright_size(self._data[self.keys[ref]][1])
+
+    def crops(self, ref: ImageRef, boxes: "Sequence[Box]") -> "list[Crop]":
+        """RETURNS (list[Crop]): what to cut from a picture in `keys`."""
+        cut = (map(int, box.within(self.size(ref))) for box in boxes)
+        return [
+            (self.keys[ref], (left, top, right, bottom))
+            for left, top, right, bottom in cut
+        ]
 
     def unreadable(self, key: str, error: DweError) -> None:
         """Tell of a picture that cannot be decoded."""
@@ -245,23 +351,41 @@ def _found(seen: "VisualEvidence | None") -> MentionPictures:
     )
 
 
+def _views(
+    whole: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray] | None
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """RETURNS (dict[str, tuple[np.ndarray, ...]]): of one picture, as of
+    `MentionPictures`."""
+    if regions is None:
+        return {space: (own,) for space, own in whole.items()}
+    return {s: (np.concatenate([own, regions[s]]),) for s, own in whole.items()}
+
+
+def _share(picture: MentionPictures, views: tuple[int, ...] | None) -> MentionPictures:
+    """views (tuple[int, ...] | None): places of those that count; None = all.
+    RETURNS (MentionPictures): with no other views."""
+    if views is None:
+        return picture
+    own = {space: (seen[list(views)],) for space, (seen,) in picture.views.items()}
+    return replace(picture, views=own)
+
+
 def _together(pictures: Sequence[MentionPictures]) -> MentionPictures:
     """All pictures of a mention, one after another."""
     if len(pictures) < 2:
         return pictures[0] if pictures else NO_PICTURES
-    names = [each.name for each in fields(MentionPictures) if each.name != "vectors"]
+    by_space = "vectors", "views"
+    names = [e.name for e in fields(MentionPictures) if e.name not in by_space]
+    spaces = pictures[0].vectors
     return MentionPictures(
-        vectors={
-            space: np.concatenate([each.vectors[space] for each in pictures])
-            for space in pictures[0].vectors
-        },
+        vectors={s: np.concatenate([p.vectors[s] for p in pictures]) for s in spaces},
+        views={s: tuple(p.views[s][0] for p in pictures) for s in spaces},
         **{n: np.concatenate([getattr(p, n) for p in pictures]) for n in names},
     )
 
 
-def _tell_unused_boxes(ref: ImageRef, doc: str, evidence: "VisualEvidence") -> None:
+def _tell_unused_boxes(ref: ImageRef, doc: str, used: int) -> None:
     """Boxes that are small, doubled, beside the picture or too many are left out."""
-    used = sum(region.source == "given" for region in evidence.regions)
     if used < len(ref.boxes):
         n = len(ref.boxes)
         message = Warnings.W150.format(n=n - used, of=n, image=ref.name, doc=doc)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..encoders.protocol import ImageEncoder, MentionFeatures, Reading
     from ..encoders.registry import LazyClipEncoder, LazyTextEncoder
     from ..encoders.visual.extractor import VisualExtractor
+    from ..encoders.visual.objects import GridRegions
     from ..kb.candidates import Candidates
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..settings import LinkerSettings
@@ -162,8 +163,8 @@ class Evidence:
         self.kb = kb
         self.text_encoder = text_encoder
         self.picture_encoders = picture_encoders
-        looks = settings.visual is not None and settings.use_images
-        if looks and not hasattr(self.clip, "encode_pictures"):
+        visual = settings.visual if settings.use_images else None
+        if visual is not None and not (self.sees_parts or visual.grid):
             raise DweError(Errors.E441.format(kb=kb.path))
         self.cache = cache
         self.channels = channels
@@ -191,6 +192,11 @@ class Evidence:
         which is CLIP's if there is one."""
         first = next(iter(self.picture_encoders.values()), None)
         return cast("LazyClipEncoder | None", first)
+
+    @property
+    def sees_parts(self) -> bool:
+        """RETURNS (bool): whether that is a CLIP, which tells of parts of pictures."""
+        return hasattr(self.clip, "encode_pictures")
 
     def prepare(self, mentions: Sequence[Mention]) -> Iterator[list[PreparedMention]]:
         """Find and describe candidates.
@@ -320,12 +326,18 @@ class Evidence:
             return [NO_PICTURES] * len(mentions)
         for space, encoder in self.picture_encoders.items():
             self._check(encoder, space)
-        visual = self.settings.visual if DWE in self.channels else None
+        visual = self.settings.visual
+        if visual is None or (DWE not in self.channels and not visual.finds_views):
+            return self.pictures(None).of(mentions, self._shares)
+        if visual.grid and not (self.sees_parts and DWE in self.channels):
+            return self.pictures(None, visual.grid).of(mentions, self._shares)
         return self.pictures(visual).of(mentions, self._shares)
 
-    def pictures(self, visual: "VisualExtractor | None") -> PictureEvidence:
+    def pictures(
+        self, visual: "VisualExtractor | None", grid: "GridRegions | None" = None
+    ) -> PictureEvidence:
         """RETURNS (PictureEvidence): reads pictures as the settings say, and looks for
-        what `visual` finds."""
+        what `visual` finds, or where `grid` says."""
         return PictureEvidence(
             self.picture_encoders,
             self.cache,
@@ -335,6 +347,7 @@ class Evidence:
                 if (name := SetName(IMAGE, space)) in self.kb.vector_sets
             },
             visual=visual,
+            grid=grid,
             strict=self.settings.strict_images,
             fetch_urls=self.settings.fetch_urls,
         )
@@ -383,6 +396,9 @@ class MentionsRead:
 
     def picture_vectors(self, space: str) -> Sequence[np.ndarray]:
         return [seen.vectors.get(space, NO_VECTORS) for seen in self.pictures_read]
+
+    def picture_views(self, space: str) -> Sequence[Sequence[np.ndarray]]:
+        return [seen.views.get(space, ()) for seen in self.pictures_read]
 
     def attribute(self, name: str) -> Sequence[Any]:
         if name not in self._evidence.attributes:

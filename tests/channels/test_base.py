@@ -54,6 +54,9 @@ class Mentions:
     def picture_vectors(self, space):
         return [np.zeros((0, 8), dtype=np.float32)] * 2
 
+    def picture_views(self, space):
+        return [()] * 2
+
     def attribute(self, name):
         return [None, None]
 

@@ -38,7 +38,8 @@ def vector_set(name, *pictures, scale=None):
 
 
 class Album:
-    """A KB of vectors alone, and mentions that have pictures in its spaces."""
+    """A KB of vectors alone, and mentions that have pictures in its spaces; a picture
+    is a view, or a tuple of several."""
 
     texts = contexts = ("", "")
     owns_pictures = (False, False)
@@ -48,8 +49,12 @@ class Album:
         self.picture_spaces = tuple(each.name.space for each in sets)
         self._pictures = pictures
 
-    def picture_vectors(self, space):
-        return [turned(*own) if own else np.zeros((0, 2)) for own in self._pictures]
+    def picture_views(self, space):
+        views = [
+            [picture if isinstance(picture, tuple) else (picture,) for picture in own]
+            for own in self._pictures
+        ]
+        return [[turned(*picture) for picture in own] for own in views]
 
     def columns(self, *rows):
         """RETURNS (dict): values by column, NaN for what is missing.
@@ -116,3 +121,13 @@ def test_another_picture_of_the_same_entity_is_no_other_entity():
     kb = Album(vector_set(ONE, [0, 1], [90], scale=SCALE), pictures=([0], [0]))
     shown = kb.columns(0)["shown"]
     np.testing.assert_allclose(shown, SCALE(np.ones((2, 1))), atol=0.02)
+
+
+def test_the_best_of_several_views_counts_less_than_one_alone():
+    kb = Album(vector_set(ONE, [0], [60], scale=SCALE), pictures=([0], [(60, 0, 90)]))
+    columns = kb.columns(0, 1)
+    alone, of_three = columns["picture_picture"][0, 0], columns["picture_picture"][1, 0]
+    assert alone - of_three == pytest.approx(np.log(3) / A_DEVIATION, abs=1e-5)
+    assert columns["shown"][0, 0] - columns["shown"][1, 0] == pytest.approx(
+        np.log(3), abs=1e-5
+    )

@@ -15,6 +15,7 @@ from spacy_dwe.encoders.visual.extractor import VisualExtractor
 from spacy_dwe.encoders.visual.objects import (
     DetectorRegions,
     GivenRegions,
+    GridRegions,
     PatchRegions,
 )
 from spacy_dwe.errors import DweError
@@ -123,6 +124,18 @@ def test_boxes_that_come_with_a_picture_are_its_regions(encoder, make):
     crop = encoder.encode_images([image.crop(SQUARE)])[0]
     np.testing.assert_allclose(given[0].vector, crop, atol=1e-5)
     assert all(region.source == "patches" for region in free)
+
+
+def test_a_grid_is_the_quarters_of_a_picture_and_its_middle(encoder):
+    image = with_square(SQUARE)
+    width, height = image.size
+    (found,) = regions(encoder, GridRegions(), [image])
+    assert [region.box for region in found] == GridRegions.boxes(image.size)
+    assert found[0].box == (0, 0, width / 2, height / 2)
+    assert found[4].box == (width / 4, height / 4, 3 * width / 4, 3 * height / 4)
+    crops = encoder.encode_images([image.crop(region.box) for region in found])
+    np.testing.assert_allclose([r.vector for r in found], crops, atol=1e-5)
+    assert all(region.source == "grid" and region.words for region in found)
 
 
 def test_a_label_that_comes_with_a_box_is_its_words(encoder):

@@ -4,9 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SIDES = (1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)
 """Sides of grid boxes, as shares of the grid's; on a 7 x 7 grid these are all."""
@@ -54,6 +57,13 @@ class Box(NamedTuple):
         """margin (float): to add on each side, as a share of that side's length."""
         x, y = margin * self.width, margin * self.height
         return Box(self.left - x, self.top - y, self.right + x, self.bottom + y)
+
+
+def part_of(image: "Image", box: Box) -> "Image":
+    """RETURNS (Image): the part of a picture in a box, of one pixel at least."""
+    left, top, right, bottom = (int(x) for x in box.within(image.size))
+    left, top = min(left, image.size[0] - 1), min(top, image.size[1] - 1)
+    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 class GridBoxes(NamedTuple):

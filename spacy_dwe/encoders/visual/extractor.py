@@ -8,7 +8,7 @@ from ...images import GivenBox
 from ..cache import FeatureCache
 from .faces import FaceFinder
 from .findings import VisualEvidence
-from .objects import ObjectFinder
+from .objects import GivenRegions, GridRegions, ObjectFinder, PatchRegions
 from .scenes import SceneAttributes
 
 if TYPE_CHECKING:
@@ -38,6 +38,20 @@ class VisualExtractor:
     ) -> None:
         self.objects, self.faces, self.scenes = objects, faces, scenes
         self._phrases = FeatureCache(max_bytes=PHRASE_BYTES)
+
+    @property
+    def finds_views(self) -> bool:
+        """RETURNS (bool): whether it finds regions that count beside whole pictures,
+        see `Region.is_view`."""
+        found = self.objects is not None
+        return found and not isinstance(self.objects, PatchRegions | GivenRegions)
+
+    @property
+    def grid(self) -> GridRegions | None:
+        """RETURNS (GridRegions | None): what says where to look, if nothing else is
+        looked for: that needs no CLIP."""
+        alone = self.faces is None and self.scenes is None
+        return self.objects if alone and isinstance(self.objects, GridRegions) else None
 
     @property
     def fingerprint(self) -> str:

@@ -9,9 +9,8 @@ import numpy as np
 
 from ...errors import DweError, Errors
 from .banks import FACES, Bank, bank_vectors, file_digest, read_bank
-from .boxes import Box, Limits
+from .boxes import Box, Limits, part_of
 from .findings import Attribute, Face
-from .objects import crop
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,7 +107,7 @@ class FaceFinder:
         """
         detected = [self.detect(image) for image in images]
         crops = [
-            crop(image, box.grown(self.margin))
+            part_of(image, box.grown(self.margin))
             for image, faces in zip(images, detected)
             for box, _ in faces
         ]

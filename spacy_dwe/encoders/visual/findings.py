@@ -20,7 +20,7 @@ class Region:
     similarity (float): cosine of region and words.
     vector (np.ndarray): unit image vector in CLIP's space. Shape: (dim,), float32
     source (str): "patches" (the vector is the mean of the patches in the box), or
-        "detector" and "given" (it is that of the crop).
+        "detector", "grid" and "given" (it is that of the crop).
     """
 
     box: Box
@@ -29,6 +29,12 @@ class Region:
     similarity: float
     vector: np.ndarray
     source: str
+
+    @property
+    def is_view(self) -> bool:
+        """RETURNS (bool): whether its vector is that of a picture, as entities have
+        them. Patches that were no picture misled more often than they told."""
+        return self.source != "patches"
 
 
 class Attribute(NamedTuple):

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from ...errors import DweError, Errors
 from ...images import GivenBox
 from .banks import OBJECTS, bank_vectors, file_digest, read_bank
-from .boxes import Box, Limits
+from .boxes import Box, Limits, part_of
 from .findings import Region
 from .patch_regions import best_boxes
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 BATCH = 4
 """Pictures in one pass; detectors scale each to some 800 pixels."""
+
+GRID = ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5), (0.25, 0.25))
+"""Left and top of the regions of `GridRegions`, as shares of the picture's sides; each
+has half of these."""
 
 CROP_GRID = 4
 """Rows and columns of crops that stand in for patches where a tower has none."""
@@ -164,6 +168,42 @@ class GivenRegions(_Finder):
     max_overlap = 0.9
 
 
+@dataclass(frozen=True)
+class GridRegions(_Finder):
+    """The four quarters of a picture and its middle, for pictures with several things
+    on them where nothing better finds these. Works with any encoder of pictures; the
+    vector of a region is that of its crop.
+
+    bank: as of `PatchRegions`.
+    """
+
+    kind = "grid"
+    bank: str | Path | None = None
+
+    @staticmethod
+    def boxes(size: tuple[int, int]) -> list[Box]:
+        """size (tuple[int, int]): width and height of a picture.
+        RETURNS (list[Box]): what to look at on it."""
+        parts = [Box(x, y, x + 0.5, y + 0.5) for x, y in GRID]
+        width, height = size
+        return [
+            Box(p.left * width, p.top * height, p.right * width, p.bottom * height)
+            for p in parts
+        ]
+
+    def _found(
+        self, encoder: "PictureReader", images: "Sequence[Image]", batch: "PictureBatch"
+    ) -> list[list[Region]]:
+        found = [
+            [
+                (box, 1.0)
+                for _, box in self.limits.keep(self.boxes(image.size), image.size)
+            ]
+            for image in images
+        ]
+        return _cropped(encoder, images, found, self.kind)
+
+
 class DetectorRegions(_Finder):
     """Regions of a torchvision detector; the vector of a region is that of its crop.
 
@@ -240,17 +280,10 @@ def _crop_grid(encoder: "PictureReader", images: "Sequence[Image]") -> Any:
         side = whole.width / CROP_GRID, whole.height / CROP_GRID
         for row, col in product(range(CROP_GRID), repeat=2):
             cell = _pixels(whole, (col, row, col + 1, row + 1), side)
-            crops.append(crop(image, cell.grown(CROP_REACH)))
+            crops.append(part_of(image, cell.grown(CROP_REACH)))
     vectors = encoder.encode_images(crops)
     shape = len(images), CROP_GRID, CROP_GRID, -1
     return torch.from_numpy(vectors).reshape(shape).to(encoder.device)
-
-
-def crop(image: "Image", box: Box) -> "Image":
-    """RETURNS (Image): the part of a picture in a box, of one pixel at least."""
-    left, top, right, bottom = (int(x) for x in box.within(image.size))
-    left, top = min(left, image.size[0] - 1), min(top, image.size[1] - 1)
-    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 def _given_instead(
@@ -296,7 +329,7 @@ def _cropped(
     found: Sequence[Sequence[tuple[Box, float]]],
     source: str,
 ) -> list[list[Region]]:
-    crops = [crop(image, box) for image, own in zip(images, found) for box, _ in own]
+    crops = [part_of(image, box) for image, own in zip(images, found) for box, _ in own]
     vectors = iter(encoder.encode_images(crops))
     return [
         [Region(box, score, "", 0.0, next(vectors), source) for box, score in own]
