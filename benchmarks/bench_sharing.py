@@ -31,7 +31,7 @@ from wasabi import msg
 
 from spacy_dwe.documents import Document, MentionRecord, make_docs, read_documents
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
-from spacy_dwe.linking.sharing import PictureShares
+from spacy_dwe.linking.sharing import PictureShares, Share
 from spacy_dwe.names.normalisation import normalise
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Everybody(PictureShares):
         self,
         mentions: "Sequence[Mention]",
         vectors: "Mapping[ImageRef, Seen]",
-    ) -> "list[tuple[ImageRef, ...]]":
-        return [mention.images for mention in mentions]
+    ) -> list[tuple[Share, ...]]:
+        return [tuple(map(Share, mention.images)) for mention in mentions]
 
 
 def main() -> None:
