@@ -48,8 +48,10 @@ class Album:
         self.picture_spaces = tuple(each.name.space for each in sets)
         self._pictures = pictures
 
-    def picture_vectors(self, space):
-        return [turned(*own) if own else np.zeros((0, 2)) for own in self._pictures]
+    def picture_views(self, space):
+        """A list of degrees is a picture with as many views."""
+        pictures = [[np.atleast_1d(each) for each in own] for own in self._pictures]
+        return [[turned(*views) for views in own] for own in pictures]
 
     def columns(self, *rows):
         """RETURNS (dict): values by column, NaN for what is missing.
@@ -65,6 +67,18 @@ def test_the_nearest_of_an_entitys_pictures_counts():
     said = kb.columns(0, 1)["picture_picture"]
     expected = (np.cos(np.radians([[10, 35], [10, 0]])) - 0.1) / 0.2
     np.testing.assert_allclose(said, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("scale", [None, PictureScale(slope=4.0, centre=0.5)])
+def test_the_best_of_several_views_says_less_by_what_the_chances_are_worth(scale):
+    """Several pictures are no such chances."""
+    sets = vector_set(ONE, [0], [50], scale=scale)
+    kb = Album(sets, pictures=([20], [[20, 90]]))
+    whole, best = kb.columns(0)["picture_picture"][:, 0]
+    assert whole - best == pytest.approx(np.log(2) / A_DEVIATION, abs=1e-5)
+    kb = Album(sets, pictures=([20], [20, [90, 85]]))
+    alone, beside = kb.columns(0)["picture_picture"][:, 0]
+    assert alone == beside
 
 
 def test_entities_and_mentions_without_pictures_are_missing():
