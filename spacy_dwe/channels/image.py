@@ -91,9 +91,9 @@ def picture_columns(
 
 
 def chance(n_views: int) -> float:
-    """RETURNS (float): what the best view of a picture says too much, as a logarithm: if
-    one of so many shows the entity, each has that share of the chances. The best of
-    several looks like something more often than a single one does."""
+    """RETURNS (float): what the best of a picture's views says too much, as a
+    logarithm. If one of so many shows the entity, each has that share of the chances:
+    the best of several looks like something more often than a single one does."""
     return log(n_views)
 
 
