@@ -191,4 +191,4 @@ def test_dim_pictures_belong_to_whom_they_rather_show(tmp_path, photo):
 
     one, other = shares(faces)
     assert one > 0.95 and other < 0.1
-    assert max(shares([STRANGER] * len(faces))) < 0.1
+    assert max(shares([STRANGER] * len(faces))) < 0.15

@@ -1,8 +1,7 @@
 """What the pictures of a mention say: their vectors beside those of descriptions and of
 the entities' own pictures, in a space of both."""
 
-from collections.abc import Mapping, Sequence
-from math import log
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,12 +9,11 @@ import numpy as np
 from ..kb.vectors.sets import DESCRIPTION, IMAGE, SetName
 from ..kb.vectors.standard import SUREST
 from .base import READ_PICTURES
-from .text import cosines_of, each_query, standardised
+from .text import cosines_of
 
 if TYPE_CHECKING:
     from ..kb.candidates import Candidates
     from ..kb.vectors.sets import VectorSet
-    from ..kb.vectors.standard import PictureScale
     from .base import CandidateView, MentionView, Values
 
 PictureViews = Sequence[np.ndarray]
@@ -81,92 +79,107 @@ def picture_columns(
             vectors = vector_sets.get(SetName(field, space))
             if vectors is None:
                 continue
-            said, there = _best_view(vectors, candidates, own)
-            if vectors.scale is not None:
-                values[:, 2] += _shown(vectors, vectors.scale, candidates, own)
+            said, shown, there = _best_view(vectors, candidates, own)
+            if shown is not None:
+                values[:, 2] += shown
                 counts[:, 2] += there
             values[:, column] += said
             counts[:, column] += there
     return values / np.maximum(counts, 1), counts > 0
 
 
-def chance(n_views: int) -> float:
-    """RETURNS (float): what the best of a picture's views says too much, as a
-    logarithm. If one of so many shows the entity, each has that share of the chances:
-    the best of several looks like something more often than a single one does."""
-    return log(n_views)
+def chance(n_views: np.ndarray | int) -> np.ndarray:
+    """RETURNS (np.ndarray): what a picture's best view says too much, as a logarithm:
+    if one of so many shows the entity, each has that share of the chances. The best of
+    several looks like something more often than a single one does."""
+    return np.log(np.maximum(n_views, 1))
 
 
 def _best_view(
     vectors: "VectorSet", candidates: "Candidates", pictures: Sequence[PictureViews]
-) -> tuple[np.ndarray, np.ndarray]:
-    """RETURNS (tuple[np.ndarray, np.ndarray]): what the view that says most for a
-    candidate says, in deviations, and whether any does. Shape of each: (n_candidates,)
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """What the view that says most for a candidate says.
+
+    RETURNS (tuple): in deviations; as `shown`, None without a `PictureScale`; and
+        whether there is one. Shape of each: (n_candidates,)
     """
+    scale, (mean, std) = vectors.scale, _scale(vectors)
     best = np.full(len(candidates.rows), -np.inf, dtype=np.float32)
+    shown = best.copy()
     there = np.zeros(len(best), dtype=bool)
-    views, less = _views(pictures)
-    for pairs, together, which in each_query(candidates, views):
+    n_views = [len(views) for own in pictures for views in own]
+    less = np.repeat(chance(np.array(n_views, dtype=np.int64)), n_views)
+    joined = [np.concatenate(own) if len(own) else _NO_VIEWS for own in pictures]
+    cohort = None
+    for pairs, views, which in _each_view(candidates, joined):
         rows = candidates.rows[pairs]
-        cosines, found = cosines_of(vectors, rows, together, which)
-        if vectors.scale is None:
-            said = standardised(cosines, found, *_scale(vectors))[0][:, 0]
+        cosines, found = cosines_of(vectors, rows, views, which)
+        if scale is None:
+            said = (cosines - mean) / std - less[which] / A_DEVIATION
         else:
-            said = vectors.scale(cosines) / A_DEVIATION
-        said = np.maximum(best[pairs], said - less[which] / A_DEVIATION)
-        best[pairs] = np.where(found, said, best[pairs])
+            said = scale(cosines) - less[which]
+            if cohort is None:
+                cohort = _Cohort(vectors, views)
+            behind = scale.slope * (cosines - cohort.nearest(which, rows))
+            _raise(shown, pairs, said + np.minimum(behind, 0.0), found)
+            said = said / A_DEVIATION
+        _raise(best, pairs, said, found)
         there[pairs] |= found
-    return np.where(there, best, 0.0), there
+    shown = np.where(there, np.maximum(shown, -SUREST), 0.0)
+    return np.where(there, best, 0.0), None if scale is None else shown, there
 
 
-def _views(pictures: Sequence[PictureViews]) -> tuple[list[np.ndarray], np.ndarray]:
-    """RETURNS (tuple): all views of each mention, and what each of them says too much,
-    see `chance`. Shapes: (n_views, dim) of each, and (n_views of all,)"""
-    together = [np.concatenate(own) if own else _NO_VIEWS for own in pictures]
-    counts = [len(views) for own in pictures for views in own]
-    less = np.repeat([chance(n) for n in counts], counts).astype(np.float32)
-    return together, less
+def _each_view(
+    candidates: "Candidates", views: Sequence[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Compare every candidate with every view of its mention.
+
+    views (Sequence[np.ndarray]): of each mention. Shape of each: (n_views, dim)
+    YIELDS (tuple): for the first view of each mention, the second and so on: which
+        candidates have one to be compared with, (n,); all views, (n_views, dim); and
+        which of them each is compared with, (n,).
+    """
+    owners = candidates.mentions
+    counts = np.array([len(own) for own in views])
+    if not counts.sum():
+        return
+    together = np.concatenate([own for own in views if len(own)])
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    for nth in range(counts.max()):
+        pairs = np.flatnonzero(counts[owners] > nth)
+        yield pairs, together, first[owners[pairs]] + nth
 
 
-def _shown(
-    vectors: "VectorSet",
-    scale: "PictureScale",
-    candidates: "Candidates",
-    pictures: Sequence[PictureViews],
-) -> np.ndarray:
-    """What pictures say for each candidate, less how much better they show another
-    entity of the KB, as far as a cohort of its pictures tells (test normalisation:
+def _raise(
+    highest: np.ndarray, where: np.ndarray, to: np.ndarray, which: np.ndarray
+) -> None:
+    """Raise some of the highest numbers so far, where there are higher ones."""
+    highest[where] = np.where(which, np.maximum(highest[where], to), highest[where])
+
+
+class _Cohort:
+    """How like pictures are to other entities of the KB, as far as some of its pictures
+    tell: what shows another one better does not show a candidate (test normalisation:
     Auckenthaler, Carey & Lloyd-Thomas, 2000, Digital Signal Processing 10).
 
-    RETURNS (np.ndarray): 0 where there is nothing to compare.
-        Shape: (n_candidates,), float32
+    vectors (VectorSet): of the KB.
+    views (np.ndarray): of pictures. Shape: (n_views, dim)
     """
-    shown = np.full(len(candidates.rows), -np.inf, dtype=np.float32)
-    views, less = _views(pictures)
-    for pairs, together, which in each_query(candidates, views):
-        rows = candidates.rows[pairs]
-        cosines, found = cosines_of(vectors, rows, together, which)
-        first, second, row = _nearest_in_cohort(vectors, together)
-        other = np.where(row[which] == rows, second[which], first[which])
-        behind = np.minimum(scale.slope * (cosines - other), 0.0)
-        said = np.maximum(scale(cosines) + behind, -SUREST) - less[which]
-        shown[pairs] = np.where(found, np.maximum(shown[pairs], said), shown[pairs])
-    return np.where(np.isfinite(shown), shown, 0.0)
 
+    def __init__(self, vectors: "VectorSet", views: np.ndarray) -> None:
+        pictures, rows = vectors.cohort
+        cosines = views @ pictures.T
+        nearest = cosines.argmax(axis=1)
+        self._row = rows[nearest]
+        self._first = cosines[np.arange(len(views)), nearest]
+        of_others = np.where(rows == self._row[:, None], -1.0, cosines)
+        self._second = of_others.max(axis=1)
 
-def _nearest_in_cohort(
-    vectors: "VectorSet", queries: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """RETURNS (tuple): of each query, the highest cosine with a picture of the cohort,
-    the highest with one of another entity than that, and the row of the former.
-    Shape of each: (n_queries,)"""
-    pictures, rows = vectors.cohort
-    cosines = queries @ pictures.T
-    nearest = cosines.argmax(axis=1)
-    row = rows[nearest]
-    first = cosines[np.arange(len(queries)), nearest]
-    second = np.where(rows == row[:, None], -1.0, cosines).max(axis=1)
-    return first, second, row
+    def nearest(self, views: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """RETURNS (np.ndarray): cosine of each view with the nearest picture of another
+        entity than the one beside it. Shape: (n,)"""
+        own = self._row[views] == rows
+        return np.where(own, self._second[views], self._first[views])
 
 
 def _scale(vectors: "VectorSet") -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """What the words around a mention say: its vector beside those of descriptions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,72 +28,26 @@ class TextChannel:
         if queries is None or mentions.text_set is None:
             return np.zeros((len(candidates.rows), 1), dtype=np.float32), False
         vectors = kb.vector_sets[mentions.text_set]
-        best, there = best_cosines(vectors, candidates, queries[:, None])
-        return standardised(best, there, vectors.mean, vectors.std)
-
-
-def standardised(
-    best: np.ndarray, there: np.ndarray, mean: float, std: float
-) -> "Values":
-    """Cosines by the mean and deviation of those of random pairs, so that one weight
-    serves every encoder.
-
-    best (np.ndarray): Shape: (n,), float32
-    there (np.ndarray): Shape: (n,), bool
-    RETURNS (Values): as one column.
-    """
-    return np.where(there, (best - mean) / std, 0.0)[:, None], there[:, None]
-
-
-def best_cosines(
-    vectors: "VectorSet",
-    candidates: "Candidates",
-    queries: Sequence[np.ndarray] | np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine of each candidate with its mention, of their nearest vectors.
-
-    vectors (VectorSet): of entities.
-    queries (Sequence[np.ndarray]): unit vectors of each mention.
-        Shape of each: (n_vectors, dim)
-    RETURNS (tuple): the cosines, and whether there are vectors on both sides.
-        Shape of each: (n_candidates,)
-    """
-    best = np.full(len(candidates.rows), -np.inf, dtype=np.float32)
-    there = np.zeros(len(candidates.rows), dtype=bool)
-    for pairs, together, which in each_query(candidates, queries):
-        cosines, found = cosines_of(vectors, candidates.rows[pairs], together, which)
-        best[pairs] = np.maximum(best[pairs], cosines)
-        there[pairs] |= found
-    return best, there
-
-
-def each_query(
-    candidates: "Candidates", queries: Sequence[np.ndarray] | np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Compare every candidate with every vector of its mention.
-
-    queries (Sequence[np.ndarray]): vectors of each mention.
-        Shape of each: (n_vectors, dim)
-    YIELDS (tuple): for the first vector of each mention, the second and so on: which
-        candidates have one to be compared with, (n,); all vectors, (n_queries, dim);
-        and which of them each is compared with, (n,).
-    """
-    owners = candidates.mentions
-    counts = np.array([len(own) for own in queries])
-    if not counts.sum():
-        return
-    together = np.concatenate([own for own in queries if len(own)])
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    for nth in range(counts.max()):
-        pairs = np.flatnonzero(counts[owners] > nth)
-        yield pairs, together, first[owners[pairs]] + nth
+        cosines, there = cosines_of(
+            vectors, candidates.rows, queries, candidates.mentions
+        )
+        # One weight serves every encoder.
+        said = np.where(there, (cosines - vectors.mean) / vectors.std, 0.0)
+        return said[:, None], there[:, None]
 
 
 def cosines_of(
     vectors: "VectorSet", rows: np.ndarray, queries: np.ndarray, owners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """RETURNS (tuple): cosine of each pair, of the entity's nearest vector, and whether
-    the entity has one."""
+    """Compare entities with vectors of mentions.
+
+    vectors (VectorSet): of entities.
+    rows (np.ndarray): of the entities. Shape: (n_pairs,)
+    queries (np.ndarray): unit vectors. Shape: (n_queries, dim)
+    owners (np.ndarray): the query of each pair. Shape: (n_pairs,)
+    RETURNS (tuple): cosine of each pair, of the entity's nearest vector, and whether
+        the entity has one. Shape of each: (n_pairs,)
+    """
     places, pairs = vectors.of(rows)
     counts = np.bincount(pairs, minlength=len(rows))
     present = counts > 0

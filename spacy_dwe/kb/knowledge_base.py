@@ -79,7 +79,9 @@ class DweKnowledgeBase(KnowledgeBase):
         # Opened now, not at the first search: by then a writer may have removed it.
         self._names = TantivyNames(self.path, f"{folder}/{INDEX_FOLDER}")
         self.vector_sets: dict[SetName, VectorSet] = {
-            (name := SetName.read(text)): VectorSet.open(self.path, name, meta)
+            (name := SetName.read(text)): VectorSet.open(
+                self.path, name, meta, self.store.removed
+            )
             for text, meta in self.meta["vectors"].items()
         }
         self._dense: dict[tuple[SetName, str], NearestEntities] = {}

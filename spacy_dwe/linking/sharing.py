@@ -26,9 +26,9 @@ WORST = 0.0
 """What fits nobody better than a random picture does belongs to nobody. Of several
 regions, each has as much less of a chance to be the one that shows it."""
 
-NOBODY = -1.0
-"""What a `PictureScale` says of a picture that might as well show nobody: below even
-odds, as one of the mentions is mostly shown."""
+NOBODY = -3.0
+"""What `shown` of the image channel is for a picture that might as well show nobody:
+far below even odds, as one of the mentions is mostly shown."""
 
 MOST_ENTITIES = 30
 """Entities that each text enters."""
@@ -146,9 +146,9 @@ class PictureShares:
     def _fits(self, candidates: Candidates, pictures: Sequence[Seen]) -> np.ndarray:
         """How well each picture fits the entity that it fits best.
 
-        RETURNS (np.ndarray): mean of the image channel's columns, beside that of a
-            random pair, or beside `NOBODY`; 0 of entities without vectors; -inf without
-            entities. Shape: (len(candidates),)
+        RETURNS (np.ndarray): mean of picture_description and of picture_picture, or of
+            `shown` beyond `NOBODY` where the KB tells it; 0, as of a random pair, of
+            entities without vectors; -inf without entities. Shape: (len(candidates),)
         """
         best = np.full(len(candidates), -np.inf, dtype=np.float32)
         for start, end in candidates.runs(PAIRS):
@@ -157,7 +157,8 @@ class PictureShares:
             spaces = {space: [[seen[space]] for seen in own] for space in own[0]}
             values, present = picture_columns(self.kb.vector_sets, some, spaces)
             fits, there = values[:, :2], present[:, :2]
-            fits[:, 1] -= present[:, 2] * NOBODY / A_DEVIATION
+            shown = (values[:, 2] - NOBODY) / A_DEVIATION
+            fits[:, 1] = np.where(present[:, 2], shown, fits[:, 1])
             means = fits.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
             np.maximum.at(best[start:end], some.mentions, means)
         return best

@@ -501,6 +501,16 @@ def test_a_picture_that_several_entities_have_is_encoded_once(tmp_path, pictured
     assert (len(vectors.array), clip.n_pictures) == (2, 2)
 
 
+def test_a_picture_that_an_entity_has_twice_counts_once(tmp_path, pictured):
+    (tmp_path / "copy.png").write_bytes((tmp_path / "1.png").read_bytes())
+    entities = [Entity("Q1", "A", images=("1.png", "2.png", "copy.png"))]
+    plans = plan_sets({"clip": CountingEncoder("patches")}, tmp_path)
+    sets = make(tmp_path / "kb", entities, plans=plans)
+    vectors = opened(tmp_path / "kb", sets, "image@clip")
+    assert vectors.of([0])[0].tolist() == [0, 1]
+    assert list(vectors.stale(enumerate(entities), plans[1].field)) == []
+
+
 def test_a_jpeg_is_decoded_no_larger_than_its_encoder_reads_it(tmp_path):
     Image.new("RGB", (400, 300)).save(tmp_path / "large.jpg")
     entities = [Entity("Q1", "A", images=("large.jpg",))]

@@ -1,10 +1,12 @@
 """What the pictures of a KB tell of how pictures are to be compared."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from spacy_dwe.building.build import build_kb
-from spacy_dwe.building.update import add_entities, rebuild_kb
+from spacy_dwe.building.update import add_entities, rebuild_kb, remove_entities
 from spacy_dwe.errors import DweError
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
@@ -115,10 +117,12 @@ class Camera:
 
     dim = DIM
 
-    def __init__(self):
+    def __init__(self, noise=0.0):
         self.fingerprint = "camera"
         self.spec = {"@misc": "tests.Camera"}
         self.vectors, _ = photographs(n_entities=100)
+        random = np.random.default_rng(2)
+        self.vectors += noise * random.standard_normal(self.vectors.shape)
 
     def encode_images(self, images, progress=None):
         numbers = [image.getpixel((0, 0)) for image in images]
@@ -166,6 +170,27 @@ def test_a_kb_keeps_what_standardises_as_it_grows(album):
     assert rebuilt.fingerprint == before.fingerprint == "camera"
 
 
+def test_a_kb_of_the_same_pictures_is_the_same_to_a_linker(album):
+    """Wherever it is built, in whichever order: vectors, and what is fitted to them,
+    differ in their last bits by machine and number of threads."""
+    folder, entities = album
+    others = [dataclasses.replace(e, images=e.images[::-1]) for e in entities[::-1]]
+    exchanged = [
+        dataclasses.replace(e, images=f.images[:1] + e.images[1:])
+        for e, f in zip(entities, entities[1:] + entities[:1])
+    ]
+    first, same, other = (
+        build_kb(
+            each,
+            folder / f"{n}.kb",
+            encoders={"camera": Camera(noise=n * 1e-6)},
+            image_root=folder,
+        ).vector_sets[SPACE]
+        for n, each in enumerate((entities, others, exchanged))
+    )
+    assert same.identity == first.identity != other.identity
+
+
 def test_what_standardises_is_missed(album):
     folder, entities = album
     kb = build_kb(
@@ -207,3 +232,17 @@ def test_an_entity_is_found_once_by_its_nearest_picture(album):
         )
         assert own[0] == row
     assert [*kb.nearest(SPACE, queries, 1000).lengths] == [80] * 4
+
+
+def test_what_was_removed_is_compared_with_nobody(album):
+    folder, entities = album
+    kb = build_kb(
+        entities, folder / "kb", encoders={"camera": Camera()}, image_root=folder
+    )
+    assert kb.vector_sets[SPACE].cohort[1].tolist() == [
+        row for row in range(80) for _ in range(EACH)
+    ]
+    remove_entities(kb.path, ["Q3", "Q79"])
+    vectors, rows = DweKnowledgeBase(kb.path).vector_sets[SPACE].cohort
+    assert set(rows.tolist()) == {*range(79)} - {3}
+    assert vectors.shape == (78 * EACH, DIM)

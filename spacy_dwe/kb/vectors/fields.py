@@ -71,8 +71,8 @@ class DescriptionField:
 
 @dataclass(frozen=True, slots=True)
 class PictureField:
-    """An entity's pictures, each a content. One that cannot be read is left out with a
-    warning. The rest is as of `DescriptionField`.
+    """An entity's pictures, each a content, which counts once. One that cannot be read
+    is left out with a warning. The rest is as of `DescriptionField`.
 
     root (Path): folder that relative paths start at.
     """
@@ -92,7 +92,7 @@ class PictureField:
                 keys.append(self.key(read_bytes(self.reference(image))))
             except DweError as error:
                 self.warn(entity, image, error)
-        return keys
+        return list(dict.fromkeys(keys))
 
     def weight(self, entity: Entity) -> int:
         return len(entity.images)

@@ -104,10 +104,11 @@ class VectorSet:
     places (np.ndarray): of the rows' vectors in `array`. Shape: (n_uses,), int32
     scale (PictureScale | None): what cosines of pictures say, where those of the KB
         tell.
-    standard (str | None): fingerprint of what standardises the encoder's vectors, if
-        anything does.
+    standard (str | None): fingerprint of the pictures that tell how the encoder's
+        vectors are standardised, if they are.
     kb (Path | None): the KB's folder.
     stem (str | None): path of its files below it, without suffix.
+    removed (np.ndarray | None): rows of entities that were removed. Shape: (n,), int32
     """
 
     name: SetName
@@ -125,14 +126,22 @@ class VectorSet:
     standard: str | None = None
     kb: Path | None = dataclasses.field(default=None, repr=False)
     stem: str | None = dataclasses.field(default=None, repr=False)
+    removed: np.ndarray | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
-    def open(cls, kb: Path, name: SetName, meta: dict[str, Any]) -> Self:
+    def open(
+        cls,
+        kb: Path,
+        name: SetName,
+        meta: dict[str, Any],
+        removed: np.ndarray | None = None,
+    ) -> Self:
         """Map a set into memory.
 
         kb (Path): the KB's folder.
         name (SetName): of the set.
         meta (dict[str, Any]): its entry in the KB's version.
+        removed (np.ndarray | None): rows of entities that were removed.
         RETURNS (VectorSet): the set.
         """
         standard, stem = meta.get("standard"), meta["array"].removesuffix(".npy")
@@ -155,6 +164,7 @@ class VectorSet:
             standard=standard,
             kb=kb,
             stem=stem,
+            removed=removed,
         )
 
     @property
@@ -186,11 +196,14 @@ class VectorSet:
         """RETURNS (tuple[np.ndarray, np.ndarray]): vectors of entities drawn at random,
         `COHORT` at most, that others are compared with beside a candidate's, and the
         row of each. Shapes: (n, dim), float32 and (n,), int32"""
+        rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         uses = np.arange(len(self.places))
+        if self.removed is not None:
+            uses = np.flatnonzero(~np.isin(rows, self.removed))
         if len(uses) > COHORT:
             random = np.random.default_rng(_SEED)
-            uses = np.sort(random.choice(len(uses), COHORT, replace=False))
-        rows = np.searchsorted(self.offsets, uses, side="right") - 1
+            uses = np.sort(random.choice(uses, COHORT, replace=False))
+        rows = rows[uses]
         vectors = np.asarray(self.array[self.places[uses]], dtype=np.float32)
         return vectors, rows.astype(np.int32)
 

@@ -33,6 +33,8 @@ SUREST, ASIDE = 8.0, 0.1
 of them to show something else than what they stand beside."""
 NEARLY_ONE = 0.98
 """Gain from which on a direction is left as it is."""
+VERSION = 1
+"""Raised when this package fits something else to unchanged pictures."""
 _BLOCK = 4096
 _SEED = 0
 
@@ -91,13 +93,6 @@ class Standardisation:
         unit: np.ndarray = out / np.linalg.norm(out, axis=-1, keepdims=True)
         return unit.astype(np.float32, copy=False)
 
-    @property
-    def fingerprint(self) -> str:
-        """RETURNS (str): equal where the vectors that it makes are; 8 digits."""
-        arrays = self.mean, self.directions, self.gains
-        data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-        return hashlib.sha256(data).hexdigest()[:8]
-
     @classmethod
     def read(cls, kb: Path, file: str) -> Self:
         """kb (Path): the KB's folder.
@@ -137,8 +132,8 @@ def standardise(
     kb (Path): the KB's folder.
     entry (Mapping[str, Any]): of the set in the version that is being made.
     committed (Mapping[str, Any] | None): the same in the version that is extended.
-    RETURNS (dict[str, Any]): more entries of the set: "standard", the fingerprint;
-        none where its pictures do not tell what varies.
+    RETURNS (dict[str, Any]): more entries of the set: "standard", which stands for the
+        pictures that it is fitted to; none where these do not tell what varies.
     """
     stem = entry["array"].removesuffix(".npy")
     raw = map_array(kb, entry["array"], entry["count"])
@@ -147,11 +142,12 @@ def standardise(
         if not committed.get("standard"):
             return {}
         standard, done = Standardisation.read(kb, file), committed["count"]
+        told = committed["standard"]
     else:
         fitted = Standardisation.fitted(*sampled(kb, entry))
         if fitted is None:
             return {}
-        standard = fitted
+        standard, told = fitted, _fingerprint(kb, entry)
         standard.write(kb / file)
     tail = (entry["dim"],)
     path = kb / f"{stem}.standard.npy"
@@ -159,7 +155,7 @@ def standardise(
         for start in range(done, len(raw), _BLOCK):
             end = min(start + _BLOCK, len(raw))
             writer.append(standard(raw[start:end].astype(np.float32)))
-    return {"standard": standard.fingerprint}
+    return {"standard": told}
 
 
 class PictureScale(NamedTuple):
@@ -250,8 +246,15 @@ def sampled(kb: Path, entry: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]
     RETURNS (tuple[np.ndarray, np.ndarray]): all pictures of some entities, first of
         those that have several, and the row of each. Shapes: (n, dim), float32 and (n,)
     """
-    stem = entry["array"].removesuffix(".npy")
     raw = map_array(kb, entry["array"], entry["count"])
+    places, rows = _chosen(kb, entry)
+    return raw[places].astype(np.float32), rows
+
+
+def _chosen(kb: Path, entry: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (tuple[np.ndarray, np.ndarray]): places of the pictures that `sampled`
+    reads, and the row of each, in order. Shape of each: (n,)"""
+    stem = entry["array"].removesuffix(".npy")
     offsets = map_array(kb, f"{stem}.offsets.npy", entry["rows"] + 1)
     places = map_array(kb, f"{stem}.places.npy", entry["uses"])
     counts = np.diff(offsets)
@@ -261,7 +264,24 @@ def sampled(kb: Path, entry: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]
     )
     rows = np.sort(order[np.cumsum(counts[order]) <= MOST_PICTURES])
     _, flat, owners = ragged(offsets, rows)
-    return raw[places[flat]].astype(np.float32), rows[owners]
+    return places[flat], rows[owners]
+
+
+def _fingerprint(kb: Path, entry: Mapping[str, Any]) -> str:
+    """RETURNS (str): of the pictures that are read to fit, as each entity's, in
+    whichever order; 8 digits. What is fitted to them differs between machines in its
+    last bits, by which nothing that was learned with it is lost."""
+    stem = entry["array"].removesuffix(".npy")
+    keys = map_array(kb, f"{stem}.keys.npy", entry["count"])
+    places, rows = _chosen(kb, entry)
+    ends = np.flatnonzero(np.diff(rows)) + 1
+    albums = sorted(
+        sorted(keys[place].tobytes() for place in own) for own in np.split(places, ends)
+    )
+    digest = hashlib.sha256(f"{VERSION}".encode())
+    for album in albums:
+        digest.update(b"%d" % len(album) + b"".join(album))
+    return digest.hexdigest()[:8]
 
 
 def _principal(rest: np.ndarray, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
