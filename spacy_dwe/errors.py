@@ -680,6 +680,11 @@ class Warnings:
         "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they "
         "are not taken over. `python -m spacy dwe kb encode` makes them"
     )
+    W102 = (
+        "[DWE-W102] No entity of {kb} has what the encoder of the space {space} reads: "
+        "it made no vectors, and the KB does not remember it. Name it again when "
+        "entities are added that have"
+    )
     W270 = (
         "[DWE-W270] {n:,} of {of:,} pictures are left out: {reasons}. {path} lists them"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_encoders import PatchEncoder, WordEncoder
+from small_encoders import Colours, PatchEncoder, WordEncoder
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.update import (
@@ -170,6 +170,22 @@ def test_pictures_are_read_from_the_folder_of_the_build(tmp_path):
     )
     kb = DweKnowledgeBase(path)
     assert kb.vector_sets[PICTURES].gather([0, 1])[1].all()
+
+
+def test_the_first_pictures_may_come_later(tmp_path):
+    """An encoder that has nothing to read is not remembered, which is told."""
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    with pytest.warns(UserWarning, match="W102.*space colours reads"):
+        path = build_kb(
+            [Entity("Q1", "Blue")],
+            tmp_path / "kb",
+            encoders={"colours": Colours()},
+            image_root=tmp_path,
+        ).path
+    red = Entity("Q2", "Red", images=("red.png",))
+    add_entities(path, [red], encoders={"colours": Colours()})
+    (vectors,) = DweKnowledgeBase(path).vector_sets.values()
+    assert vectors.gather([0, 1])[1].tolist() == [False, True]
 
 
 def test_merging_takes_entities_and_vectors_over(path, tmp_path, entities):
