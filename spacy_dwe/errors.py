@@ -394,8 +394,8 @@ class Errors:
     E235 = "[DWE-E235] Output {path} is the input: name another file"
     E240 = (
         "[DWE-E240] {name!r} names no picture encoder: {reason}. Pass timm:NAME, "
-        "torchvision:NAME, transformers:NAME, or a folder with a config.json of timm "
-        "or transformers"
+        "torchvision:NAME, transformers:NAME, a folder with a config.json of timm or "
+        "transformers, or to commands what --code FILE registers"
     )
     E241 = (
         "[DWE-E241] The picture encoder {name!r} cannot be loaded ({reason}). Without "
