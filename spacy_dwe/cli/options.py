@@ -226,13 +226,21 @@ def _picture_encoders(
 
     from ..encoders.registry import absolute_spec, encoder_from_spec, picture_encoder
 
-    by_space = dict(map(_in_space, weights))
+    by_space: dict[str, str] = {}
+    for space, own in map(_in_space, weights):
+        if by_space.setdefault(space, own) is not own:
+            expected = f"one value for the space {space}"
+            raise DweError(
+                Errors.E135.format(
+                    option="--picture-weights", expected=expected, value=own
+                )
+            )
     for space, name in map(_in_space, names):
-        own = by_space.pop(space, None)
+        file = by_space.pop(space, None)
         if registry.has("misc", name):
-            spec = {"@misc": name, **({"weights": own} if own else {})}
+            spec = {"@misc": name, **({"weights": file} if file else {})}
         else:
-            spec = absolute_spec(picture_encoder(name, own).spec)
+            spec = absolute_spec(picture_encoder(name, file).spec)
         yield space, encoder_from_spec(spec, device)
     for space in by_space:
         needed = f"--picture-encoder {space}=NAME"

@@ -238,6 +238,7 @@ def test_build_with_a_registered_picture_encoder(pictured):
             "--picture-encoder vit=NAME",
         ),
         (["--picture-encoder", "timm:test_vit"] * 2, "E246"),
+        (["--picture-weights", "a.pth", "--picture-weights", "b.pth"], "b.pth"),
         (["--picture-encoder", "text=timm:test_vit"], "E186"),
         (
             [
