@@ -27,7 +27,7 @@ CANVAS = 620, 470
 SHARES = (0.21, 0.30), (0.10, 0.18), (0.10, 0.18)
 """Of the canvas that each photograph takes; the document's own is the first."""
 LONGEST = 340
-TRIES = 10_000
+TRIES = 200
 SLACK = (-0.06, 0.10)
 """How much wider than the photograph a box is, on each side."""
 
@@ -108,41 +108,46 @@ def scenes(
         if kind == "right":
             paths[0] = document["images"][0]
         laid = lay(drawn, [Image.open(data / p).convert("RGB") for p in paths])
-        if laid is not None:
-            yield Scene(*laid, document)
+        yield Scene(*laid, document)
 
 
 def lay(
     drawn: random.Random, photos: list[Image.Image]
-) -> tuple[Image.Image, list[list[float]]] | None:
-    """RETURNS (tuple | None): canvas and loose boxes of the photographs on it; None
-    where they find no place."""
-    width, height = CANVAS
+) -> tuple[Image.Image, list[list[float]]]:
+    """RETURNS (tuple): canvas, and loose boxes of the photographs on it."""
     noise = Image.frombytes("RGB", (4, 3), drawn.randbytes(36))
     canvas = noise.resize(CANVAS, Image.Resampling.BICUBIC)
-    taken: list[Box] = []
-    for photo, shares in zip(photos, SHARES):
-        area = drawn.uniform(*shares) * width * height
-        scale = (area / (photo.width * photo.height)) ** 0.5
-        scale = min(scale, LONGEST / max(photo.size))
-        size = int(scale * photo.width), int(scale * photo.height)
-        box = place(drawn, size, taken)
-        if box is None:
-            return None
-        taken.append(box)
+    boxes: list[Box] | None = None
+    while boxes is None:
+        boxes = places(drawn, [sized(drawn, *each) for each in zip(photos, SHARES)])
+    for photo, box in zip(photos, boxes):
+        size = box[2] - box[0], box[3] - box[1]
         canvas.paste(photo.resize(size, Image.Resampling.LANCZOS), box[:2])
-    return canvas, [loose(drawn, box) for box in taken]
+    return canvas, [loose(drawn, box) for box in boxes]
 
 
-def place(drawn: random.Random, size: tuple[int, int], taken: list[Box]) -> Box | None:
-    """RETURNS (Box | None): somewhere beside those that are taken."""
-    for _ in range(TRIES):
-        left = drawn.randint(0, CANVAS[0] - size[0])
-        top = drawn.randint(0, CANVAS[1] - size[1])
-        box = left, top, left + size[0], top + size[1]
-        if not any(overlap(box, other) for other in taken):
-            return box
-    return None
+def sized(
+    drawn: random.Random, photo: Image.Image, shares: tuple[float, float]
+) -> tuple[int, int]:
+    """RETURNS (tuple[int, int]): width and height that a photograph gets."""
+    area = drawn.uniform(*shares) * CANVAS[0] * CANVAS[1]
+    scale = (area / (photo.width * photo.height)) ** 0.5
+    scale = min(scale, LONGEST / max(photo.size))
+    return int(scale * photo.width), int(scale * photo.height)
+
+
+def places(drawn: random.Random, sizes: list[tuple[int, int]]) -> list[Box] | None:
+    """RETURNS (list[Box] | None): beside each other; None where none was found."""
+    taken: list[Box] = []
+    for size in sizes:
+        for _ in range(TRIES):
+            left = drawn.randint(0, CANVAS[0] - size[0])
+            top = drawn.randint(0, CANVAS[1] - size[1])
+            box = left, top, left + size[0], top + size[1]
+            if not any(overlap(box, other) for other in taken):
+                taken.append(box)
+                break
+    return taken if len(taken) == len(sizes) else None
 
 
 def overlap(a: Box, b: Box) -> bool:

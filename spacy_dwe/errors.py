@@ -394,8 +394,8 @@ class Errors:
     E235 = "[DWE-E235] Output {path} is the input: name another file"
     E240 = (
         "[DWE-E240] {name!r} names no picture encoder: {reason}. Pass timm:NAME, "
-        "torchvision:NAME, transformers:NAME, or a folder with a config.json of timm "
-        "or transformers"
+        "torchvision:NAME, transformers:NAME, a folder with a config.json of timm or "
+        "transformers, or to commands what --code FILE registers"
     )
     E241 = (
         "[DWE-E241] The picture encoder {name!r} cannot be loaded ({reason}). Without "
@@ -679,6 +679,11 @@ class Warnings:
     W101 = (
         "[DWE-W101] {other} has the vectors {sets}, and {kb} has none of them: they "
         "are not taken over. `python -m spacy dwe kb encode` makes them"
+    )
+    W102 = (
+        "[DWE-W102] No entity of {kb} has what the encoder of the space {space} reads: "
+        "it made no vectors, and the KB does not remember it. Name it again when "
+        "entities are added that have"
     )
     W270 = (
         "[DWE-W270] {n:,} of {of:,} pictures are left out: {reasons}. {path} lists them"

@@ -1,6 +1,7 @@
 """Making the vectors of a KB's entities, of those alone that have none yet."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..encoders.registry import spec_inside
-from ..errors import BAR_DELAY, DweError, Errors
+from ..errors import BAR_DELAY, DweError, Errors, Warnings
 from ..kb.entity import Entity
-from ..kb.vectors.fields import (
-    Field,
-    field_of,
-    require_unit,
-    unit_length,
-)
+from ..kb.vectors.fields import Field, field_of, require_unit, unit_length
 from ..kb.vectors.files import (
     DistinctKeys,
     Header,
@@ -136,6 +132,11 @@ def build_vectors(
         entry = build.make(plan, kept.get(plan.name), keys[plan.field])
         if entry is not None:
             entries[plan.name] = entry
+    made = {name.space for name in entries}
+    for space in dict.fromkeys(plan.name.space for plan in plans):
+        if space not in made:
+            message = Warnings.W102.format(kb=home or folder, space=space)
+            warnings.warn(message, stacklevel=2)
     for name in kept.keys() - {plan.name for plan in plans}:
         entries[name] = build.carry_over(name, kept[name])
     # Where a KB is asked for vectors of any space, those that came first serve.

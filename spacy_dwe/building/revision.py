@@ -18,6 +18,7 @@ from ..kb.index.snapshot import SnapshotWriter, is_worn
 from ..kb.storage.folder import OLDEST, database_of, remove_databases, write_meta
 from ..kb.storage.manifest import file_records, sync_folders, writer_lock
 from ..kb.storage.store import BATCH, FORMAT, EntityStore, StoreWriter, Version, batches
+from ..kb.vectors.files import files_of
 from ..kb.vectors.sets import FOLDER as VECTORS_FOLDER
 
 if TYPE_CHECKING:
@@ -198,14 +199,15 @@ def clear(kb: Path, version: Version, last: Version) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     remove_databases(kb, database_of(kb))
     kept = version.meta["vectors"]
-    in_use = {Path(entry["array"]).stem for entry in kept.values()}
-    before = {Path(entry["array"]).stem for entry in last.meta["vectors"].values()}
+    sets = [*kept.values(), *last.meta["vectors"].values()]
+    known = {Path(entry["array"]).stem for entry in sets}
     finished = {(name, entry["fingerprint"]) for name, entry in kept.items()}
+    named = {Path(file).name for entry in kept.values() for file in files_of(entry)}
     for file in (kb / VECTORS_FOLDER).glob("*"):
         stem = ".".join(file.name.split(".")[:2])
-        if stem in in_use:
+        if file.name in named:
             continue
-        if stem in before or _made_for(file.with_name(stem)) in {*finished, None}:
+        if stem in known or _made_for(file.with_name(stem)) in {*finished, None}:
             file.unlink(missing_ok=True)
 
 

@@ -242,9 +242,8 @@ class _Encoding:
         return Path(self.image_root or meta["image_root"]).expanduser().absolute()
 
     def plans(self, kb: Path, meta: Mapping[str, Any]) -> Sequence[SetPlan]:
-        """RETURNS (Sequence[SetPlan]): of the sets that a KB has."""
-        if not meta["vectors"]:
-            return ()
+        """RETURNS (Sequence[SetPlan]): of the sets that a KB has, and of the encoders
+        that are given."""
         return plans_of(
             meta["vectors"],
             encoders=self.by_space,

@@ -80,8 +80,9 @@ PictureEncoderOption = Annotated[
     typer.Option(
         "--picture-encoder",
         metavar="[SPACE=]NAME",
-        help="Image model for pictures: timm:NAME, torchvision:NAME, transformers:NAME "
-        "or a folder, in a space called pictures unless named. May be repeated",
+        help="Image model for pictures: timm:NAME, torchvision:NAME, "
+        "transformers:NAME, a folder or a registered encoder, in a space called "
+        "pictures unless named. May be repeated",
     ),
 ]
 PictureWeightsOption = Annotated[
@@ -221,12 +222,26 @@ def _picture_encoders(
     names: Sequence[str], weights: Sequence[str], device: str
 ) -> Iterator[tuple[str, Any]]:
     """YIELDS (tuple[str, Any]): the space and the encoder of each option."""
+    from spacy.util import registry
+
     from ..encoders.registry import absolute_spec, encoder_from_spec, picture_encoder
 
-    by_space = dict(map(_in_space, weights))
+    by_space: dict[str, str] = {}
+    for space, own in map(_in_space, weights):
+        if by_space.setdefault(space, own) is not own:
+            expected = f"one value for the space {space}"
+            raise DweError(
+                Errors.E135.format(
+                    option="--picture-weights", expected=expected, value=own
+                )
+            )
     for space, name in map(_in_space, names):
-        spec = picture_encoder(name, by_space.pop(space, None)).spec
-        yield space, encoder_from_spec(absolute_spec(spec), device)
+        file = by_space.pop(space, None)
+        if registry.has("misc", name):
+            spec = {"@misc": name, **({"weights": file} if file else {})}
+        else:
+            spec = absolute_spec(picture_encoder(name, file).spec)
+        yield space, encoder_from_spec(spec, device)
     for space in by_space:
         needed = f"--picture-encoder {space}=NAME"
         raise DweError(Errors.E420.format(option="--picture-weights", needed=needed))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 from PIL.Image import Image
 
 from ..errors import DweError
@@ -32,7 +33,7 @@ def shortest_side(encoder: object) -> int | None:
     """RETURNS (int | None): pixels that are enough for the shorter side of a picture,
     whose vector is all that is asked for; None = the encoder does not say."""
     size = getattr(encoder, "input_size", None)
-    return None if size is None else DRAFT * max(size)
+    return None if size is None else DRAFT * max(np.atleast_1d(size).tolist())
 
 
 class Stages(NamedTuple):

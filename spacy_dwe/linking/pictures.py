@@ -128,17 +128,18 @@ class PictureEvidence:
     def seen(self, owners: Owners) -> dict[ImageRef, MentionPictures]:
         """RETURNS (dict[ImageRef, MentionPictures]): of each picture that can be read,
         alone."""
-        looked = {} if self.visual is None else self.look(owners)
+        read = _Reading(self, owners)
+        looked = {} if self.visual is None else self._look(read)
         vectors: dict[ImageRef, dict[str, np.ndarray]] = {
             ref: {next(iter(self.encoders)): seen.pooled[None]}
             for ref, seen in looked.items()
         }
         left = [*self.encoders][self.visual is not None :]
-        for space, found in self._vectors(owners, left).items():
+        for space, found in self._vectors(read, left).items():
             for ref, vector in found.items():
                 vectors.setdefault(ref, {})[space] = vector[None]
         whole = {r: own for r, own in vectors.items() if len(own) == len(self.encoders)}
-        regions = self._regions({ref: owners[ref] for ref in whole}, looked)
+        regions = self._regions(read, [*whole], looked)
         return {
             ref: replace(
                 _found(looked.get(ref)),
@@ -149,20 +150,21 @@ class PictureEvidence:
         }
 
     def _regions(
-        self, owners: Owners, looked: "Mapping[ImageRef, VisualEvidence]"
+        self,
+        read: "_Reading",
+        refs: Sequence[ImageRef],
+        looked: "Mapping[ImageRef, VisualEvidence]",
     ) -> dict[ImageRef, dict[str, np.ndarray]]:
         """Regions that count beside whole pictures: those that were looked for and are
         views, or else the boxes that came with a picture, or the grid.
 
+        refs (Sequence[ImageRef]): the pictures.
         RETURNS (dict[ImageRef, dict[str, np.ndarray]]): their vectors, by space, for
             each picture that has some. Shape of each: (n_regions, dim)
         """
         looks = self.visual is not None and self.visual.objects is not None
-        seen = {r: [e for e in looked[r].regions if e.is_view] for r in owners if looks}
-        parted = [r for r in owners if (seen[r] if looks else r.boxes or self.grid)]
-        if not parted:
-            return {}
-        read = _Reading(self, {ref: owners[ref] for ref in parted})
+        seen = {r: [e for e in looked[r].regions if e.is_view] for r in refs if looks}
+        parted = [r for r in refs if (seen[r] if looks else r.boxes or self.grid)]
         found: dict[ImageRef, dict[str, np.ndarray]] = {ref: {} for ref in parted}
         crops: dict[ImageRef, list[Crop]] = {}
         left = list(self.encoders)
@@ -173,7 +175,7 @@ class PictureEvidence:
                 crops[ref] = read.crops(ref, [region.box for region in seen[ref]])
         else:
             for ref in parted:
-                crops[ref] = read.crops(ref, self._boxes(read, ref, owners[ref]))
+                crops[ref] = read.crops(ref, self._boxes(read, ref))
         for space in left:
             vectors = self._crops(space, read, [*chain.from_iterable(crops.values())])
             for ref, own in crops.items():
@@ -181,7 +183,7 @@ class PictureEvidence:
                     found[ref][space] = np.stack([vectors[part] for part in own])
         return {ref: own for ref, own in found.items() if own}
 
-    def _boxes(self, read: "_Reading", ref: ImageRef, doc: str) -> "list[Box]":
+    def _boxes(self, read: "_Reading", ref: ImageRef) -> "list[Box]":
         """RETURNS (list[Box]): those that came with a picture, else those of the grid;
         without the ones that are not worth a look."""
         from ..encoders.visual.boxes import Box
@@ -192,7 +194,7 @@ class PictureEvidence:
         boxes = given or (self.grid.boxes(size) if self.grid else [])
         kept = [box for _, box in GivenRegions().limits.keep(boxes, size)]
         if given:
-            _tell_unused_boxes(ref, doc, len(kept))
+            _tell_unused_boxes(ref, read.owners[ref], len(kept))
         return kept
 
     def _crops(
@@ -213,8 +215,10 @@ class PictureEvidence:
         owners (Owners): the pictures.
         RETURNS (dict[ImageRef, VisualEvidence]): without those that cannot be read.
         """
+        return self._look(_Reading(self, owners))
+
+    def _look(self, read: "_Reading") -> "dict[ImageRef, VisualEvidence]":
         assert self.visual is not None, "asked for by a setting"
-        read = _Reading(self, owners)
         sights = {ref: (key, ref.boxes) for ref, key in read.keys.items()}
         clip = cast("PictureReader", next(iter(self.encoders.values())))
         found = self.cache.sights(
@@ -229,20 +233,17 @@ class PictureEvidence:
         if self.visual.objects is not None:
             for ref, evidence in seen.items():
                 used = sum(region.source == "given" for region in evidence.regions)
-                _tell_unused_boxes(ref, owners[ref], used)
+                _tell_unused_boxes(ref, read.owners[ref], used)
         return seen
 
     def _vectors(
-        self, owners: Owners, spaces: Sequence[str]
+        self, read: "_Reading", spaces: Sequence[str]
     ) -> dict[str, dict[ImageRef, np.ndarray]]:
         """RETURNS (dict[str, dict[ImageRef, np.ndarray]]): of whole pictures, by space.
         Shape of each: (dim,)"""
         from ..encoders.decoding import shortest_side
 
-        if not spaces:
-            return {}
         found = {}
-        read = _Reading(self, owners)
         keys = list(dict.fromkeys(read.keys.values()))
         for space in spaces:
             encoder = self.encoders[space]
@@ -275,11 +276,12 @@ class PictureEvidence:
 class _Reading:
     """The bytes of pictures, while they are needed.
 
+    owners (Owners): the pictures.
     keys (dict[ImageRef, str]): content hashes of those that can be read.
     """
 
     def __init__(self, evidence: PictureEvidence, owners: Owners) -> None:
-        self._strict, self._owners = evidence.strict, owners
+        self._strict, self.owners = evidence.strict, owners
         self._data: dict[str, tuple[ImageRef, bytes]] = {}
         self._told: set[ImageRef] = set()
         self.keys: dict[ImageRef, str] = {}
@@ -320,7 +322,7 @@ class _Reading:
         self._tell(self._data[key][0], error)
 
     def _tell(self, ref: ImageRef, error: DweError) -> None:
-        doc = self._owners[ref]
+        doc = self.owners[ref]
         if ref in self._told:
             return
         self._told.add(ref)

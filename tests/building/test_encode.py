@@ -134,7 +134,8 @@ def test_weights_are_not_loaded_when_nothing_is_to_be_encoded(tmp_path):
     assert_right(tmp_path, sets, OLD + changed)
     assert sets[TEXT]["count"] == committed[TEXT]["count"]
     undescribed = [Entity("Q1", "A"), Entity("Q2", "B")]
-    assert make(tmp_path / "other", undescribed, encoder=lazy) == {}
+    with pytest.warns(UserWarning, match="W102"):
+        assert make(tmp_path / "other", undescribed, encoder=lazy) == {}
     again = make(tmp_path, OLD + changed, encoder=lazy, committed=sets)
     assert again == sets, "no new rows"
 

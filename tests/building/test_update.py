@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_encoders import PatchEncoder, WordEncoder
+from small_encoders import Colours, PatchEncoder, WordEncoder
 
 from spacy_dwe.building.build import build_kb
 from spacy_dwe.building.update import (
@@ -27,10 +27,16 @@ from spacy_dwe.kb.index import snapshot as snapshot
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.storage.folder import FORMAT, OLDEST
 from spacy_dwe.kb.storage.manifest import writer_lock
-from spacy_dwe.kb.vectors.sets import DESCRIPTIONS, DESCRIPTIONS_IN_CLIP, PICTURES
+from spacy_dwe.kb.vectors.sets import (
+    DESCRIPTIONS,
+    DESCRIPTIONS_IN_CLIP,
+    PICTURES,
+    SetName,
+)
 from spacy_dwe.kb.verify import kb_problems
 
 TBILISI = Entity("Q994", "Tbilisi", "Capital of the country, founded in 455.")
+COLOURS = SetName("image", "colours")
 BATUMI = Entity("Q25475", "Batumi", "Port on the Black Sea.", (Alias("Batum", 0.7),))
 
 
@@ -172,6 +178,22 @@ def test_pictures_are_read_from_the_folder_of_the_build(tmp_path):
     assert kb.vector_sets[PICTURES].gather([0, 1])[1].all()
 
 
+def test_the_first_pictures_may_come_later(tmp_path):
+    """An encoder that has nothing to read is not remembered, which is told."""
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    with pytest.warns(UserWarning, match="W102.*space colours reads"):
+        path = build_kb(
+            [Entity("Q1", "Blue")],
+            tmp_path / "kb",
+            encoders={"colours": Colours()},
+            image_root=tmp_path,
+        ).path
+    red = Entity("Q2", "Red", images=("red.png",))
+    add_entities(path, [red], encoders={"colours": Colours()})
+    (vectors,) = DweKnowledgeBase(path).vector_sets.values()
+    assert vectors.gather([0, 1])[1].tolist() == [False, True]
+
+
 def test_merging_takes_entities_and_vectors_over(path, tmp_path, entities):
     other = [BATUMI, Entity("Q994", "Tiflis")]
     build_kb(other, tmp_path / "other", text_encoder=WordEncoder())
@@ -268,6 +290,25 @@ def test_a_kb_of_an_earlier_format_is_rebuilt_with_its_vectors(path, entities):
         kb.vector_sets[DESCRIPTIONS].gather(range(6))[0], before
     )
     assert found(kb, "Tbilisi") == ["Q994"]
+    assert [*kb_problems(path)] == []
+    assert not [*path.rglob("*.index.npy")]
+
+
+def test_pictures_of_an_earlier_format_are_one_vector_an_entity(tmp_path):
+    """Averages, where there were several. New entities have a vector for each."""
+    for red in range(6):
+        Image.new("RGB", (8, 8), (40 * red, 0, 0)).save(tmp_path / f"{red}.png")
+    old = [Entity("Q1", "A", images=("0.png",)), Entity("Q2", "B")]
+    new = [Entity("Q3", "C", images=("1.png", "2.png", "3.png"))]
+    colours = {"colours": Colours()}
+    path = build_kb(old, tmp_path / "kb", encoders=colours, image_root=tmp_path).path
+    before = DweKnowledgeBase(path).vector_sets[COLOURS].gather([0])[0]
+    with_format(path, 3)
+    rebuild_kb(path)
+    add_entities(path, new, encoders=colours)
+    vectors = DweKnowledgeBase(path).vector_sets[COLOURS]
+    assert np.diff(vectors.offsets).tolist() == [1, 0, 3]
+    np.testing.assert_array_equal(vectors.gather([0])[0], before)
     assert [*kb_problems(path)] == []
 
 

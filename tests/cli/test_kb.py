@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from small_encoders import Colours
 from typer.testing import CliRunner
 
 from spacy_dwe.building.build import build_kb
@@ -215,6 +216,19 @@ def test_build_with_picture_encoders(pictured):
     assert f"timm:test_vit ({own})" in shown
 
 
+def test_build_with_a_registered_picture_encoder(pictured):
+    """`small_encoders` has registered it, as --code does."""
+    options = ("--device", "cpu", "--picture-encoder", "tests.Colours.v1")
+    result = run("build", "pictured.jsonl", "pictured.kb", *options)
+    assert result.exit_code == 0, result.output
+    (vectors,) = DweKnowledgeBase(pictured / "pictured.kb").vector_sets.values()
+    assert (str(vectors.name), vectors.dim) == ("image@pictures", Colours.dim)
+    weights = ("--picture-weights", "test_vit.pth")
+    assert "E225" in failure(
+        run("build", "pictured.jsonl", "p.kb", *options, *weights)
+    ), "it takes none"
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -224,6 +238,7 @@ def test_build_with_picture_encoders(pictured):
             "--picture-encoder vit=NAME",
         ),
         (["--picture-encoder", "timm:test_vit"] * 2, "E246"),
+        (["--picture-weights", "a.pth", "--picture-weights", "b.pth"], "b.pth"),
         (["--picture-encoder", "text=timm:test_vit"], "E186"),
         (
             [

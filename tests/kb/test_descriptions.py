@@ -69,7 +69,9 @@ def test_encoders_read_the_title_alone(tmp_path, bert):
     (of_title,) = bert.encode_texts(["Georgia"])
     np.testing.assert_allclose(vectors.gather([0])[0][0], of_title, atol=1e-3)
     assert len(vectors.array) == 2, "each entity has a title"
-    none = build_kb(ENTITIES, tmp_path / "none", text_encoder=bert, descriptions="none")
+    path = tmp_path / "none"
+    with pytest.warns(UserWarning, match="W102.*space text reads"):
+        none = build_kb(ENTITIES, path, text_encoder=bert, descriptions="none")
     assert not none.vector_sets
 
 
