@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..encoders.registry import spec_inside
 from ..errors import BAR_DELAY, DweError, Errors, Warnings
+from ..kb.arrays import stem_of
 from ..kb.entity import Entity
 from ..kb.vectors.fields import Field, field_of, require_unit, unit_length
 from ..kb.vectors.files import (
@@ -257,7 +258,7 @@ class _Build:
         """A committed set whose new rows have no vector."""
         new = np.zeros(self.n_rows - entry["rows"], dtype=np.int32)
         if len(new):
-            stem = entry["array"].removesuffix(".npy")
+            stem = stem_of(entry)
             extend_index(self.folder, stem, entry["rows"], new, new[:0])
         return {**entry, "rows": self.n_rows}
 
@@ -265,7 +266,7 @@ class _Build:
         if entry is None:
             header = plan.known or plan.header()
             return header, new_stem(self.folder, self.snapshot, header)
-        stem = entry["array"].removesuffix(".npy")
+        stem = stem_of(entry)
         fingerprint, dim = entry["fingerprint"], entry["dim"]
         return Header(plan.name, fingerprint, dim, entry["spec"]), stem
 

@@ -25,6 +25,15 @@ ContactOption = Annotated[
         help="Your e-mail address or URL; Wikimedia's policy demands one",
     ),
 ]
+RetriesOption = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        min=0,
+        help="How often a request that fails is tried again; 2 at most for a host "
+        "that never answered",
+    ),
+]
 FetchUrlsOption = Annotated[
     bool,
     typer.Option(
@@ -64,14 +73,7 @@ def fetch_pictures_cli(
     rate: Annotated[
         float, typer.Option(min=0.01, help="Requests a second and host, at most")
     ] = 5.0,
-    retries: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="How often a request that fails is tried again; 2 at most for a host "
-            "that never answered",
-        ),
-    ] = 5,
+    retries: RetriesOption = 5,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a picture")] = 60,
     api_url: Annotated[
         str, typer.Option(hidden=True, help="Of Wikimedia's wikis; {lang} is the host")

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import DweError, Errors
 from .errors import clear_errors, warning_lines
-from .kb_pictures import ContactOption, next_step
+from .kb_pictures import ContactOption, RetriesOption, next_step
 from .options import EntitiesOut, split_commas
 
 if TYPE_CHECKING:
@@ -153,14 +153,7 @@ def wikipedia_cli(
     rate: Annotated[
         float, typer.Option(min=0.01, help="Requests a second, at most")
     ] = 1.0,
-    retries: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="How often a request that fails is tried again; 2 at most for a host "
-            "that never answered",
-        ),
-    ] = 8,
+    retries: RetriesOption = 8,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds to wait for an answer")
     ] = 30.0,

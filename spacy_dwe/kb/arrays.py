@@ -1,9 +1,10 @@
 """Arrays of a KB: mapped into memory to be read, appended to where they lie to grow."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -37,6 +38,12 @@ def map_array(kb: Path, file: str, length: int | None = None) -> np.ndarray:
         reason = f"{len(array):,} entries where {length:,} belong"
         raise DweError(Errors.E105.format(path=kb, file=file, reason=reason))
     return array[:length]
+
+
+def stem_of(entry: Mapping[str, Any]) -> str:
+    """RETURNS (str): what the names of a vector set's files begin with, below the KB's
+    folder; `entry` is the set's in the KB's meta."""
+    return str(entry["array"]).removesuffix(".npy")
 
 
 class ArrayWriter:

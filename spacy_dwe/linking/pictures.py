@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .sharing import PictureShares
 
 Owners = Mapping[ImageRef, str]
-"""MentionPictures, and what messages call the document that each is of."""
+"""Pictures, and what messages call the document that each is of."""
 
 Content = TypeVar("Content")
 

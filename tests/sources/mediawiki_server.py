@@ -155,10 +155,30 @@ def warning(module, text):
     return answer
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Answering(BaseHTTPRequestHandler):
+    """Answers with JSON or bytes, and logs nothing."""
+
     protocol_version = "HTTP/1.1"
     # Otherwise a body waits for the acknowledgement of its header.
     disable_nagle_algorithm = True
+
+    def json(self, value, headers=None):
+        self.body(json.dumps(value).encode(), "application/json", headers)
+
+    def body(self, data, kind, headers=None):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        for key, text in (headers or {}).items():
+            self.send_header(key, text)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+class _Handler(Answering):
     warnings = None
 
     def do_GET(self):
@@ -203,21 +223,6 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer = server.wikis[self.language].query(self.language, asked, server)
         self.json({**answer, **({"warnings": self.warnings} if self.warnings else {})})
-
-    def json(self, value, headers=None):
-        self.body(json.dumps(value).encode(), "application/json", headers)
-
-    def body(self, data, kind, headers=None):
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        for key, text in (headers or {}).items():
-            self.send_header(key, text)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
 
 
 class _Wiki:

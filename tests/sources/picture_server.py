@@ -1,15 +1,14 @@
 """A server on this host with pictures: those of a site of its own, and those of
 Wikimedia's wikis, whose API it answers."""
 
-import json
 import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from mediawiki_server import MAX_TITLES, api_error, png, status
+from mediawiki_server import MAX_TITLES, Answering, api_error, png, status
 
 CC_BY = {
     "LicenseShortName": {"value": "CC BY-SA 4.0", "source": "commons-desc-page"},
@@ -96,10 +95,7 @@ class PictureServer(ThreadingHTTPServer):
         """A client that gave up is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
+class _Handler(Answering):
     def do_GET(self):
         server = self.server
         parts = urlsplit(self.path)
@@ -186,20 +182,3 @@ class _Handler(BaseHTTPRequestHandler):
             "mediatype": media.mediatype,
             "extmetadata": media.metadata,
         }
-
-    # What mishaps of `mediawiki_server` use.
-
-    def json(self, value, headers=None):
-        self.body(json.dumps(value).encode(), "application/json", headers)
-
-    def body(self, data, kind, headers=None):
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        for key, text in (headers or {}).items():
-            self.send_header(key, text)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass

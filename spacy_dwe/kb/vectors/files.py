@@ -27,7 +27,7 @@ import numpy as np
 
 from ...errors import DweError
 from ...files import write_json
-from ..arrays import ArrayWriter, map_array
+from ..arrays import ArrayWriter, map_array, stem_of
 from .fields import unit_length
 from .sets import FOLDER, SetName
 
@@ -82,7 +82,7 @@ class Header:
 def files_of(entry: Mapping[str, Any]) -> list[str]:
     """RETURNS (list[str]): the files, below the KB's folder, of a set that a version
     names. Files of vectors/ that no version names are left by killed runs."""
-    stem = entry["array"].removesuffix(".npy")
+    stem = stem_of(entry)
     suffixes = _STANDARD if entry.get("standard") else ()
     return [f"{stem}{suffix}" for suffix in (*_SUFFIXES, *suffixes)]
 
@@ -224,7 +224,7 @@ def with_places(kb: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     that it lacks."""
     if "uses" in entry:
         return dict(entry)
-    stem = entry["array"].removesuffix(".npy")
+    stem = stem_of(entry)
     places = map_array(kb, f"{stem}.index.npy", entry["rows"])
     there = places >= 0
     extend_index(kb, stem, 0, there.astype(np.int32), places[there])

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from ...errors import DweError, Errors
 from ...names.likeness import ragged
-from ..arrays import map_array
+from ..arrays import map_array, stem_of
 from ..entity import Entity
 from .fields import DescriptionField, Field, unit_length
 
@@ -144,9 +144,8 @@ class VectorSet:
         removed (np.ndarray | None): rows of entities that were removed.
         RETURNS (VectorSet): the set.
         """
-        standard, stem = meta.get("standard"), meta["array"].removesuffix(".npy")
+        standard, stem = meta.get("standard"), stem_of(meta)
         shape = meta["count"], meta["dim"]
-        array = f"{stem}.standard.npy" if standard else meta["array"]
         offsets = f"{stem}.offsets.npy"
         return cls(
             name=name,
@@ -157,7 +156,7 @@ class VectorSet:
             std=meta["std"],
             cross_mean=meta.get("cross_mean"),
             cross_std=meta.get("cross_std"),
-            array=_checked(kb, array, shape, np.float16),
+            array=_checked(kb, _compared(meta), shape, np.float16),
             offsets=_checked(kb, offsets, (meta["rows"] + 1,), np.int32),
             places=_checked(kb, f"{stem}.places.npy", (meta["uses"],), np.int32),
             scale=_scale(meta.get("scale")),
@@ -327,6 +326,12 @@ class VectorSet:
             yield from rows[~same].tolist()
 
 
+def _compared(entry: dict[str, Any]) -> str:
+    """RETURNS (str): the file of the vectors of a set that are compared."""
+    file: str = entry["array"]
+    return f"{stem_of(entry)}.standard.npy" if entry.get("standard") else file
+
+
 def _scale(told: Sequence[float] | None) -> "PictureScale | None":
     from .standard import PictureScale
 
@@ -426,9 +431,8 @@ def _sample(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A set's vectors, random rows that have one, and the places of a vector of each.
     Pictures of an entity that has several are drawn as often as those of others."""
-    stem = entry["array"].removesuffix(".npy")
-    array = f"{stem}.standard.npy" if entry.get("standard") else entry["array"]
-    vectors = map_array(kb, array, entry["count"])
+    stem = stem_of(entry)
+    vectors = map_array(kb, _compared(entry), entry["count"])
     offsets = map_array(kb, f"{stem}.offsets.npy", entry["rows"] + 1)
     places = map_array(kb, f"{stem}.places.npy", entry["uses"])
     if not len(places):

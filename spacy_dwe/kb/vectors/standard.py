@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import DweError, Errors
 from ...names.likeness import ragged
-from ..arrays import ArrayWriter, map_array
+from ..arrays import ArrayWriter, map_array, stem_of
 
 MOST_PICTURES = 20_000
 """Pictures that are read to fit."""
@@ -135,7 +135,7 @@ def standardise(
     RETURNS (dict[str, Any]): more entries of the set: "standard", which stands for the
         pictures that it is fitted to; none where these do not tell what varies.
     """
-    stem = entry["array"].removesuffix(".npy")
+    stem = stem_of(entry)
     raw = map_array(kb, entry["array"], entry["count"])
     file, done = f"{stem}.standard.safetensors", 0
     if committed is not None:
@@ -254,7 +254,7 @@ def sampled(kb: Path, entry: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]
 def _chosen(kb: Path, entry: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """RETURNS (tuple[np.ndarray, np.ndarray]): places of the pictures that `sampled`
     reads, and the row of each, in order. Shape of each: (n,)"""
-    stem = entry["array"].removesuffix(".npy")
+    stem = stem_of(entry)
     offsets = map_array(kb, f"{stem}.offsets.npy", entry["rows"] + 1)
     places = map_array(kb, f"{stem}.places.npy", entry["uses"])
     counts = np.diff(offsets)
@@ -271,7 +271,7 @@ def _fingerprint(kb: Path, entry: Mapping[str, Any]) -> str:
     """RETURNS (str): of the pictures that are read to fit, as each entity's, in
     whichever order; 8 digits. What is fitted to them differs between machines in its
     last bits, by which nothing that was learned with it is lost."""
-    stem = entry["array"].removesuffix(".npy")
+    stem = stem_of(entry)
     keys = map_array(kb, f"{stem}.keys.npy", entry["count"])
     places, rows = _chosen(kb, entry)
     ends = np.flatnonzero(np.diff(rows)) + 1
