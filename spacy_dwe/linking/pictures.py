@@ -311,7 +311,8 @@ class _Reading:
 
     def crops(self, ref: ImageRef, boxes: "Sequence[Box]") -> "list[Crop]":
         """RETURNS (list[Crop]): what to cut from a picture in `keys`."""
-        cut = (map(int, box.within(self.size(ref))) for box in boxes)
+        size = self.size(ref)
+        cut = (map(int, box.within(size)) for box in boxes)
         return [
             (self.keys[ref], (left, top, right, bottom))
             for left, top, right, bottom in cut
