@@ -10,7 +10,7 @@ from torch.nn.functional import normalize, softplus
 from .body import DweBody, LinearBody, PlainBody
 from .inputs import MentionInputs
 from .modalities import Modality, all_modalities
-from .spec import VISION, NetworkSpec, QueryHead
+from .spec import FACES, VISION, NetworkSpec, QueryHead
 
 NEARLY_ZERO = -5.0
 """softplus(-5) = .007: a weight that starts at next to nothing but can grow."""
@@ -69,6 +69,7 @@ class MentionEncoder(nn.Module):
         super().__init__()
         self.body = _body(spec, modalities or all_modalities({}))
         self.in_bf16 = precision == "bf16"
+        self.reads_faces = spec.has(FACES)
         self.heads = dict(spec.heads)
         self.corrections = nn.ModuleDict()
         self.anchor_weights = nn.ParameterDict()
@@ -76,7 +77,10 @@ class MentionEncoder(nn.Module):
             correction = nn.Linear(self.body.hidden_width, head.dim, bias=False)
             nn.init.zeros_(correction.weight)
             self.corrections[name] = correction
-            self.anchor_weights[name] = nn.Parameter(_initial_anchor_weights(head))
+            # One vector alone is as long as it likes.
+            is_sum = head.text and head.picture is not None
+            weights = nn.Parameter(_initial_anchor_weights(head), is_sum)
+            self.anchor_weights[name] = weights
 
     @property
     def uses_bf16(self) -> bool:
@@ -108,7 +112,7 @@ class MentionEncoder(nn.Module):
             *Shape:* ``(batch, slots, width)`` each
         """
         vision = inputs.slots(VISION)
-        has_faces = len(vision) and "faces" in vision.arrays
+        has_faces = self.reads_faces and len(vision) and "faces" in vision.arrays
         if not has_faces or isinstance(self.body, LinearBody):
             return None
         project = self.body.project

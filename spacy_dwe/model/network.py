@@ -38,7 +38,7 @@ class LinkerNetwork(nn.Module):
         self.mention_encoder: MentionEncoder | None = None
         if spec.heads:
             self.mention_encoder = MentionEncoder(spec, modalities, precision=precision)
-            self.objective = Objective()
+            self.objective = Objective(spec)
 
     @property
     def is_untrained(self) -> bool:

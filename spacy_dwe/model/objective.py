@@ -20,7 +20,7 @@ from .losses import (
     s_align,
     triplet,
 )
-from .spec import TEXT, VISION
+from .spec import A_ALIGN, CONTRAST, S_ALIGN, TEXT, VISION, NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,27 @@ class LossParts:
 
 
 class Objective(nn.Module):
-    """Adds up the losses; holds their temperatures, each learned on its own."""
+    """Adds up the losses; holds their temperatures, each learned on its own. One of a
+    loss that was not in use when the network was made stays as it is.
 
-    def __init__(self) -> None:
+    spec (NetworkSpec): says which are in use.
+    """
+
+    log_temperature: Tensor
+    a_align_scale: Tensor
+    s_align_scale: Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.log_temperature = nn.Parameter(torch.tensor(log(CONTRAST_TEMPERATURE)))
-        self.a_align_scale = nn.Parameter(torch.tensor(-log(ALIGN_TEMPERATURE)))
-        self.s_align_scale = nn.Parameter(torch.tensor(-log(ALIGN_TEMPERATURE)))
+        self._start(spec, CONTRAST, "log_temperature", log(CONTRAST_TEMPERATURE))
+        self._start(spec, A_ALIGN, "a_align_scale", -log(ALIGN_TEMPERATURE))
+        self._start(spec, S_ALIGN, "s_align_scale", -log(ALIGN_TEMPERATURE))
+
+    def _start(self, spec: NetworkSpec, loss: str, name: str, value: float) -> None:
+        if spec.has(loss):
+            self.register_parameter(name, nn.Parameter(torch.tensor(value)))
+        else:
+            self.register_buffer(name, torch.tensor(value), persistent=False)
 
     def forward(
         self,

@@ -18,7 +18,7 @@ from ..linking.collate import collate
 from ..model.architectures import NetworkShim, shim_of
 from ..model.combiner import UNTRAINED_NIL, CombinedScores, Combiner
 from ..model.losses import linking_loss
-from ..model.spec import VISION
+from ..model.spec import A_ALIGN, S_ALIGN, VISION
 from .labels import some_labelled_mentions
 from .targets import with_targets
 
@@ -234,7 +234,7 @@ def loss_parts(shim: NetworkShim) -> tuple[str, ...]:
         return ("linking",)
     weights = {"linking": 1.0, "contrast": shim.settings.info_nce_weight}
     if VISION in spec.modality_widths:
-        # Without pictures there is nothing to align with.
-        weights["a_align"] = shim.settings.a_align_weight
-        weights["s_align"] = shim.settings.s_align_weight
+        # Without pictures, or their faces, there is nothing to align with.
+        weights[A_ALIGN] = spec.has(A_ALIGN) * shim.settings.a_align_weight
+        weights[S_ALIGN] = spec.has(S_ALIGN) * shim.settings.s_align_weight
     return tuple(part for part, weight in weights.items() if weight)

@@ -11,7 +11,7 @@ from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
 from ..errors import DweError, Errors
 from ..kb.vectors.sets import IMAGE
-from ..model.modalities import EncoderWidths, network_widths
+from ..model.modalities import EncoderWidths, network_parts, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
@@ -228,12 +228,15 @@ def network_spec(
         pictures = {space: e.dim for space, e in evidence.picture_encoders.items()}
     image_dim = next(iter(pictures.values()), 0)
     widths: dict[str, int] = {}
+    visual = evidence.settings.visual
+    encoders = EncoderWidths(
+        text_width,
+        image_dim,
+        faces=image_dim if visual and visual.faces else 0,
+        scenes=image_dim if visual and visual.scenes else 0,
+    )
     if heads:
-        widths = network_widths(
-            settings.modalities,
-            settings.without,
-            EncoderWidths(text_width, image_dim),
-        )
+        widths = network_widths(settings.modalities, settings.without, encoders)
     reads_edges = (
         nil_is_labelled and settings.fit_combiner and "text" in evidence.channels
     )
@@ -254,6 +257,7 @@ def network_spec(
         shared_text=text is clip and text_width == image_dim,
         read_mention=settings.read_mention and bool(text_width),
         edge_width=EDGES * text.width if text is not None and reads_edges else 0,
+        parts=network_parts(settings, widths, encoders) if heads else (),
     )
 
 
