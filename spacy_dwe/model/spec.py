@@ -102,6 +102,8 @@ class NetworkSpec:
         encodes both and their widths are equal.
     read_mention (bool): see `spacy-dwe.DWE.v1`.
     edge_width (int): width of what NIL reads of a mention's edges; 0 = nothing.
+    refined (tuple): spaces of pictures whose vectors pass a map that is fitted to all
+        training pictures before they are compared with the entities' pictures.
     parts (tuple | None): what else it has, of the names above; None = all of them, as
         networks had that were saved without.
     """
@@ -122,6 +124,7 @@ class NetworkSpec:
     shared_text: bool = False
     read_mention: bool = False
     edge_width: int = 0
+    refined: tuple[str, ...] = ()
     parts: tuple[str, ...] | None = None
 
     def has(self, part: str) -> bool:
