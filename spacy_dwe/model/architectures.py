@@ -287,6 +287,9 @@ def _spec_from_json(text: str) -> "NetworkSpec":
             for column in COLUMNS_UNSAVED.get(channel, "").split()
         ]
     columns = tuple(Column(*names) for names in data.pop("columns"))
+    for name in ("parts", "refined"):
+        if data.get(name) is not None:
+            data[name] = tuple(data[name])
     return NetworkSpec(columns=columns, heads=heads, modalities=modalities, **data)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize, softplus
@@ -60,11 +59,6 @@ class Refinement(nn.Module):
         self.bias: Tensor
         self.register_buffer("weight", torch.eye(dim))
         self.register_buffer("bias", torch.zeros(dim))
-
-    def set(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        """weight, bias (np.ndarray): W and b. Shapes: (dim, dim) and (dim,)"""
-        self.weight.copy_(torch.from_numpy(weight))
-        self.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, pictures: Pictures) -> Pictures:
         """RETURNS (Pictures): the same, mapped."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -110,6 +111,16 @@ class LinkerNetwork(nn.Module):
         with torch.no_grad():
             scores = self.feature_scores(batch)
             return self.combiner.shows(scores, batch.features, batch.present, positions)
+
+    def refine(self, space: str, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Set the map that pictures pass.
+
+        space (str): of the pictures, one of the spec's `refined`.
+        weight, bias (np.ndarray): see `Refinement`. Shapes: (dim, dim) and (dim,)
+        """
+        assert self.mention_encoder is not None, "it reads pictures"
+        state = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        self.mention_encoder.refinements[space].load_state_dict(state)
 
     def loss(
         self,

@@ -43,7 +43,7 @@ def with_other_pictures(
         return changed, others
     pictured = np.array([bool(mention.images) for mention in mentions])
     drawn = np.flatnonzero((torch.rand(len(mentions)) < share).numpy() & pictured)
-    for own, other in zip(drawn, np.roll(drawn, 1)):
+    for own, other in zip(drawn.tolist(), np.roll(drawn, 1).tolist()):
         images = mentions[other].images
         if images != mentions[own].images:
             changed[own] = replace(mentions[own], images=images, sharing=())
@@ -138,7 +138,7 @@ def fit_refinements(
         rows = np.concatenate([rows, np.array([row for _, row in own], dtype=np.int64)])
         fitted = Standardisation.fitted(vectors, rows)
         if fitted is not None:
-            encoder.refinements[space].set(*fitted.as_map())
+            network.refine(space, *fitted.as_map())
 
 
 def _shown(
