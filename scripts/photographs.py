@@ -160,7 +160,7 @@ def folds_cli(
     found = leave_nouns_out(
         entities, files, test or (), folds=folds, share=share, seed=seed
     )
-    write_folds(out, found)
+    write_folds(out, found, entities)
     rows = [
         (number, *(f"{len(part):,}" for part in fold.parts.values()), str(fold))
         for number, fold in enumerate(found)
@@ -168,6 +168,24 @@ def folds_cli(
     header = ("fold", "train", "dev", "test", "left out")
     msg.table(rows, header=header, divider=True, aligns=tuple("rrrrl"), max_col=200)
     msg.good(f"Wrote {out}")
+
+
+@photographs_cli.command("rename", no_args_is_help=True)
+@clear_errors
+def rename_cli(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(help="Folder of the set to be")],
+    seed: Seed = 0,
+) -> None:
+    """Write the set under ids and names that say nothing. What entities share, their
+    nouns, stays, and so do pictures, descriptions and sentences but for the names in
+    them. OUT is replaced."""
+    from wasabi import msg
+
+    from photo_sets.renaming import rename_set
+
+    n = rename_set(folder, out, seed)
+    msg.good(f"Wrote {n:,} entities under other names, and their documents, to {out}")
 
 
 @photographs_cli.command("trial", no_args_is_help=True)

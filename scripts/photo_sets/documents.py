@@ -3,7 +3,8 @@ part held out by photograph."""
 
 import random
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from photo_sets.errors import Errors
 from spacy_dwe.documents import Document, MentionRecord, read_documents
 from spacy_dwe.errors import DweError
 from spacy_dwe.files import replacing_folder, write_jsonl
-from spacy_dwe.images import image_entry
+from spacy_dwe.images import ImageRef, image_entry, resolve
 from spacy_dwe.kb.entity import Entity
 
 RIGHT = "picture:right"
@@ -55,6 +56,15 @@ def _mention(mention: MentionRecord) -> dict[str, Any]:
 def mentions_of(document: Document) -> Sequence[MentionRecord]:
     """RETURNS (Sequence[MentionRecord]): none where the document does not say."""
     return document.mentions or ()
+
+
+def with_places(entities: Iterable[Entity], folder: Path) -> Iterator[Entity]:
+    """YIELDS (Entity): entities of a file in a folder, whose pictures do not depend on
+    where it lies."""
+    for entity in entities:
+        given = [ImageRef(path=image) for image in entity.images]
+        refs = resolve(given, folder.resolve())
+        yield replace(entity, images=tuple(ref.path for ref in refs if ref.path))
 
 
 def nouns_of(entities: Iterable[Entity]) -> dict[str, str]:

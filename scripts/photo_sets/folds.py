@@ -14,12 +14,13 @@ from photo_sets.documents import (
     read_set,
     shown_in,
     to_json,
+    with_places,
 )
 from photo_sets.errors import Errors
 from spacy_dwe.documents import Document
 from spacy_dwe.errors import DweError
 from spacy_dwe.files import replacing_folder, write_jsonl
-from spacy_dwe.kb.entity import read_entities
+from spacy_dwe.kb.entity import read_entities, write_entities
 
 PARTS = ("train", "dev", "test")
 SEEN, UNSEEN = "name:seen", "name:unseen"
@@ -66,14 +67,16 @@ def leave_nouns_out(
     if len(counts) < folds:
         reason = f"{len(counts)} shared nouns do not make {folds} folds"
         raise DweError(Errors.E287.format(path=entities, reason=reason))
-    shown = {path: nouns.get(id_) for path, id_ in shown_in(documents).items()}
+    shown = {path: nouns.get(id_, "") for path, id_ in shown_in(documents).items()}
     found = []
     for left_out in _parted(counts, folds, seed):
         rest = [
             document
             for document in documents
             if left_out.isdisjoint(_named(document, nouns))
-            and left_out.isdisjoint(shown.get(ref.path) for ref in document.images)
+            and left_out.isdisjoint(
+                shown.get(ref.path or "") for ref in document.images
+            )
         ]
         train, dev = hold_out(rest, share, seed)
         test = [
@@ -86,9 +89,12 @@ def leave_nouns_out(
     return found
 
 
-def write_folds(out: Path, folds: Sequence[Fold]) -> None:
-    """Write fold-0/train.jsonl and so on, all or none. OUT is replaced."""
+def write_folds(out: Path, folds: Sequence[Fold], entities: Path) -> None:
+    """Write fold-0/train.jsonl and so on, and the entities of all folds, all or none.
+    OUT is replaced."""
     with replacing_folder(out) as draft:
+        everything = with_places(read_entities(entities), entities.parent)
+        write_entities(draft / "entities.jsonl", everything)
         for number, fold in enumerate(folds):
             for stem, documents in fold.parts.items():
                 path = draft / f"fold-{number}" / f"{stem}.jsonl"
@@ -103,7 +109,7 @@ def _named(document: Document, nouns: Mapping[str, str]) -> set[str]:
 
 def _parted(counts: Mapping[str, int], folds: int, seed: int) -> list[set[str]]:
     """RETURNS (list[set[str]]): nouns of about as many mentions in all; the seed
-    chooses among nouns that are as frequent, and among folds that are as large."""
+    chooses among nouns that are as frequent."""
     rng = random.Random(seed)
     nouns = sorted(counts)
     rng.shuffle(nouns)
