@@ -12,7 +12,7 @@ import typer
 
 from photo_sets.errors import Errors
 from spacy_dwe.cli.errors import clear_errors, warning_lines
-from spacy_dwe.cli.options import SeedOption, takes_code
+from spacy_dwe.cli.options import KBArgument, SeedOption, parse_overrides, takes_code
 from spacy_dwe.errors import BAR_DELAY, DweError
 
 if TYPE_CHECKING:
@@ -129,6 +129,53 @@ def hold_out_cli(
     msg.good(f"{out}: {len(kept):,} documents to train on, {len(held):,} held out")
 
 
+@photographs_cli.command(
+    "train",
+    no_args_is_help=True,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+@clear_errors
+def train_cli(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Argument(help="Config of `spacy train`")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of train.jsonl and dev.jsonl"),
+    ],
+    kb: KBArgument,
+    out: Annotated[Path, typer.Argument(help="Folder of the linkers")],
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each")] = 400,
+    gpu_id: Annotated[
+        int, typer.Option("--gpu-id", "-g", help="GPU to train on, -1 for none")
+    ] = -1,
+) -> None:
+    """Train the linkers that are compared into OUT/NAME/model-best: features alone, the
+    linear head, which is the config as it is, and the network. What the KB has no
+    vectors for is told and left out. Config values are set by their dotted name, such
+    as --system.seed 1"""
+    from wasabi import msg
+
+    from photo_sets.training import train_linkers
+    from spacy_dwe.files import require_file
+
+    parts = (data / "train.jsonl", data / "dev.jsonl")
+    for path in (config, *parts):
+        require_file(path)
+    settings = {
+        "training.max_steps": steps,
+        "training.optimizer.learn_rate.total_steps": steps,
+        "training.eval_frequency": max(1, steps // 4),
+        **parse_overrides(ctx.args),
+    }
+    for name, lacks in train_linkers(
+        config, parts, kb, out, settings=settings, gpu_id=gpu_id
+    ):
+        if lacks:
+            msg.warn(f"{name}: not trained, {kb} has no vectors of {lacks}")
+        else:
+            msg.divider(name)
+
+
 @photographs_cli.command("folds", no_args_is_help=True)
 @clear_errors
 def folds_cli(
@@ -202,7 +249,8 @@ def trial_cli(
         typer.Argument(
             metavar="[NAME=]PIPELINE...",
             help="Those of one name are seeds of it; the others are compared with the "
-            "first. {fold} in a path stands for the number of a fold",
+            "first. FOLDER/*/model-best are all that there are, named by their folder; "
+            "{fold} stands for the number of a fold",
         ),
     ],
     output: Annotated[
@@ -242,9 +290,7 @@ def trial_cli(
     parts = trial_parts(folder, split, entities, other or (), seed)
     with (
         warning_lines(),
-        tqdm(
-            total=len(linkers), desc="Trying", unit=" linkers", delay=BAR_DELAY
-        ) as bar,
+        tqdm(total=len(runs), desc="Trying", unit=" linkers", delay=BAR_DELAY) as bar,
     ):
         outcomes: dict[str, list[Any]] = {}
         for name, pipeline in runs:
@@ -258,8 +304,16 @@ def trial_cli(
 
 def _by_name(linkers: list[str]) -> list[tuple[str, str]]:
     """RETURNS (list[tuple[str, str]]): name and pipeline of each."""
-    parted = [linker.partition("=") for linker in linkers]
-    return [(name, path) if path else (name, name) for name, _, path in parted]
+    found = []
+    for linker in linkers:
+        folder, star, rest = linker.partition("*")
+        if star:
+            paths = sorted(Path(folder).glob(f"*{rest}"))
+            found += [(path.relative_to(folder).parts[0], str(path)) for path in paths]
+            continue
+        name, equals, pipeline = linker.partition("=")
+        found.append((name, pipeline if equals else name))
+    return found
 
 
 def _print_shares(msg: Any, cells: list["Cell"]) -> None:
