@@ -313,6 +313,8 @@ def _by_name(linkers: list[str]) -> list[tuple[str, str]]:
             continue
         name, equals, pipeline = linker.partition("=")
         found.append((name, pipeline if equals else name))
+    if not found:
+        raise DweError(Errors.E289.format(reason=f"no folder is {linkers[0]}"))
     return found
 
 
