@@ -22,6 +22,7 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.files import replacing_folder, write_jsonl
 from spacy_dwe.kb.entity import read_entities, write_entities
 
+ENTITIES, ADDED = "entities.jsonl", "added.jsonl"
 PARTS = ("train", "dev", "test")
 SEEN, UNSEEN = "name:seen", "name:unseen"
 
@@ -90,15 +91,24 @@ def leave_nouns_out(
 
 
 def write_folds(out: Path, folds: Sequence[Fold], entities: Path) -> None:
-    """Write fold-0/train.jsonl and so on, and the entities of all folds, all or none.
-    OUT is replaced."""
+    """Write fold-0/train.jsonl and so on; the entities of all folds; and, for a KB that
+    grows after training, those that a fold trains with, fold-0/entities.jsonl, and
+    those that it leaves out, fold-0/added.jsonl. All or none; OUT is replaced."""
+    everything = list(with_places(read_entities(entities), entities.parent))
+    nouns = nouns_of(everything)
     with replacing_folder(out) as draft:
-        everything = with_places(read_entities(entities), entities.parent)
-        write_entities(draft / "entities.jsonl", everything)
+        write_entities(draft / ENTITIES, everything)
         for number, fold in enumerate(folds):
+            folder = draft / f"fold-{number}"
             for stem, documents in fold.parts.items():
-                path = draft / f"fold-{number}" / f"{stem}.jsonl"
-                write_jsonl(path, map(to_json, documents))
+                write_jsonl(folder / f"{stem}.jsonl", map(to_json, documents))
+            for name, left_out in ((ENTITIES, False), (ADDED, True)):
+                own = (e for e in everything if _is_of(nouns, e.id, fold) == left_out)
+                write_entities(folder / name, own)
+
+
+def _is_of(nouns: Mapping[str, str], entity: str, fold: Fold) -> bool:
+    return nouns.get(entity) in fold.nouns
 
 
 def _named(document: Document, nouns: Mapping[str, str]) -> set[str]:

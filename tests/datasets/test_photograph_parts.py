@@ -81,8 +81,12 @@ def test_each_noun_is_left_out_once(birds, tmp_path):
         assert not named(test) & (named(train) | named(dev) | shown(train) | shown(dev))
         groups = {group for document in test for group in groups_of(document)}
         assert "name:unseen" in groups and "name:seen" not in groups
-    # All stay candidates.
+    # All are candidates, or some are added to the KB when it was trained with.
     assert len(read_lines(tmp_path / "folds/entities.jsonl")) == len(BIRDS)
+    for number, (_, _, test) in enumerate(found):
+        own, added = parts(tmp_path / f"folds/fold-{number}", "entities", "added")
+        assert len(own) + len(added) == len(BIRDS)
+        assert {noun_of(entity["id"]) for entity in added} == named(test)
 
 
 def groups_of(document):
