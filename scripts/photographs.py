@@ -4,6 +4,7 @@ photographs do to the links of trained linkers."""
 
 import importlib.util
 import zipfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -312,9 +313,15 @@ def _by_name(linkers: list[str]) -> list[tuple[str, str]]:
             found += [(path.relative_to(folder).parts[0], str(path)) for path in paths]
             continue
         name, equals, pipeline = linker.partition("=")
-        found.append((name, pipeline if equals else name))
+        is_named = equals and "/" not in name
+        found.append((name, pipeline) if is_named else (linker, linker))
     if not found:
         raise DweError(Errors.E289.format(reason=f"no folder is {linkers[0]}"))
+    seeds = Counter(name for name, _ in found)
+    if len({1, *seeds.values()}) > 2:
+        told = ", ".join(f"{name} has {n}" for name, n in seeds.items())
+        reason = f"linkers have the same number of seeds, or one, and {told}"
+        raise DweError(Errors.E289.format(reason=reason))
     return found
 
 

@@ -17,7 +17,7 @@ from spacy_dwe.evaluation.significance import ALPHA, holm
 from study.estimates import Ratios, difference_over_seeds, mean_over_seeds
 
 Runs = Mapping[str, Sequence[Sequence[Outcome]]]
-"""Outcomes by linker, of each of its seeds."""
+"""Outcomes by linker, of each of its seeds, which are one or as many as of others."""
 UNDECIDABLE = "undecidable"
 FOREIGN, OTHER_SET = "foreign:noun", "foreign:set"
 """Groups of undecidable mentions whose picture was exchanged: for one of another noun

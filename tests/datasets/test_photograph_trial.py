@@ -130,4 +130,8 @@ def test_what_is_not_there_is_told_before_the_work(birds, tmp_path):
     done = run("trial", birds, "dev", tmp_path / "*" / "model-best", *kb)
     assert done.exit_code == 1
     assert done.output.startswith("[DWE-E289]")
+    twice, thrice = [f"a={UNTRAINED}"] * 2, [f"b={UNTRAINED}"] * 3
+    done = run("trial", birds, "dev", *twice, *thrice, *kb)
+    assert done.exit_code == 1
+    assert "a has 2, b has 3" in done.output
     assert not (tmp_path / "trial.json").exists()
