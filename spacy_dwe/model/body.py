@@ -13,8 +13,8 @@ from .inputs import MentionInputs
 from .layers import (
     EnhancerShape,
     GatedFusion,
+    fixed_zeros,
     masked_mean,
-    untrained,
     with_a_valid_key,
 )
 from .modalities import Modality
@@ -110,7 +110,7 @@ class PlainBody(nn.Module):
             self.attention = nn.MultiheadAttention(
                 spec.width, spec.n_heads, batch_first=True
             )
-        self.no_context = untrained(spec.width)
+        self.no_context = fixed_zeros(spec.width)
         if TEXT not in spec.modality_widths:
             self.no_context = nn.Parameter(torch.randn(spec.width) * 0.02)
         self.no_picture = nn.Parameter(torch.randn(spec.width) * 0.02)

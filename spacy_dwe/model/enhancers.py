@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .inputs import Slots
-from .layers import CrossModalEnhancer, EnhancerShape, Projector, untrained
+from .layers import CrossModalEnhancer, EnhancerShape, Projector, fixed_zeros
 from .spec import PHRASES, PICTURES, NetworkSpec
 
 
@@ -73,7 +73,7 @@ class TextEnhancer(ModalityEnhancer):
 
     def __init__(self, shape: EnhancerShape) -> None:
         super().__init__(shape)
-        self.unit.absent = untrained(shape.width)
+        self.unit.absent = fixed_zeros(shape.width)
 
     def tokens(self, slots: Slots, project: Projectors) -> Tensor:
         return project.text(slots.arrays["states"])

@@ -130,7 +130,7 @@ class GatedFusion(nn.Module):
         return self.output(gate * z + (1 - gate) * a)
 
 
-def untrained(width: int) -> nn.Parameter:
+def fixed_zeros(width: int) -> nn.Parameter:
     """RETURNS (nn.Parameter): zeros that stay so, under the name that a weight has in
     networks that were saved with one there. *Shape:* ``(width,)``"""
     return nn.Parameter(torch.zeros(width), requires_grad=False)

@@ -106,6 +106,7 @@ def test_shipped_configs_train_all_they_have(kbs, labelled, kb, name):
     [
         ({"head": "dwe"}, {}),
         ({"head": "dwe"}, {"use_images": False}),
+        ({"head": "dwe"}, {"channels": ["dwe"]}),
         ({"head": "dwe", "states": "pooled", "loss": "n_pair"}, {}),
         ({"head": "dwe", "without": ["vision"]}, {}),
         ({"head": "dwe", "without": ["text"], "decoder": False, "gate": False}, {}),
