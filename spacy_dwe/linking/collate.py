@@ -22,6 +22,7 @@ from ..model.spec import DWE, TEXT
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..kb.vectors.joint_search import Queries
     from ..kb.vectors.sets import SetName, VectorSet
     from ..model.architectures import NetworkShim
     from ..model.inputs import PreparedMention
@@ -77,15 +78,7 @@ def collate(
     inputs = None
     if heads:
         places = places or [MentionPlace()] * len(mentions)
-        inputs = _inputs(
-            mentions,
-            pictures,
-            pooled,
-            {
-                name: _slots(name, modality, mentions, places, (widths or {}).get(name))
-                for name, modality in modalities.items()
-            },
-        )
+        inputs = _inputs(mentions, places, pictures, pooled, modalities, widths or {})
     return LinkingBatch(
         features=torch.from_numpy(features).to(device),
         present=torch.from_numpy(present).to(device),
@@ -104,9 +97,11 @@ def collate(
 
 def _inputs(
     mentions: Sequence["PreparedMention"],
+    places: Sequence[MentionPlace],
     spaces: Mapping[str, int],
     pooled: bool,
-    modalities: dict[str, Slots],
+    modalities: Mapping[str, Modality],
+    widths: Mapping[str, int],
 ) -> MentionInputs:
     spans, texts = [], []
     for mention in mentions:
@@ -128,7 +123,10 @@ def _inputs(
             )
             for space, width in spaces.items()
         },
-        modalities=modalities,
+        modalities={
+            name: _slots(name, modality, mentions, places, widths.get(name))
+            for name, modality in modalities.items()
+        },
     )
 
 
@@ -265,8 +263,6 @@ def linking_batch(
     RAISES (DweError): the KB lacks a vector set that the network was trained on, or has
         standardised it anew.
     """
-    from ..encoders.protocol import Reading
-
     spec = shim.network.spec
     sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
     heads = spec.heads if DWE in channels else ()
@@ -274,19 +270,75 @@ def linking_batch(
     edges = str(text_set) if reads_edges and text_set else None
     read = {*heads, *filter(None, [edges])}
     _check_sets({name: sets.get(name) for name in read}, trained_sets, kb)
-    reads_states = shim.reading(channels) >= Reading.HALVES
-    pooled = shim.settings.states == "pooled" or not reads_states
     return collate(
         prepared,
         heads={name: sets[name] for name in heads},
         pictures=spec.pictures,
-        pooled=pooled,
+        pooled=_reads_pooled(shim, channels),
         device=device,
         modalities=shim.read_modalities if heads else {},
         widths=spec.modality_widths,
         places=places,
         edges=edges is not None,
     )
+
+
+def _reads_pooled(shim: "NetworkShim", channels: Sequence[str]) -> bool:
+    """RETURNS (bool): whether the network reads means of token states."""
+    from ..encoders.protocol import Reading
+
+    reads_states = shim.reading(channels) >= Reading.HALVES
+    return shim.settings.states == "pooled" or not reads_states
+
+
+def trained_queries(
+    prepared: Sequence["PreparedMention"],
+    places: "Sequence[MentionPlace]",
+    *,
+    shim: "NetworkShim",
+    kb: "DweKnowledgeBase",
+    trained_sets: Mapping[str, str],
+    channels: Sequence[str],
+    device: str,
+) -> "dict[SetName, Queries]":
+    """What a trained network looks for entities by.
+
+    prepared (Sequence[PreparedMention]): at least one mention; of candidates nothing is
+        read.
+    places (Sequence[MentionPlace]): where each stands.
+    shim, kb, trained_sets, channels, device: see `linking_batch`.
+    RETURNS (dict[SetName, Queries]): by vector set, weighed as its column in the
+        combiner; empty where nothing was trained.
+    RAISES (DweError): see `linking_batch`.
+    """
+    from ..kb.vectors.joint_search import Queries
+    from ..kb.vectors.sets import SetName
+
+    if not shim.is_trained(channels):
+        return {}
+    network, spec = shim.network, shim.network.spec
+    names = {name: SetName.read(name) for name in spec.heads}
+    sets = {name: kb.vector_sets.get(names[name]) for name in names}
+    _check_sets(sets, trained_sets, kb)
+    inputs = _inputs(
+        prepared,
+        places,
+        spec.pictures,
+        _reads_pooled(shim, channels),
+        shim.read_modalities,
+        spec.modality_widths,
+    )
+    weights, biases = network.combiner.weight.tolist(), network.combiner.bias.tolist()
+    columns = dict(zip(spec.heads, network.columns.of(DWE), strict=True))
+    return {
+        names[name]: Queries(
+            query.vectors.float().cpu().numpy(),
+            query.present.cpu().numpy(),
+            weights[columns[name]],
+            biases[columns[name]],
+        )
+        for name, query in shim.queries(inputs.to(device)).items()
+    }
 
 
 def _check_sets(
