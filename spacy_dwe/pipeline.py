@@ -386,7 +386,9 @@ class DweLinker(TrainablePipe):
         prepared: Sequence["PreparedMention"],
         places: Sequence[MentionPlace],
     ) -> list[ScoredMention]:
-        output = self.model.predict((self._collate(prepared, places), self.channels))
+        output = self.model.predict(
+            (self._collate(prepared, places, learns=False), self.channels)
+        )
         return rank_candidates(
             mentions,
             prepared,
@@ -418,7 +420,11 @@ class DweLinker(TrainablePipe):
         return coverage_shift(*self.coverages)
 
     def _collate(
-        self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
+        self,
+        prepared: Sequence["PreparedMention"],
+        places: Sequence[MentionPlace],
+        *,
+        learns: bool,
     ) -> "LinkingBatch":
         return linking_batch(
             prepared,
@@ -429,6 +435,7 @@ class DweLinker(TrainablePipe):
             text_set=self._spaces().text_set,
             channels=self.channels,
             device=self._device(),
+            learns=learns,
         )
 
     def _trained_queries(
@@ -591,7 +598,7 @@ class DweLinker(TrainablePipe):
         places = [MentionPlace(pairs[m.doc], m.start, m.end) for m in mentions]
         prepared = self._prepare(mentions)
         batch, targets = self._training.with_targets(
-            self._collate(prepared, places),
+            self._collate(prepared, places, learns=True),
             prepared,
             gold_ids,
             kb=self._require_kb(),

@@ -50,6 +50,8 @@ PROTOCOLS = ("candidates", "full", "paper")
 PAPER_CANDIDATES = 100
 """Candidates a mention by the protocol "paper"."""
 BATCH_DOCUMENTS = 256
+RANKED_AT_A_TIME = 1 << 22
+"""Candidates whose scores are held, where all of the KB is ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def evaluate_docs(
     if kb is None:
         raise DweError(Errors.E401.format(pipeline="this pipeline"))
     with linker_settings(linker, settings):
-        for batch in minibatch(docs, BATCH_DOCUMENTS):
+        for batch in minibatch(docs, _documents_at_a_time(linker, len(kb))):
             questions: list[Doc] = []
             golds: list[Gold] = []
             for doc in batch:
@@ -246,6 +248,13 @@ def run_before_linker(
         return
     with nlp.select_pipes(enable=enable):
         yield from nlp.pipe(docs)
+
+
+def _documents_at_a_time(linker: "DweLinker", n_entities: int) -> int:
+    """RETURNS (int): fewer where every entity is scored for every mention."""
+    if linker.generate_candidates is not all_entities():
+        return BATCH_DOCUMENTS
+    return min(max(1, RANKED_AT_A_TIME // max(1, n_entities)), BATCH_DOCUMENTS)
 
 
 def _cut(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DweError, Errors
+from ..kb.vectors.entity_index import EntityIndex
 from ..model.entity_vectors import EntityVectors, Owners
 from ..model.inputs import (
     NO_VECTORS,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from ..model.architectures import NetworkShim
     from ..model.inputs import PreparedMention
 
+MOST = 0.5
+"""Of a set's vectors: where candidates have more than that, all of it is read."""
+
 
 def collate(
     mentions: Sequence["PreparedMention"],
@@ -39,6 +43,7 @@ def collate(
     widths: Mapping[str, int] | None = None,
     places: Sequence[MentionPlace] | None = None,
     edges: bool = False,
+    learns: bool = True,
 ) -> LinkingBatch:
     """Pad prepared mentions to one batch.
 
@@ -54,6 +59,7 @@ def collate(
         paper's.
     places (Sequence[MentionPlace] | None): for modalities that read documents.
     edges (bool): give the combiner what stands at the edges of mentions.
+    learns (bool): something is learned by the batch; see `entity_vectors`.
     RETURNS (LinkingBatch): the batch.
     RAISES (DweError): a modality extracted something that cannot be.
     """
@@ -87,7 +93,7 @@ def collate(
         rows=torch.from_numpy(rows).to(device),
         inputs=None if inputs is None else inputs.to(device),
         entities={
-            name: entity_vectors(vectors, rows, device)
+            name: entity_vectors(vectors, rows, device, learns=learns)
             for name, vectors in heads.items()
         },
         sentences=_sentences(mentions).to(device),
@@ -183,18 +189,24 @@ def _pad(arrays: Sequence[np.ndarray], width: int) -> tuple[Tensor, Tensor]:
 
 
 def entity_vectors(
-    vectors: "VectorSet", rows: np.ndarray, device: str
+    vectors: "VectorSet", rows: np.ndarray, device: str, *, learns: bool = True
 ) -> EntityVectors:
     """Read the vectors of candidates.
 
     vectors (VectorSet): where they are.
     rows (np.ndarray): KB rows, -1 = padding. Shape: (batch, candidates)
     device (str): torch device to put them on.
+    learns (bool): something is learned by them. Otherwise, where every mention has the
+        same candidates and these are most of the KB, they are not gathered, but read
+        block by block when they are compared.
     RETURNS (EntityVectors): several of a candidate that has several pictures; zero
         where there is none.
     """
     known = np.maximum(rows, 0)
     counts = vectors.offsets[known + 1] - vectors.offsets[known]
+    alike = not learns and bool((rows == rows[0]).all() and (rows[0] >= 0).all())
+    if alike and counts[0].sum() > len(vectors.array) * MOST:
+        return _read_when_compared(vectors, rows, device)
     if counts.max(where=rows >= 0, initial=0) > 1:
         return _several_each(vectors, rows, device)
     gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
@@ -205,6 +217,31 @@ def entity_vectors(
         present=torch.from_numpy(present).to(device),
         mean=vectors.mean,
         std=vectors.std,
+    )
+
+
+def _read_when_compared(
+    vectors: "VectorSet", rows: np.ndarray, device: str
+) -> EntityVectors:
+    """As `entity_vectors`, of the same candidates for each mention."""
+    places, whose = vectors.of(rows[0])
+    counts = np.bincount(whose, minlength=rows.shape[1])
+    there = counts > 0
+    starts = (np.cumsum(counts) - counts)[there]
+
+    def compare(queries: Tensor) -> Tensor:
+        index = EntityIndex(vectors.array, device=device)
+        each = index.scores(queries.float().cpu().numpy())[:, places]
+        nearest = np.zeros(rows.shape, dtype=np.float32)
+        nearest[:, there] = np.maximum.reduceat(each, starts, axis=1)
+        return torch.from_numpy(nearest).to(device)
+
+    return EntityVectors(
+        vectors=torch.zeros(0, 0, vectors.dim, device=device),
+        present=torch.from_numpy(np.broadcast_to(there, rows.shape).copy()).to(device),
+        mean=vectors.mean,
+        std=vectors.std,
+        compare=compare,
     )
 
 
@@ -247,6 +284,7 @@ def linking_batch(
     text_set: "SetName | None",
     channels: Sequence[str],
     device: str,
+    learns: bool,
 ) -> "LinkingBatch":
     """Pad a batch of mentions to what the network reads.
 
@@ -259,6 +297,7 @@ def linking_batch(
     text_set (SetName | None): vectors that texts are compared with.
     channels (Sequence[str]): channels in use.
     device (str): torch device of the batch.
+    learns (bool): something is learned by it.
     RETURNS (LinkingBatch): the batch.
     RAISES (DweError): the KB lacks a vector set that the network was trained on, or has
         standardised it anew.
@@ -280,6 +319,7 @@ def linking_batch(
         widths=spec.modality_widths,
         places=places,
         edges=edges is not None,
+        learns=learns,
     )
 
 
