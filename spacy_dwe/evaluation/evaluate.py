@@ -94,7 +94,7 @@ def evaluate_docs(
         and counted, and so are, as `n_left_out`, those that the linker does not link
         by their own label.
     candidates (str | None): "names", "exact" (entities that bear the mention as their
-        name), "dense" (those with the nearest descriptions), "hybrid" (names and
+        name), "dense" (those with the nearest vectors), "hybrid" (names and
         dense), "fuzzy" (WRatio) or "all" (protocol "full"); None leaves the linker's
         own.
     protocol (str | None): "candidates", "full" (ranks all of the KB), or "paper" (100
@@ -161,7 +161,7 @@ def evaluate_docs(
         with_images = saw_images and READ_PICTURES in read
         measured = metrics(
             outcomes,
-            protocol=protocol or _protocol(candidates, outcomes, len(kb)),
+            protocol=protocol or _protocol(candidates, kept, outcomes, len(kb)),
             channels=linker.channels,
             inputs="text+image" if with_images else "text",
             n_unlabelled=n_unlabelled,
@@ -298,10 +298,15 @@ def require_known(protocol: str | None, candidates: str | None) -> str | None:
 
 
 def _protocol(
-    candidates: str | None, outcomes: Sequence[Outcome], n_entities: int
+    candidates: str | None,
+    scored: Sequence[ScoredMention],
+    outcomes: Sequence[Outcome],
+    n_entities: int,
 ) -> str:
-    """Without a choice made here, what the linker's own generator amounted to."""
+    """Without a choice made here, what the linker's own generator amounted to: what
+    looks for entities is no full ranking, even if it finds all of them."""
     if candidates is not None:
         return "full" if candidates == "all" else "candidates"
     ranked_all = all(outcome.n_candidates == n_entities for outcome in outcomes)
-    return "full" if ranked_all else "candidates"
+    unsought = all((mention.found_by & FoundBy.ALL).all() for mention in scored)
+    return "full" if ranked_all and unsought else "candidates"

@@ -161,14 +161,12 @@ class JointSearch:
             wanted, present = asked[name]
             found = torch.from_numpy(np.asarray(vectors.array).take(places, axis=0))
             each = wanted @ found.to(self._device).float().T
-            owners = torch.from_numpy(whose).to(self._device)
-            nearest = torch.full_like(block, _LEAST)
-            nearest.scatter_reduce_(1, owners.expand_as(each), each, "amax")
-            there = torch.zeros(len(rows), dtype=torch.bool, device=self._device)
-            there[owners] = True
-            both = present[:, None] & there
-            said = own.weight / vectors.std * (nearest - vectors.mean) + own.bias
-            block += torch.where(both, said, 0.0)
+            there = torch.from_numpy(np.bincount(whose, minlength=len(rows)) > 0)
+            both = present[:, None] & there.to(self._device)
+            said = _nearest_of_each(each, whose, len(rows))
+            factor = own.weight / vectors.std
+            said.mul_(factor).add_(own.bias - factor * vectors.mean)
+            block.add_(said.mul_(both))
             known |= both
         block.masked_fill_(~known, -torch.inf)
 
@@ -192,6 +190,24 @@ class JointSearch:
                 there &= own.present[mentions[pairs]]
                 scores[pairs] += np.where(there, said, 0.0)
         return scores
+
+
+def _nearest_of_each(
+    cosines: "torch.Tensor", whose: np.ndarray, n: int
+) -> "torch.Tensor":
+    """cosines (torch.Tensor): of vectors. Shape: (n_queries, n_vectors)
+    whose (np.ndarray): entity of each, ascending. Shape: (n_vectors,)
+    n (int): entities.
+    RETURNS (torch.Tensor): of the nearest vector of each entity, `_LEAST` where it has
+        none. Shape: (n_queries, n)
+    """
+    import torch
+
+    if len(whose) == n and (whose == np.arange(n)).all():
+        return cosines
+    owners = torch.from_numpy(whose).to(cosines.device).expand_as(cosines)
+    nearest = cosines.new_full((len(cosines), n), _LEAST)
+    return nearest.scatter_reduce_(1, owners, cosines, "amax")
 
 
 def _nearest(
