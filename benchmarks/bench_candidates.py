@@ -13,7 +13,7 @@ best 100. Times are CPU times, encoding left out.
 
 The second table is dense retrieval: exact search through float16 vectors on disk
 against the bare product of float32 matrices of the same shape, and the memory that it
-takes beside the file.
+takes beside the file; then of as many entities in two vector sets together.
 """
 
 import argparse
@@ -46,6 +46,8 @@ from spacy_dwe.kb.entity import Entity, read_entities
 from spacy_dwe.kb.generators import NameCandidates, hybrid_candidates
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
 from spacy_dwe.kb.vectors.entity_index import EntityIndex
+from spacy_dwe.kb.vectors.joint_search import JointSearch, Queries
+from spacy_dwe.kb.vectors.sets import SetName, VectorSet
 from spacy_dwe.linking.mentions import mentions_of
 
 N = 100
@@ -108,7 +110,11 @@ def main() -> None:
         rows = compare(kb, entities, mentions)
         print(table(rows, header=header, divider=True, aligns=("l", *"rrrrr")))
         if arguments.vectors:
-            rows = [dense(n, Path(folder)) for n in arguments.vectors]
+            rows = [
+                line(n, Path(folder))
+                for n in arguments.vectors
+                for line in (dense, joint)
+            ]
             header = ("vectors", "bare product, s", "search, s", "ratio", "memory, MB")
             print(f"\nthe {N} nearest for {BATCH} queries of {DIM} dimensions, on CPU")
             print(table(rows, header=header, divider=True, aligns=tuple("rrrrr")))
@@ -271,6 +277,59 @@ def dense(n: int, folder: Path) -> tuple[str, ...]:
     ratio = search_seconds / bare_seconds
     cells = (f"{bare_seconds:.3f}", f"{search_seconds:.3f}", f"{ratio:.2f}")
     return f"{n:,}", *cells, f"{peak / 1e6:,.0f}"
+
+
+def joint(n: int, folder: Path) -> tuple[str, ...]:
+    """One line on search in two sets of the vectors that `dense` left in the folder."""
+    draw = np.random.default_rng(1)
+    path = folder / "vectors.npy"
+    names = [SetName("description", space) for space in ("one", "other")]
+    queries = {
+        name: Queries(
+            draw.standard_normal((BATCH, DIM)).astype(np.float32), np.ones(BATCH, bool)
+        )
+        for name in names
+    }
+    vectors = np.load(path, mmap_mode="r")
+    bare = bare_product(np.asarray(vectors), queries[names[0]].vectors)
+    search = partial(joint_search(path, names), queries, N)
+    bare_seconds, search_seconds = alternately(lambda: (bare(), bare()), search)
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        peak = fresh.submit(joint_memory, path, queries).result()
+    ratio = search_seconds / bare_seconds
+    cells = (f"{bare_seconds:.3f}", f"{search_seconds:.3f}", f"{ratio:.2f}")
+    return f"{n:,} in two sets", *cells, f"{peak / 1e6:,.0f}"
+
+
+def joint_search(path: Path, names: Sequence[SetName]) -> JointSearch:
+    vectors = np.load(path, mmap_mode="r")
+    places = np.arange(len(vectors) + 1, dtype=np.int32)
+    sets = {
+        name: VectorSet(
+            name=name,
+            fingerprint="drawn",
+            spec={},
+            dim=DIM,
+            mean=0.0,
+            std=DIM**-0.5,
+            cross_mean=None,
+            cross_std=None,
+            array=np.asarray(vectors),
+            offsets=places,
+            places=places[:-1],
+        )
+        for name in names
+    }
+    return JointSearch(sets, live=None, sort_key=places[:-1], device="cpu")
+
+
+def joint_memory(path: Path, queries: dict[SetName, Queries]) -> int:
+    """RETURNS (int): as `search_memory`."""
+    search = joint_search(path, [*queries])
+    search({name: own[:1] for name, own in queries.items()}, N)
+    with peak_memory() as peak:
+        search(queries, N)
+    return peak[0]
 
 
 def search_memory(path: Path, queries: np.ndarray) -> int:

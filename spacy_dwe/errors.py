@@ -214,7 +214,8 @@ class Errors:
     E160 = (
         "[DWE-E160] There is nothing to search {kb} for by vectors: DenseCandidates "
         "needs vectors of {name} in the KB (`python -m spacy dwe kb build "
-        "--text-encoder`) and the channel text or dwe"
+        "--text-encoder` or `--picture-encoder`), and a channel that compares them: "
+        "text, image or dwe"
     )
     E400 = "[DWE-E400] The pipeline {pipeline} cannot be loaded: {reason}"
     E401 = (

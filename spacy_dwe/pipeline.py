@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from .channels.base import (
 from .errors import DweError, Errors, Warnings
 from .kb.reference import KBReference
 from .linking.annotate import ScoredMention, annotate, rank_candidates
-from .linking.collate import linking_batch
+from .linking.collate import linking_batch, trained_queries
 from .linking.mentions import Mention, mentions_of
 from .linking.prepare import Evidence, EvidenceSource, Spaces
 from .model.architectures import NetworkShim, shim_of
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from .encoders.visual.findings import VisualEvidence
     from .images import ImageRef
     from .kb.knowledge_base import DweKnowledgeBase
+    from .kb.vectors.joint_search import Queries
+    from .kb.vectors.sets import SetName
     from .model.inputs import LinkingBatch, PreparedMention
 
 STATE = "cfg"
@@ -290,6 +292,7 @@ class DweLinker(TrainablePipe):
             settings=settings.of_evidence,
             spaces=spaces,
             reading=shim.reading(channels) if shim.is_built else None,
+            trained_queries=self._trained_queries,
             device=device,
         )
 
@@ -321,11 +324,11 @@ class DweLinker(TrainablePipe):
         scored: list[ScoredMention] = []
         for first in range(0, len(mentions), MENTIONS_AT_A_TIME):
             batch = mentions[first : first + MENTIONS_AT_A_TIME]
+            places = [MentionPlace((docs[m.doc],), m.start, m.end) for m in batch]
             done = 0
-            for prepared in self.evidence.prepare(batch):
-                own = batch[done : done + len(prepared)]
-                places = [MentionPlace((docs[m.doc],), m.start, m.end) for m in own]
-                scored.extend(self._score(own, prepared, places))
+            for prepared in self.evidence.prepare(batch, places):
+                own = slice(done, done + len(prepared))
+                scored.extend(self._score(batch[own], prepared, places[own]))
                 done += len(prepared)
         return scored
 
@@ -383,7 +386,9 @@ class DweLinker(TrainablePipe):
         prepared: Sequence["PreparedMention"],
         places: Sequence[MentionPlace],
     ) -> list[ScoredMention]:
-        output = self.model.predict((self._collate(prepared, places), self.channels))
+        output = self.model.predict(
+            (self._collate(prepared, places, learns=False), self.channels)
+        )
         return rank_candidates(
             mentions,
             prepared,
@@ -415,7 +420,11 @@ class DweLinker(TrainablePipe):
         return coverage_shift(*self.coverages)
 
     def _collate(
-        self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
+        self,
+        prepared: Sequence["PreparedMention"],
+        places: Sequence[MentionPlace],
+        *,
+        learns: bool,
     ) -> "LinkingBatch":
         return linking_batch(
             prepared,
@@ -424,6 +433,21 @@ class DweLinker(TrainablePipe):
             kb=self._require_kb(),
             trained_sets=self._trained_sets,
             text_set=self._spaces().text_set,
+            channels=self.channels,
+            device=self._device(),
+            learns=learns,
+        )
+
+    def _trained_queries(
+        self, prepared: Sequence["PreparedMention"], places: Sequence[MentionPlace]
+    ) -> "dict[SetName, Queries]":
+        """Asked for every batch anew: weights loaded or learned since then count."""
+        return trained_queries(
+            prepared,
+            places,
+            shim=self.network_shim,
+            kb=self._require_kb(),
+            trained_sets=self._trained_sets,
             channels=self.channels,
             device=self._device(),
         )
@@ -578,7 +602,7 @@ class DweLinker(TrainablePipe):
             gold_ids,
             kb=self._require_kb(),
             prepare=self._prepare,
-            collate=self._collate,
+            collate=partial(self._collate, learns=True),
             n_candidates=self.settings.n_candidates,
             shim=self.network_shim,
         )

@@ -4,11 +4,11 @@
 class NamedMentions:
     """A `MentionBatch` of names alone, where nothing is encoded."""
 
-    device, text_set = "cpu", None
+    device = "cpu"
 
     def __init__(self, texts, contexts=None):
         self.texts = texts
         self.contexts = [""] * len(texts) if contexts is None else contexts
 
-    def vectors(self, name):
-        return None
+    def queries(self, names=()):
+        return {}

@@ -69,9 +69,9 @@ def evaluate_cli(
         str | None,
         typer.Option(
             "--candidates",
-            help="names (similar ones), exact (equal ones), dense (nearest "
-            "descriptions), hybrid (names and dense), fuzzy (WRatio) or all (the "
-            "whole KB)",
+            help="names (similar ones), exact (equal ones), dense (nearest by "
+            "vectors; a trained linker's own queries), hybrid (names and dense), "
+            "fuzzy (WRatio) or all (the whole KB)",
         ),
     ] = None,
     train: Annotated[

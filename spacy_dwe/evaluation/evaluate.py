@@ -50,6 +50,8 @@ PROTOCOLS = ("candidates", "full", "paper")
 PAPER_CANDIDATES = 100
 """Candidates a mention by the protocol "paper"."""
 BATCH_DOCUMENTS = 256
+RANKED_AT_A_TIME = 1 << 22
+"""Candidates whose scores are held, where all of the KB is ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def evaluate_docs(
         and counted, and so are, as `n_left_out`, those that the linker does not link
         by their own label.
     candidates (str | None): "names", "exact" (entities that bear the mention as their
-        name), "dense" (those with the nearest descriptions), "hybrid" (names and
+        name), "dense" (those with the nearest vectors), "hybrid" (names and
         dense), "fuzzy" (WRatio) or "all" (protocol "full"); None leaves the linker's
         own.
     protocol (str | None): "candidates", "full" (ranks all of the KB), or "paper" (100
@@ -119,7 +121,7 @@ def evaluate_docs(
     if kb is None:
         raise DweError(Errors.E401.format(pipeline="this pipeline"))
     with linker_settings(linker, settings):
-        for batch in minibatch(docs, BATCH_DOCUMENTS):
+        for batch in minibatch(docs, _documents_at_a_time(linker, len(kb))):
             questions: list[Doc] = []
             golds: list[Gold] = []
             for doc in batch:
@@ -159,7 +161,7 @@ def evaluate_docs(
         with_images = saw_images and READ_PICTURES in read
         measured = metrics(
             outcomes,
-            protocol=protocol or _protocol(candidates, outcomes, len(kb)),
+            protocol=protocol or _protocol(candidates, kept, outcomes, len(kb)),
             channels=linker.channels,
             inputs="text+image" if with_images else "text",
             n_unlabelled=n_unlabelled,
@@ -248,6 +250,13 @@ def run_before_linker(
         yield from nlp.pipe(docs)
 
 
+def _documents_at_a_time(linker: "DweLinker", n_entities: int) -> int:
+    """RETURNS (int): fewer where every entity is scored for every mention."""
+    if linker.generate_candidates is not all_entities():
+        return BATCH_DOCUMENTS
+    return min(max(1, RANKED_AT_A_TIME // max(1, n_entities)), BATCH_DOCUMENTS)
+
+
 def _cut(
     mention: ScoredMention, first_doc: int, keep: int, gold_row: int
 ) -> ScoredMention:
@@ -289,10 +298,15 @@ def require_known(protocol: str | None, candidates: str | None) -> str | None:
 
 
 def _protocol(
-    candidates: str | None, outcomes: Sequence[Outcome], n_entities: int
+    candidates: str | None,
+    scored: Sequence[ScoredMention],
+    outcomes: Sequence[Outcome],
+    n_entities: int,
 ) -> str:
-    """Without a choice made here, what the linker's own generator amounted to."""
+    """Without a choice made here, what the linker's own generator amounted to: what
+    looks for entities is no full ranking, even if it finds all of them."""
     if candidates is not None:
         return "full" if candidates == "all" else "candidates"
     ranked_all = all(outcome.n_candidates == n_entities for outcome in outcomes)
-    return "full" if ranked_all else "candidates"
+    unsought = all((mention.found_by & FoundBy.ALL).all() for mention in scored)
+    return "full" if ranked_all and unsought else "candidates"

@@ -18,7 +18,7 @@ class FoundBy(IntFlag):
     SPELLING: words are spelt nearly alike, begin alike, or are joined or split.
     INITIALS: the mention abbreviates a name, or its first names.
     CONTEXT: the words around the mention hold other words of a name.
-    DENSE: the description's vector is near that of the mention in its context.
+    DENSE: its vectors, of descriptions or pictures, are near those of the mention.
     ALL: nothing was looked for: every entity is a candidate.
     INJECTED: it was put in because it is right, which only an evaluation by the
         protocol "paper" does.
@@ -124,6 +124,14 @@ class Candidates:
         which = place < n
         counts = np.bincount(self.mentions[which], minlength=len(self))
         return Candidates(self.rows[which], _offsets(counts), self.found_by[which])
+
+    def among(self, which: np.ndarray) -> Candidates:
+        """which (np.ndarray): of more mentions, those that these are.
+            Shape: (n_more,), bool
+        RETURNS (Candidates): of all of them; the others have none."""
+        counts = np.zeros(len(which), dtype=np.int64)
+        counts[which] = self.lengths
+        return Candidates(self.rows, _offsets(counts), self.found_by)
 
     def union(self, other: Candidates) -> Candidates:
         """RETURNS (Candidates): of each mention these, then those of the other that are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -14,9 +14,10 @@ from .vectors.sets import SetName
 
 if TYPE_CHECKING:
     from .knowledge_base import DweKnowledgeBase
+    from .vectors.joint_search import Queries
 
 DENSE_SHARE = 0.5
-"""Of a mention's candidates, that are there for their descriptions alone, at most."""
+"""Of a mention's candidates, that are there for their vectors alone, at most."""
 
 
 class MentionBatch(Protocol):
@@ -25,7 +26,6 @@ class MentionBatch(Protocol):
     texts (Sequence[str]): the mentions.
     contexts (Sequence[str]): the sentence or window that each stands in.
     device (str): torch device for work on vectors.
-    text_set (SetName | None): vectors of the KB that texts are compared with.
     """
 
     @property
@@ -37,16 +37,21 @@ class MentionBatch(Protocol):
     @property
     def device(self) -> str: ...
 
-    @property
-    def text_set(self) -> SetName | None: ...
+    def queries(self, names: Sequence[SetName] = ()) -> Mapping[SetName, Queries]:
+        """What to look for entities by: queries of the trained network, and in sets
+        that it has no head for, or before it was trained, the encoders' own vectors of
+        texts and pictures. Nothing is encoded before it is asked for. They depend on
+        the mention alone.
 
-    def vectors(self, name: SetName) -> np.ndarray | None:
-        """Vectors of mentions and contexts to look for entities with, encoded when
-        first asked for.
+        While a linker is being trained, the mentions that it learns from have the
+        encoders' own: candidates are found once for all epochs, and the network
+        changes with every step. Those that an evaluation links meanwhile have the
+        network's, as it is then.
 
-        name (SetName): vector set of the KB that they are to be compared with.
-        RETURNS (np.ndarray | None): unit vectors; None where the KB has no such set, or
-            no channel in use compares with it. Shape: (n_mentions, dim), float32
+        names (Sequence[SetName]): vector sets of the KB; none = those of the network's
+            heads, or before training that of texts and those of pictures.
+        RETURNS (Mapping[SetName, Queries]): by set, of those of them that the KB has
+            and a channel in use compares with.
         """
         ...
 
@@ -87,33 +92,43 @@ def all_entities() -> CandidateGenerator:
     return _all_entities
 
 
-def dense_candidates(vectors: str | None = None) -> CandidateGenerator:
-    """Entities whose description is nearest to the mention in its context, whatever
-    their names: exact search through all vectors, so its cost grows with the KB.
+def dense_candidates(
+    vectors: str | list[str] | None = None,
+) -> CandidateGenerator:
+    """Entities whose vectors are nearest to the mention, whatever their names: by the
+    queries of a trained linker, and untrained by the mention in its context beside
+    descriptions and by its pictures beside pictures; see `MentionBatch.queries`. What
+    several vector sets say is added up as in the channel dwe, see `JointSearch`. Exact
+    search through all vectors, so its cost grows with the KB.
 
-    vectors (str | None): vector set of the KB, such as description@text; None means
-        the one that texts are compared with.
+    vectors (str | list[str] | None): vector sets of the KB, such as description@text;
+        None means all heads of a trained linker, and untrained the set that texts are
+        compared with and those of pictures.
     RETURNS (CandidateGenerator): registered as spacy-dwe.DenseCandidates.v1.
     """
-    return DenseCandidates(None if vectors is None else SetName.read(vectors))
+    return DenseCandidates(_set_names(vectors))
 
 
 def hybrid_candidates(
     dense_share: float = DENSE_SHARE,
-    vectors: str | None = None,
+    vectors: str | list[str] | None = None,
     use_context: bool = True,
 ) -> CandidateGenerator:
-    """Candidates by name, then the nearest descriptions that are not among them. Where
-    the KB has no vectors, or no channel in use compares texts, by name alone.
+    """Candidates by name, then the nearest by vectors that are not among them. Where
+    the KB has no vectors, or no channel in use compares any, by name alone.
 
-    dense_share (float): as many of the n places go to the nearest descriptions; names
-        get the others, and those of descriptions that they found themselves.
-    vectors (str | None): as in `dense_candidates`.
+    dense_share (float): as many of the n places go to the nearest by vectors; names
+        get the others, and those of the nearest that they found themselves.
+    vectors (str | list[str] | None): as in `dense_candidates`.
     use_context (bool): as in `name_candidates`.
     RETURNS (CandidateGenerator): registered as spacy-dwe.HybridCandidates.v1.
     """
-    name = None if vectors is None else SetName.read(vectors)
-    return HybridCandidates(dense_share, name, use_context)
+    return HybridCandidates(dense_share, _set_names(vectors), use_context)
+
+
+def _set_names(vectors: str | list[str] | None) -> tuple[SetName, ...]:
+    names = [vectors] if isinstance(vectors, str) else vectors or ()
+    return tuple(dict.fromkeys(map(SetName.read, names)))
 
 
 @dataclass(frozen=True)
@@ -133,26 +148,20 @@ class NameCandidates:
 class DenseCandidates:
     """See `dense_candidates`."""
 
-    vectors: SetName | None = None
+    vectors: tuple[SetName, ...] = ()
 
     def __call__(
         self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
     ) -> Candidates:
-        found = self.nearest(kb, mentions, n)
-        if found is None:
-            name = self.vectors or "description"
-            raise DweError(Errors.E160.format(kb=kb.path, name=name))
-        return found
-
-    def nearest(
-        self, kb: DweKnowledgeBase, mentions: MentionBatch, n: int
-    ) -> Candidates | None:
-        """RETURNS (Candidates | None): None where there is nothing to compare."""
-        name = mentions.text_set if self.vectors is None else self.vectors
-        queries = None if name is None else mentions.vectors(name)
-        if name is None or queries is None:
-            return None
-        return kb.nearest(name, queries, n, mentions.device)
+        queries = mentions.queries(self.vectors)
+        missing = [str(name) for name in self.vectors if name not in queries]
+        if missing or not queries:
+            raise DweError(
+                Errors.E160.format(
+                    kb=kb.path, name=", ".join(missing) or "descriptions or pictures"
+                )
+            )
+        return kb.nearest_by(queries, n, mentions.device)
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,7 @@ class HybridCandidates:
     """See `hybrid_candidates`."""
 
     dense_share: float = DENSE_SHARE
-    vectors: SetName | None = None
+    vectors: tuple[SetName, ...] = ()
     use_context: bool = True
 
     def __call__(
@@ -168,9 +177,10 @@ class HybridCandidates:
     ) -> Candidates:
         n_dense = round(n * self.dense_share)
         by_name = NameCandidates(self.use_context)(kb, mentions, n)
-        dense = DenseCandidates(self.vectors).nearest(kb, mentions, n_dense)
-        if dense is None:
+        queries = mentions.queries(self.vectors)
+        if not queries:
             return by_name
+        dense = kb.nearest_by(queries, n_dense, mentions.device)
         return by_name.head(n - n_dense).union(dense).union(by_name).head(n)
 
 

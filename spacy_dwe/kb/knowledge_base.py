@@ -1,7 +1,7 @@
 """The KnowledgeBase that users hold: entities, names, descriptions and vectors."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +32,7 @@ from .vectors.sets import (
 
 if TYPE_CHECKING:
     from .vectors.entity_index import NearestEntities
+    from .vectors.joint_search import Queries
 
 _KEPT_VALUES = 1 << 16
 """Rows, about, whose value under a key is kept in memory."""
@@ -164,6 +165,31 @@ class DweKnowledgeBase(KnowledgeBase):
         RETURNS (Candidates): by cosine, equal ones by id.
         """
         return self._nearest_in(name, device)(queries, n)
+
+    def nearest_by(
+        self, queries: "Mapping[SetName, Queries]", n: int, device: str = "cpu"
+    ) -> Candidates:
+        """Entities that are nearest to mentions in several vector sets together.
+
+        queries (Mapping[SetName, Queries]): of the same mentions, by vector set.
+        n (int): most candidates a mention; one with no query finds none.
+        device (str): torch device to compute on.
+        RETURNS (Candidates): by what the sets say together, see `JointSearch`, equal
+            ones by id.
+        """
+        from .vectors.joint_search import JointSearch
+
+        if len(queries) == 1:
+            ((name, own),) = queries.items()
+            found = self.nearest(name, own.vectors[own.present], n, device)
+            return found.among(own.present)
+        search = JointSearch(
+            self.vector_sets,
+            live=self._live_rows(),
+            sort_key=self.lexicon.sort_key,
+            device=device,
+        )
+        return search(queries, n)
 
     def exact(self, mentions: Sequence[str], *, whole_only: bool = False) -> Candidates:
         """Entities with a name equal to the mention but for case, diacritics and
@@ -361,17 +387,22 @@ class DweKnowledgeBase(KnowledgeBase):
         from .vectors.entity_index import NearestEntities
 
         if (name, device) not in self._dense:
-            live = None
-            if len(self.store.removed):
-                live = np.ones(self.n_rows, dtype=bool)
-                live[self.store.removed] = False
             self._dense[name, device] = NearestEntities(
                 self.vector_sets[name],
-                live=live,
+                live=self._live_rows(),
                 sort_key=self.lexicon.sort_key,
                 device=device,
             )
         return self._dense[name, device]
+
+    def _live_rows(self) -> np.ndarray | None:
+        """RETURNS (np.ndarray | None): rows that are not removed; None = all.
+        Shape: (n_rows,), bool"""
+        if not len(self.store.removed):
+            return None
+        live = np.ones(self.n_rows, dtype=bool)
+        live[self.store.removed] = False
+        return live
 
     def _live(self, rows: np.ndarray) -> np.ndarray:
         return rows[self._is_live(rows)] if len(self.store.removed) else rows

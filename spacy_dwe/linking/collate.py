@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DweError, Errors
+from ..kb.vectors.entity_index import EntityIndex
 from ..model.entity_vectors import EntityVectors, Owners
 from ..model.inputs import (
     NO_VECTORS,
@@ -22,9 +23,13 @@ from ..model.spec import DWE, TEXT
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..kb.vectors.joint_search import Queries
     from ..kb.vectors.sets import SetName, VectorSet
     from ..model.architectures import NetworkShim
     from ..model.inputs import PreparedMention
+
+MOST = 0.5
+"""Of a set's vectors: where candidates have more than that, all of it is read."""
 
 
 def collate(
@@ -38,6 +43,7 @@ def collate(
     widths: Mapping[str, int] | None = None,
     places: Sequence[MentionPlace] | None = None,
     edges: bool = False,
+    learns: bool = True,
 ) -> LinkingBatch:
     """Pad prepared mentions to one batch.
 
@@ -53,6 +59,7 @@ def collate(
         paper's.
     places (Sequence[MentionPlace] | None): for modalities that read documents.
     edges (bool): give the combiner what stands at the edges of mentions.
+    learns (bool): something is learned by the batch; see `entity_vectors`.
     RETURNS (LinkingBatch): the batch.
     RAISES (DweError): a modality extracted something that cannot be.
     """
@@ -77,15 +84,7 @@ def collate(
     inputs = None
     if heads:
         places = places or [MentionPlace()] * len(mentions)
-        inputs = _inputs(
-            mentions,
-            pictures,
-            pooled,
-            {
-                name: _slots(name, modality, mentions, places, (widths or {}).get(name))
-                for name, modality in modalities.items()
-            },
-        )
+        inputs = _inputs(mentions, places, pictures, pooled, modalities, widths or {})
     return LinkingBatch(
         features=torch.from_numpy(features).to(device),
         present=torch.from_numpy(present).to(device),
@@ -94,7 +93,9 @@ def collate(
         rows=torch.from_numpy(rows).to(device),
         inputs=None if inputs is None else inputs.to(device),
         entities={
-            name: entity_vectors(vectors, rows, device, _itself(mentions, name))
+            name: entity_vectors(
+                vectors, rows, device, _itself(mentions, name), learns=learns
+            )
             for name, vectors in heads.items()
         },
         sentences=_sentences(mentions).to(device),
@@ -104,9 +105,11 @@ def collate(
 
 def _inputs(
     mentions: Sequence["PreparedMention"],
+    places: Sequence[MentionPlace],
     spaces: Mapping[str, int],
     pooled: bool,
-    modalities: dict[str, Slots],
+    modalities: Mapping[str, Modality],
+    widths: Mapping[str, int],
 ) -> MentionInputs:
     spans, texts = [], []
     for mention in mentions:
@@ -128,7 +131,10 @@ def _inputs(
             )
             for space, width in spaces.items()
         },
-        modalities=modalities,
+        modalities={
+            name: _slots(name, modality, mentions, places, widths.get(name))
+            for name, modality in modalities.items()
+        },
     )
 
 
@@ -197,6 +203,8 @@ def entity_vectors(
     rows: np.ndarray,
     device: str,
     itself: np.ndarray | None = None,
+    *,
+    learns: bool = True,
 ) -> EntityVectors:
     """Read the vectors of candidates.
 
@@ -205,11 +213,17 @@ def entity_vectors(
     device (str): torch device to put them on.
     itself (np.ndarray | None): place of a vector that each mention is not compared
         with, -1 = none. Shape: (batch,)
+    learns (bool): something is learned by them. Otherwise, where every mention has the
+        same candidates and these are most of the KB, they are not gathered, but read
+        block by block when they are compared.
     RETURNS (EntityVectors): several of a candidate that has several pictures; zero
         where there is none.
     """
     known = np.maximum(rows, 0)
     counts = vectors.offsets[known + 1] - vectors.offsets[known]
+    alike = not learns and bool((rows == rows[0]).all() and (rows[0] >= 0).all())
+    if alike and counts[0].sum() > len(vectors.array) * MOST:
+        return _read_when_compared(vectors, rows, device)
     if itself is not None or counts.max(where=rows >= 0, initial=0) > 1:
         return _several_each(vectors, rows, device, itself)
     gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
@@ -220,6 +234,31 @@ def entity_vectors(
         present=torch.from_numpy(present).to(device),
         mean=vectors.mean,
         std=vectors.std,
+    )
+
+
+def _read_when_compared(
+    vectors: "VectorSet", rows: np.ndarray, device: str
+) -> EntityVectors:
+    """As `entity_vectors`, of the same candidates for each mention."""
+    places, whose = vectors.of(rows[0])
+    counts = np.bincount(whose, minlength=rows.shape[1])
+    there = counts > 0
+    starts = (np.cumsum(counts) - counts)[there]
+
+    def compare(queries: Tensor) -> Tensor:
+        index = EntityIndex(vectors.array, device=device)
+        each = index.scores(queries.float().cpu().numpy())[:, places]
+        nearest = np.zeros(rows.shape, dtype=np.float32)
+        nearest[:, there] = np.maximum.reduceat(each, starts, axis=1)
+        return torch.from_numpy(nearest).to(device)
+
+    return EntityVectors(
+        vectors=torch.zeros(0, 0, vectors.dim, device=device),
+        present=torch.from_numpy(np.broadcast_to(there, rows.shape).copy()).to(device),
+        mean=vectors.mean,
+        std=vectors.std,
+        compare=compare,
     )
 
 
@@ -267,6 +306,7 @@ def linking_batch(
     text_set: "SetName | None",
     channels: Sequence[str],
     device: str,
+    learns: bool,
 ) -> "LinkingBatch":
     """Pad a batch of mentions to what the network reads.
 
@@ -279,12 +319,11 @@ def linking_batch(
     text_set (SetName | None): vectors that texts are compared with.
     channels (Sequence[str]): channels in use.
     device (str): torch device of the batch.
+    learns (bool): something is learned by it.
     RETURNS (LinkingBatch): the batch.
     RAISES (DweError): the KB lacks a vector set that the network was trained on, or has
         standardised it anew.
     """
-    from ..encoders.protocol import Reading
-
     spec = shim.network.spec
     sets = {str(name): vectors for name, vectors in kb.vector_sets.items()}
     heads = spec.heads if DWE in channels else ()
@@ -292,19 +331,76 @@ def linking_batch(
     edges = str(text_set) if reads_edges and text_set else None
     read = {*heads, *filter(None, [edges])}
     _check_sets({name: sets.get(name) for name in read}, trained_sets, kb)
-    reads_states = shim.reading(channels) >= Reading.HALVES
-    pooled = shim.settings.states == "pooled" or not reads_states
     return collate(
         prepared,
         heads={name: sets[name] for name in heads},
         pictures=spec.pictures,
-        pooled=pooled,
+        pooled=_reads_pooled(shim, channels),
         device=device,
         modalities=shim.read_modalities if heads else {},
         widths=spec.modality_widths,
         places=places,
         edges=edges is not None,
+        learns=learns,
     )
+
+
+def _reads_pooled(shim: "NetworkShim", channels: Sequence[str]) -> bool:
+    """RETURNS (bool): whether the network reads means of token states."""
+    from ..encoders.protocol import Reading
+
+    reads_states = shim.reading(channels) >= Reading.HALVES
+    return shim.settings.states == "pooled" or not reads_states
+
+
+def trained_queries(
+    prepared: Sequence["PreparedMention"],
+    places: "Sequence[MentionPlace]",
+    *,
+    shim: "NetworkShim",
+    kb: "DweKnowledgeBase",
+    trained_sets: Mapping[str, str],
+    channels: Sequence[str],
+    device: str,
+) -> "dict[SetName, Queries]":
+    """What a trained network looks for entities by.
+
+    prepared (Sequence[PreparedMention]): at least one mention; of candidates nothing is
+        read.
+    places (Sequence[MentionPlace]): where each stands.
+    shim, kb, trained_sets, channels, device: see `linking_batch`.
+    RETURNS (dict[SetName, Queries]): by vector set, weighed as its column in the
+        combiner; empty where nothing was trained.
+    RAISES (DweError): see `linking_batch`.
+    """
+    from ..kb.vectors.joint_search import Queries
+    from ..kb.vectors.sets import SetName
+
+    if not shim.is_trained(channels):
+        return {}
+    network, spec = shim.network, shim.network.spec
+    names = {name: SetName.read(name) for name in spec.heads}
+    sets = {name: kb.vector_sets.get(names[name]) for name in names}
+    _check_sets(sets, trained_sets, kb)
+    inputs = _inputs(
+        prepared,
+        places,
+        spec.pictures,
+        _reads_pooled(shim, channels),
+        shim.read_modalities,
+        spec.modality_widths,
+    )
+    weights, biases = network.combiner.weight.tolist(), network.combiner.bias.tolist()
+    columns = dict(zip(spec.heads, network.columns.of(DWE), strict=True))
+    return {
+        names[name]: Queries(
+            query.vectors.float().cpu().numpy(),
+            query.present.cpu().numpy(),
+            weights[columns[name]],
+            biases[columns[name]],
+        )
+        for name, query in shim.queries(inputs.to(device)).items()
+    }
 
 
 def _check_sets(

@@ -15,7 +15,7 @@ from ..bounded import Bounded
 from ..channels.base import READ_PICTURES, READ_TEXT, Channel, attributes_read
 from ..errors import DweError, Errors
 from ..kb.vectors.sets import IMAGE, SetName
-from ..model.inputs import NO_VECTORS, PreparedMention
+from ..model.inputs import NO_MASK, NO_VECTORS, MentionPlace, PreparedMention
 from ..model.spec import DWE, Columns
 from .mentions import Mention
 from .pictures import NO_PICTURES, MentionPictures, PictureEvidence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..encoders.visual.objects import GridRegions
     from ..kb.candidates import Candidates
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..kb.vectors.joint_search import Queries
     from ..settings import LinkerSettings
 
 MAX_PAIRS = 1 << 17
@@ -139,6 +140,8 @@ class Evidence:
     spaces (Spaces): the spaces in use.
     reading (Reading | None): what the network reads of the texts of mentions; None =
         nothing but what channels do.
+    trained_queries (TrainedQueries | None): what the trained network looks for entities
+        by, empty as long as it is not trained; None = there is none.
     device (str): torch device for what generators of candidates compute.
     RAISES (DweError): there is something to look for, and no CLIP to do it with; or
         the combiner reads a column that its channel does not have.
@@ -156,6 +159,7 @@ class Evidence:
         settings: "LinkerSettings",
         spaces: "Spaces",
         reading: "Reading | None" = None,
+        trained_queries: "TrainedQueries | None" = None,
         device: str = "cpu",
     ) -> None:
         from ..encoders.protocol import Reading
@@ -171,6 +175,7 @@ class Evidence:
         self.columns = columns.without_dwe()
         self.settings = settings
         self.reading = Reading.POOLED if reading is None else reading
+        self.trained_queries = trained_queries
         self.device = device
         self.spaces, self.text_set = spaces, spaces.text_set
         self.text_space = spaces.texts
@@ -198,15 +203,26 @@ class Evidence:
         """RETURNS (bool): whether that is a CLIP, which tells of parts of pictures."""
         return hasattr(self.clip, "encode_pictures")
 
-    def prepare(self, mentions: Sequence[Mention]) -> Iterator[list[PreparedMention]]:
+    def prepare(
+        self,
+        mentions: Sequence[Mention],
+        places: Sequence[MentionPlace] | None = None,
+        *,
+        in_training: bool = False,
+    ) -> Iterator[list[PreparedMention]]:
         """Find and describe candidates.
 
         mentions (Sequence[Mention]): mentions.
+        places (Sequence[MentionPlace] | None): where each stands, for modalities of the
+            network that read documents.
+        in_training (bool): they serve for all epochs, so that the network, which
+            changes, has no say in them; see `MentionBatch.queries`.
         YIELDS (list[PreparedMention]): mentions in order, some at a time.
         """
-        candidates = self.candidates(mentions)
+        batch = MentionsRead(self, mentions, places, in_training=in_training)
+        candidates = self._candidates(batch)
         for first, last in candidates.runs(MAX_PAIRS):
-            yield self._describe(mentions[first:last], candidates.span(first, last))
+            yield self._describe(batch.span(first, last), candidates.span(first, last))
 
     def candidates(self, mentions: Sequence[Mention]) -> "Candidates":
         """Find candidates, as `prepare` does.
@@ -214,33 +230,65 @@ class Evidence:
         RETURNS (Candidates): of each mention.
         RAISES (DweError): the generator gave something else.
         """
-        n, batch = self.settings.n_candidates, MentionsRead(self, mentions)
+        return self._candidates(MentionsRead(self, mentions))
+
+    def _candidates(self, batch: "MentionsRead") -> "Candidates":
+        n = self.settings.n_candidates
         found: Candidates = self.settings.generate_candidates(self.kb, batch, n)
         rows = getattr(found, "rows", np.array([-1]))
         outside = len(rows) and (rows.min() < 0 or rows.max() >= self.kb.n_rows)
-        if outside or len(found) != len(mentions):
-            raise DweError(Errors.E530.format(n=len(mentions)))
+        if outside or len(found) != len(batch):
+            raise DweError(Errors.E530.format(n=len(batch)))
         return found
 
-    def vectors(self, mentions: Sequence[Mention], name: SetName) -> np.ndarray | None:
-        """Vectors to look for entities with: half the mention in its context, half its
-        words alone. Alone, the former finds whatever the context is about, the latter
-        any namesake.
+    @property
+    def searched(self) -> tuple[SetName, ...]:
+        """RETURNS (tuple[SetName, ...]): vector sets to look in by the encoders' own
+        vectors: that of texts and those of pictures."""
+        pictured = [SetName(IMAGE, space) for space in self.picture_encoders]
+        return tuple(filter(None, [self.text_set, *pictured]))
 
-        mentions (Sequence[Mention]): mentions.
+    def own_queries(self, read: "MentionsRead", name: SetName) -> "Queries | None":
+        """The encoders' own vectors to look for entities with.
+
+        read (MentionsRead): the mentions.
         name (SetName): vector set of the KB to compare with.
-        RETURNS (np.ndarray | None): None where the KB has no such set, or no channel in
-            use compares texts. Shape: (n_mentions, dim), float32
+        RETURNS (Queries | None): None where the KB has no such set, or no channel in
+            use compares with it.
         """
+        from ..kb.vectors.joint_search import Queries
+
+        if name not in self.kb.vector_sets:
+            return None
+        if name.field == IMAGE:
+            if not self.reads_images or name.space not in self.picture_encoders:
+                return None
+            pictures = read.picture_vectors(name.space)
+            dim = self.kb.vector_sets[name].dim
+            means = [
+                own.mean(axis=0) if len(own) else np.zeros(dim) for own in pictures
+            ]
+            present = np.array([len(own) > 0 for own in pictures], dtype=bool)
+            return Queries(_unit(np.reshape(means, (-1, dim))), present)
         encoder = self._encoder(name.space)
-        if encoder is None or not self.reads_text or name not in self.kb.vector_sets:
+        if encoder is None or not self.reads_text:
             return None
         self._check(encoder, name.space)
+        vectors = self._texts_looked_for(encoder, read.mentions)
+        return Queries(vectors, np.ones(len(vectors), dtype=bool))
+
+    def _texts_looked_for(
+        self, encoder: "LazyTextEncoder", mentions: Sequence[Mention]
+    ) -> np.ndarray:
+        """Half the mention in its context, half its words alone. Alone, the former
+        finds whatever the context is about, the latter any namesake.
+
+        RETURNS (np.ndarray): unit vectors. Shape: (n_mentions, dim), float32
+        """
         alone = self.cache.texts(encoder, [mention.text for mention in mentions])
         features = self._in_context(encoder, mentions)
         vectors = np.array([alone[i] + f.pooled for i, f in enumerate(features)])
-        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-        return (vectors / np.maximum(lengths, TINY)).reshape(alone.shape)
+        return _unit(vectors.reshape(alone.shape))
 
     def _encoder(self, space: str | None) -> "LazyTextEncoder | None":
         """RETURNS (TextEncoder | None): the encoder in use for a space."""
@@ -250,9 +298,8 @@ class Evidence:
         return self.text_encoder if space == self.text_space else None
 
     def _describe(
-        self, mentions: Sequence[Mention], candidates: "Candidates"
+        self, batch: "MentionsRead", candidates: "Candidates"
     ) -> list[PreparedMention]:
-        batch = MentionsRead(self, mentions)
         shape = len(candidates.rows), len(self.columns)
         features = np.zeros(shape, dtype=np.float32)
         present = np.zeros(shape, dtype=bool)
@@ -267,8 +314,8 @@ class Evidence:
             # Of ours it is a fault of vectors or weights, which the scores tell.
             if name in self.settings.more_channels and unsound.any():
                 place = candidates.mentions[unsound.any(axis=1).argmax()]
-                found = f"NaN or inf for {mentions[place].text!r} in "
-                found += mentions[place].doc_name
+                mention = batch.mentions[place]
+                found = f"NaN or inf for {mention.text!r} in {mention.doc_name}"
                 raise DweError(
                     Errors.E528.format(channel=name, found=found, expected=size)
                 )
@@ -276,23 +323,15 @@ class Evidence:
             present[:, columns] = there[:, computed]
         features[~present] = 0.0
         described = self.kb.described(candidates.rows)
-        texts = batch.texts_encoded
-        pictures = batch.pictures_read
         bounds = zip(candidates.offsets, candidates.offsets[1:])
         return [
-            PreparedMention(
+            batch.prepared(
+                index,
                 rows=candidates.rows[first:last],
                 found_by=candidates.found_by[first:last],
                 features=features[first:last],
                 present=present[first:last],
                 described=described[first:last],
-                text=None if texts is None else texts[index],
-                pictures=pictures[index].vectors,
-                objects=pictures[index].objects,
-                faces=pictures[index].faces,
-                face_mask=pictures[index].face_mask,
-                scenes=pictures[index].scenes,
-                sentence=mentions[index].context,
             )
             for index, (first, last) in enumerate(bounds)
         ]
@@ -374,10 +413,24 @@ class Evidence:
 
 class MentionsRead:
     """What generators and channels see of mentions: a `MentionBatch` and a
-    `MentionView`. Nothing is encoded before it is asked for, or twice."""
+    `MentionView`. Nothing is encoded before it is asked for, or twice.
 
-    def __init__(self, evidence: Evidence, mentions: Sequence[Mention]) -> None:
-        self._evidence, self._mentions = evidence, mentions
+    evidence (Evidence): reads them.
+    mentions (Sequence[Mention]): the mentions.
+    places (Sequence[MentionPlace] | None): where each stands.
+    in_training (bool): see `Evidence.prepare`.
+    """
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        mentions: Sequence[Mention],
+        places: Sequence[MentionPlace] | None = None,
+        *,
+        in_training: bool = False,
+    ) -> None:
+        self._evidence, self.mentions = evidence, mentions
+        self._places, self._in_training = places, in_training
         self.texts = [mention.text for mention in mentions]
         self.contexts = [mention.context for mention in mentions]
         self.device = evidence.device
@@ -385,8 +438,75 @@ class MentionsRead:
         self.picture_spaces = tuple(evidence.picture_encoders)
         self.owns_pictures = [mention.owns_images for mention in mentions]
 
-    def vectors(self, name: SetName) -> np.ndarray | None:
-        return self._evidence.vectors(self._mentions, name)
+    def __len__(self) -> int:
+        return len(self.mentions)
+
+    def span(self, first: int, last: int) -> "MentionsRead":
+        """RETURNS (MentionsRead): mentions first to last, and what was read of them."""
+        if (first, last) == (0, len(self)):
+            return self
+        own = slice(first, last)
+        part = MentionsRead(
+            self._evidence,
+            self.mentions[own],
+            self._places and self._places[own],
+            in_training=self._in_training,
+        )
+        texts = self.texts_encoded
+        part.texts_encoded = None if texts is None else texts[own]
+        part.pictures_read = self.pictures_read[own]
+        return part
+
+    def queries(self, names: Sequence[SetName] = ()) -> "Mapping[SetName, Queries]":
+        known = {} if self._in_training else self._trained_queries
+        wanted = names or tuple(known) or self._evidence.searched
+        found = {}
+        for name in wanted:
+            own = known.get(name) or self._evidence.own_queries(self, name)
+            if own is not None:
+                found[name] = own
+        return found
+
+    @cached_property
+    def _trained_queries(self) -> "Mapping[SetName, Queries]":
+        compute = self._evidence.trained_queries
+        if compute is None or not self.mentions:
+            return {}
+        nothing: dict[str, Any] = {
+            "rows": np.zeros(0, dtype=np.int32),
+            "found_by": np.zeros(0, dtype=np.uint8),
+            "features": NO_VECTORS,
+            "present": NO_VECTORS,
+            "described": NO_MASK,
+        }
+        places = self._places or [MentionPlace()] * len(self)
+        queries = compute(
+            [self.prepared(index, **nothing) for index in range(len(self))], places
+        )
+        for own in queries.values():
+            unsound = ~np.isfinite(own.vectors).all(axis=1)
+            if unsound.any():
+                mention = self.mentions[unsound.argmax()]
+                raise DweError(
+                    Errors.E508.format(mention=mention.text, doc=mention.doc_name)
+                )
+        return queries
+
+    def prepared(self, index: int, **candidates: np.ndarray) -> PreparedMention:
+        """index (int): position of a mention.
+        **candidates: the fields of `PreparedMention` that are about candidates.
+        RETURNS (PreparedMention): with what was read of it."""
+        texts, pictures = self.texts_encoded, self.pictures_read[index]
+        return PreparedMention(
+            **candidates,
+            text=None if texts is None else texts[index],
+            pictures=pictures.vectors,
+            objects=pictures.objects,
+            faces=pictures.faces,
+            face_mask=pictures.face_mask,
+            scenes=pictures.scenes,
+            sentence=self.contexts[index],
+        )
 
     def text_vectors(self) -> np.ndarray | None:
         encoded = self.texts_encoded
@@ -403,16 +523,22 @@ class MentionsRead:
     def attribute(self, name: str) -> Sequence[Any]:
         if name not in self._evidence.attributes:
             raise DweError(Errors.E531.format(name=name))
-        said = ({n: v for n, v, _ in m.attributes} for m in self._mentions)
+        said = ({n: v for n, v, _ in m.attributes} for m in self.mentions)
         return [values[name] for values in said]
 
     @cached_property
     def texts_encoded(self) -> "list[MentionFeatures] | None":
-        return self._evidence.texts(self._mentions)
+        return self._evidence.texts(self.mentions)
 
     @cached_property
     def pictures_read(self) -> list[MentionPictures]:
-        return self._evidence.pictures_of(self._mentions)
+        return self._evidence.pictures_of(self.mentions)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): of unit length, but for zeros. Shape: as `vectors`"""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.maximum(lengths, TINY)).astype(np.float32, copy=False)
 
 
 def _checked(
@@ -462,6 +588,9 @@ def _places(
 
 
 if TYPE_CHECKING:
+    TrainedQueries = Callable[
+        [Sequence[PreparedMention], Sequence[MentionPlace]], Mapping[SetName, Queries]
+    ]
     PictureEncoder = LazyClipEncoder | ImageEncoder
     Encoders = tuple[LazyTextEncoder | None, dict[str, PictureEncoder]]
 
@@ -525,14 +654,16 @@ class EvidenceSource:
     def prepare(
         self, mentions: Sequence[Mention], evidence: Evidence
     ) -> list[PreparedMention]:
-        """Find and describe candidates of mentions once for all epochs.
+        """Find and describe candidates of mentions once for all epochs, by names and
+        by the encoders' own vectors.
 
         mentions (Sequence[Mention]): mentions.
         evidence (Evidence): what is kept.
         RETURNS (list[PreparedMention]): one a mention.
         """
         return self._prepared.get(
-            mentions, lambda new: chain.from_iterable(evidence.prepare(new))
+            mentions,
+            lambda new: chain.from_iterable(evidence.prepare(new, in_training=True)),
         )
 
 

@@ -20,6 +20,8 @@ from .spec import DWE
 
 if TYPE_CHECKING:
     from ..encoders.protocol import Reading
+    from .dwe import Query
+    from .inputs import MentionInputs
     from .network import LinkerNetwork
     from .spec import NetworkSpec, QueryHead
 
@@ -131,6 +133,13 @@ class NetworkShim(Shim):
         reads_edges = spec.edge_width and "text" in channels
         return Reading.EDGES if reads_edges else Reading.POOLED
 
+    def is_trained(self, channels: Collection[str]) -> bool:
+        """channels (Collection[str]): those in use.
+        RETURNS (bool): whether there are queries that were learned."""
+        if self._model is None or DWE not in channels:
+            return False
+        return self._model.dwe_trained and bool(self._model.spec.heads)
+
     @property
     def is_built(self) -> bool:
         """RETURNS (bool): whether there is a network."""
@@ -177,6 +186,18 @@ class NetworkShim(Shim):
                 return network(batch, channels), lambda loss: None
         output = network(batch, channels, self.settings.channel_dropout)
         return output, lambda loss: loss.backward()
+
+    def queries(self, inputs: "MentionInputs") -> "dict[str, Query]":
+        """What the network, as it is now, compares mentions with entities by.
+
+        inputs (MentionInputs): frozen features of the mentions.
+        RETURNS (dict[str, Query]): a query for each vector set.
+        """
+        encoder = self.network.eval().mention_encoder
+        if encoder is None:
+            return {}
+        with torch.inference_mode():
+            return encoder(inputs).queries
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Step the torch optimizer by the numbers of spaCy's."""

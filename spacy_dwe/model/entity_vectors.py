@@ -1,6 +1,7 @@
 """Candidates' vectors from one KB vector set, and how like them queries are. An entity
 with several, one a picture, is as like as its nearest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +43,7 @@ class EntityVectors:
     mean: float
     std: float
     owners: Owners | None = None
+    compare: Callable[[Tensor], Tensor] | None = None
 
     def cosines(self, queries: Tensor) -> Tensor:
         """How like its candidates each query is.
@@ -49,6 +51,8 @@ class EntityVectors:
         queries (Tensor): unit vectors. *Shape:* ``(batch, dim)``
         RETURNS (Tensor): 0 where there is no vector. *Shape:* ``(batch, candidates)``
         """
+        if self.compare is not None:
+            return self.compare(queries)
         owners = self.owners
         if owners is None:
             return torch.einsum("bd,bcd->bc", queries, self.vectors)

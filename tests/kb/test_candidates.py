@@ -17,6 +17,7 @@ from spacy_dwe.kb.generators import (
     name_candidates,
 )
 from spacy_dwe.kb.knowledge_base import DweKnowledgeBase
+from spacy_dwe.kb.vectors.joint_search import Queries
 from spacy_dwe.kb.vectors.sets import DESCRIPTIONS
 
 PLACES = [
@@ -34,10 +35,9 @@ PLACES = [
 class EncodedMentions(NamedMentions):
     """Mentions that are compared by their contexts alone."""
 
-    text_set = DESCRIPTIONS
-
-    def vectors(self, name):
-        return WordEncoder().encode_texts(self.contexts)
+    def queries(self, names=()):
+        vectors = WordEncoder().encode_texts(self.contexts)
+        return {DESCRIPTIONS: Queries(vectors, np.ones(len(vectors), dtype=bool))}
 
 
 @pytest.fixture(scope="module")

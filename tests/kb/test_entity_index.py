@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spacy_dwe.kb.vectors.entity_index import _CACHED_BYTES, EntityIndex, pair_cosines
+from spacy_dwe.kb.vectors.entity_index import CACHED_BYTES, EntityIndex, pair_cosines
 from spacy_dwe.linking.annotate import rank_order, softmax_with_nil
 
 
@@ -79,7 +79,7 @@ def test_top_k_of_many_blocks(random):
     queries = random.standard_normal((300, 96)).astype(np.float32)
     block_bytes = 4 * 256 * 9000
     index = EntityIndex(vectors, block_bytes=block_bytes)
-    assert block_bytes // 256 > _CACHED_BYTES // 96
+    assert block_bytes // 256 > CACHED_BYTES // 96
     positions, scores = index.top_k(queries, 30)
     everything = queries @ vectors.astype(np.float32).T
     expected = -np.sort(-everything, axis=1)[:, :30]

@@ -1,7 +1,7 @@
 """Dense retrieval: entities whose vectors are nearest to given ones."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,15 +78,15 @@ SCORE_DECIMALS = 5
 BLOCK_BYTES = 24 << 20
 """Of an `EntityIndex`: scores that are held at a time. From 32 MB on, glibc gives each
 allocation new pages, and the kernel takes as long to clear them as a search to rank."""
-_CACHED_BYTES, _COPIED_BYTES = 2 << 20, 64 << 20
+CACHED_BYTES, COPIED_BYTES = 2 << 20, 64 << 20
 """Of its matrix, held as float32 at a time: on a CPU what stays in a core's cache for a
 product, elsewhere what keeps the device busy."""
-_QUERIES = 256
+QUERIES = 256
 """Queries that are searched for together; more only need more memory."""
 _EXACT_QUERIES = 8
 """Queries whose best scores are computed one by one together: as many as keep their
 vectors in the cache."""
-_GROUP = 16
+GROUP = 16
 """Scores of which only the highest is compared at first."""
 _BOUND_GROUPS = 4
 """Groups that are compared to find a bound, for each entity that is looked for: where
@@ -95,7 +95,7 @@ _NEW_SHARE = 0.2
 """A block that is a larger share of what has been read raises the bound by itself."""
 _NOWHERE = 0xFFFFFFFF
 """The position that no entity has."""
-_SPARE = 8
+SPARE = 8
 """Entities beyond the k-th that are scored exactly, too."""
 _RESIDENT_SHARE = 0.5
 """Of a GPU's free memory, that a matrix may take to stay there."""
@@ -154,11 +154,12 @@ class EntityIndex:
             float32, where k is at most the number of entities.
         """
         n_live = len(self) if live is None else int(np.count_nonzero(live))
-        k, n_kept = min(k, n_live), min(k + _SPARE, n_live)
-        parts = [
-            self._top_k(queries[start : start + _QUERIES], n_kept, live)
-            for start in range(0, len(queries), _QUERIES)
-        ]
+        k, n_kept = min(k, n_live), min(k + SPARE, n_live)
+        parts = []
+        for start in range(0, len(queries), QUERIES):
+            some = queries[start : start + QUERIES]
+            best = best_of(self._products(some), len(some), n_kept, live)
+            parts.append(best.positions)
         where = np.concatenate([np.zeros((0, n_kept), dtype=np.int64), *parts])
         scores = self._scores_at(queries, where)
         order = np.lexsort((where, -scores), axis=1)[:, :k]
@@ -186,29 +187,6 @@ class EntityIndex:
             np.einsum("qkd,qd->qk", gathered, queries[own], out=out[own])
         return out
 
-    def _top_k(
-        self, queries: np.ndarray, k: int, live: np.ndarray | None
-    ) -> np.ndarray:
-        """RETURNS (np.ndarray): positions. Shape: (n_queries, k), int64"""
-        import torch
-
-        best = _Best(len(queries), k)
-        if not k:
-            return best.positions
-        for first, block in self._products(queries):
-            if live is not None:
-                dead = np.flatnonzero(~live[first : first + block.shape[1]])
-                block.index_fill_(
-                    1, torch.from_numpy(dead).to(block.device), -torch.inf
-                )
-            highest = _highest(block)
-            bound = torch.from_numpy(best.bound).to(block.device)
-            if block.shape[1] > _NEW_SHARE * first:
-                bound = _raised(bound, torch.from_numpy(best.scores), highest, k)
-            owners, columns, scores = _above(block, highest, bound)
-            best.add(owners, columns + first, scores)
-        return best.positions
-
     def _products(self, queries: np.ndarray) -> "Iterator[tuple[int, torch.Tensor]]":
         """YIELDS (tuple[int, torch.Tensor]): position of a block's first entity and the
         products of all queries with the block, filled up to whole groups with -inf and
@@ -221,11 +199,11 @@ class EntityIndex:
         rows = self.block_bytes // (4 * max(1, len(queries)))
         rows = max(1, min(rows, len(self)))
         # Products are half as slow again where rows start at odd addresses.
-        padded = -(-rows // _GROUP) * _GROUP
+        padded = -(-rows // GROUP) * GROUP
         out = wanted.new_empty((len(queries), padded))
-        limit = _CACHED_BYTES if wanted.device.type == "cpu" else _COPIED_BYTES
-        some = limit // (4 * max(1, matrix.shape[1])) // _GROUP * _GROUP
-        some = min(rows, max(_GROUP, some))
+        limit = CACHED_BYTES if wanted.device.type == "cpu" else COPIED_BYTES
+        some = limit // (4 * max(1, matrix.shape[1])) // GROUP * GROUP
+        some = min(rows, max(GROUP, some))
         converted = wanted.new_empty((some, matrix.shape[1]))
         for first in range(0, len(self), rows):
             n_rows = min(rows, len(self) - first)
@@ -234,7 +212,7 @@ class EntityIndex:
                 part = converted[: end - start]
                 part.copy_(matrix[first + start : first + end])
                 torch.mm(wanted, part.T, out=out[:, start:end])
-            filled = -(-n_rows // _GROUP) * _GROUP
+            filled = -(-n_rows // GROUP) * GROUP
             out[:, n_rows:filled] = -torch.inf
             yield first, out[:, :filled]
 
@@ -253,7 +231,41 @@ class EntityIndex:
         return self._tensor
 
 
-class _Best:
+def best_of(
+    blocks: "Iterable[tuple[int, torch.Tensor]]",
+    n_queries: int,
+    k: int,
+    live: np.ndarray | None = None,
+) -> "Best":
+    """The k best of all columns that come block by block.
+
+    blocks (Iterable): position of a block's first column, and the scores of all queries
+        there, as many as make whole groups, and -inf where there is nothing; they may
+        be overwritten. Shape of each: (n_queries, n_columns)
+    n_queries (int): how many.
+    k (int): columns to keep for each.
+    live (np.ndarray | None): columns to look among; None = all. Shape: (n,), bool
+    RETURNS (Best): positions and scores.
+    """
+    import torch
+
+    best = Best(n_queries, k)
+    if not k:
+        return best
+    for first, block in blocks:
+        if live is not None:
+            dead = np.flatnonzero(~live[first : first + block.shape[1]])
+            block.index_fill_(1, torch.from_numpy(dead).to(block.device), -torch.inf)
+        highest = _highest(block)
+        bound = torch.from_numpy(best.bound).to(block.device)
+        if block.shape[1] > _NEW_SHARE * first:
+            bound = _raised(bound, torch.from_numpy(best.scores), highest, k)
+        owners, columns, scores = _above(block, highest, bound)
+        best.add(owners, columns + first, scores)
+    return best
+
+
+class Best:
     """The k best entities of each query so far, in no order.
 
     Score and position are one number, by which the higher score and, of equal ones,
@@ -313,8 +325,8 @@ def _scores_of(keys: np.ndarray) -> np.ndarray:
 
 def _highest(block: "torch.Tensor") -> "torch.Tensor":
     """RETURNS (torch.Tensor): the highest score of each group of columns.
-    Shape: (n_queries, n_columns // _GROUP)"""
-    return block.unflatten(1, (_GROUP, -1)).amax(dim=1)
+    Shape: (n_queries, n_columns // GROUP)"""
+    return block.unflatten(1, (GROUP, -1)).amax(dim=1)
 
 
 def _raised(
@@ -342,13 +354,13 @@ def _above(
     next to none holds any.
 
     block (torch.Tensor): Shape: (n_queries, n_columns)
-    highest (torch.Tensor): of each group. Shape: (n_queries, n_columns // _GROUP)
+    highest (torch.Tensor): of each group. Shape: (n_queries, n_columns // GROUP)
     bound (torch.Tensor): Shape: (n_queries,)
     RETURNS (tuple): query, column and score of each. Shape of each: (n,)
     """
     n_groups = highest.shape[1]
     # Columns of a group lie apart: so the highest are found with whole vectors.
-    groups = block.unflatten(1, (_GROUP, n_groups))
+    groups = block.unflatten(1, (GROUP, n_groups))
     hit, group = (highest > bound[:, None]).nonzero(as_tuple=True)
     in_group = groups[hit, :, group]
     inner, place = (in_group > bound[hit, None]).nonzero(as_tuple=True)
