@@ -14,7 +14,7 @@ from clues.attributes import Namesakes, namesakes_of
 from clues.canvases import Canvases, record
 from clues.errors import Errors
 from clues.plan import Photographs, Planned, planned
-from clues.rings import MOST_CANVASES, Ring, rings_of
+from clues.rings import MOST_CANVASES, rings_of
 from spacy_dwe.cli.errors import clear_errors
 from spacy_dwe.datasets.grocery import unseen_nouns
 from spacy_dwe.errors import DweError
@@ -46,8 +46,8 @@ def partial_cli(
     photographs of namesakes whose descriptions tell the colours of parts.
 
     OUT gets whole, regions and several with train.jsonl, dev.jsonl and test.jsonl each,
-    their images, and account.json: counts, and how many mentions can be right at most by
-    the text alone and by the picture alone
+    their images, and account.json: counts, and how many mentions can be right at most
+    by the text alone and by the picture alone
     """
     from wasabi import msg
 

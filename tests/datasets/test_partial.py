@@ -273,7 +273,7 @@ def test_a_split_without_photographs_is_told(birds, tmp_path):
     for path in birds.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     write(tmp_path / "dev.jsonl", [])
-    with pytest.raises(DweError, match="E284.*dev"):
+    with pytest.raises(DweError, match=r"E284.*dev"):
         make_partial(tmp_path, tmp_path / "out", sizes=SIZES)
 
 
