@@ -200,6 +200,25 @@ def test_nothing_is_in_two_splits(made, birds, variant):
         assert len(set(worded)) == len(worded)
 
 
+def test_no_photograph_is_in_two_splits(made, variant):
+    seen = {split: set(photographs(made, variant, split)) for split in SIZES}
+    assert min(map(len, seen.values())) >= len(FINCHES)
+    assert not seen["train"] & seen["dev"] and not seen["test"] & seen["dev"]
+    assert not seen["train"] & seen["test"]
+
+
+def photographs(folder, variant, split):
+    """Name, number and whether it was train's, as its colours say."""
+    for line in lines(folder, variant, split):
+        canvas = Image.open(folder / variant / shown(line))
+        for name, (left, top, right, bottom) in zip(
+            line["pictured"], boxes_of(len(line["pictured"]))
+        ):
+            middle = (left + right) // 2, (top + bottom) // 2
+            _, green, blue = canvas.getpixel(middle)
+            yield name, round(green / 40), blue < 128
+
+
 def test_boxes_are_those_of_the_photographs(made):
     for split in SIZES:
         whole, parted = (lines(made, v, split) for v in ("whole", "regions"))
