@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -539,18 +539,18 @@ class DweLinker(TrainablePipe):
         unread = visual is not None and not visual.finds_views
         if unread and shim.settings.head == "linear":
             warnings.warn(Warnings.W152.format(name=self.name), stacklevel=2)
-        if shim.settings.fit_combiner:
-            from .training.fitting import fit_to_examples
+        from .training.fitting import fit_to_examples
 
-            fit_to_examples(
-                shim.network,
-                get_examples,
-                self._require_kb(),
-                self._prepare,
-                self._training.nil_share(shim.settings),
-                self._attributes,
-                self.settings,
-            )
+        fit_to_examples(
+            shim.network,
+            get_examples,
+            self._require_kb(),
+            self._prepare,
+            self._training.nil_share(shim.settings),
+            shim.settings,
+            attributes=self._attributes,
+            linker=self.settings,
+        )
 
     def update(
         self,
@@ -596,14 +596,15 @@ class DweLinker(TrainablePipe):
         # What users set on documents is lost where predicted ones are made from text.
         pairs = [(each.predicted, each.reference) for each in examples]
         places = [MentionPlace(pairs[m.doc], m.start, m.end) for m in mentions]
-        prepared = self._prepare(mentions)
-        batch, targets = self._training.with_targets(
-            self._collate(prepared, places, learns=True),
-            prepared,
+        batch, targets = self._training.batch(
+            mentions,
+            places,
             gold_ids,
             kb=self._require_kb(),
+            prepare=self._prepare,
+            collate=partial(self._collate, learns=True),
             n_candidates=self.settings.n_candidates,
-            settings=self.network_shim.settings,
+            shim=self.network_shim,
         )
         values = add_gradients(self.model, batch, targets, self.channels)
         self.clock.count(len(mentions))

@@ -179,6 +179,15 @@ class DweSettings(Settings):
         mentions, found by L-BFGS, instead of the untrained ones. Where mentions are
         labelled NIL, NIL learns by it from the words at a mention's edges, too.
     combiner_rate (float): learning rate of the combiner, as a multiple.
+    fit_pictures (bool): queries that are compared with entities' pictures start from a
+        map of the mention's own, fitted to all training pictures, by which counts less
+        what varies among pictures of the same entity; otherwise from their vectors.
+    kb_pictures (float): pictures of the KB that are further queries of `loss` in each
+        batch, each under a name of its entity, as a share of its mentions. None is
+        compared with itself.
+    other_pictures (float): share of training mentions with pictures that get those of
+        another mention instead: their gold stays where the text says it, elsewhere
+        they are NIL.
     head (str): "linear", no network, but a residual linear map of the frozen vectors;
         "dwe", the network of the paper's figure; "plain", what the authors' released
         code computes. Saved weights keep the head that they were trained with.
@@ -216,6 +225,9 @@ class DweSettings(Settings):
     info_nce_weight: float = number(1.0)
     fit_combiner: bool = True
     combiner_rate: float = number(20.0)
+    fit_pictures: bool = True
+    kb_pictures: float = number(0.25)
+    other_pictures: float = number(0.1, most=1)
     head: str = choice("linear", "dwe", "plain")
     read_mention: bool = False
     gate: bool = True

@@ -17,6 +17,8 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.images import decode, upright_size
 from spacy_dwe.kb.entity import Entity
 from spacy_dwe.linking.mentions import mentions_of
+from spacy_dwe.model.inputs import MentionPlace
+from spacy_dwe.model.modalities import VisionModality
 
 COLOURS = {
     "red": (220, 20, 20),
@@ -176,6 +178,25 @@ def test_boxes_leave_the_whole_picture_to_the_network(nlp, picture):
     assert {len(own) for (own,) in boxed.views.values()} == {2}
 
 
+def slots(nlp, doc):
+    """What the network reads of the pictures of a document's mention."""
+    ((mention,),) = nlp.get_pipe("dwe_linker").evidence.prepare(mentions_of([doc]))
+    return VisionModality().extract(mention, MentionPlace())["objects"]
+
+
+def test_the_network_reads_boxes_apart_beside_the_whole_picture(nlp, picture):
+    path, other = picture("red", "yellow"), picture("blue")
+    shown = {"path": path, "boxes": [LEFT, RIGHT]}
+    evidence = nlp.get_pipe("dwe_linker").evidence
+    first = next(iter(evidence.picture_encoders))
+    for images, n in (([path], 1), ([shown], 3), ([other, shown], 4)):
+        doc = document(nlp, "Georgia won.", *images)
+        (seen,) = evidence.pictures_of(mentions_of([doc]))
+        expected = np.concatenate(seen.views[first])
+        assert len(expected) == n
+        np.testing.assert_array_equal(slots(nlp, doc), expected)
+
+
 def test_each_box_is_encoded_once(nlp, picture):
     path = picture("yellow", "green")
     docs = [
@@ -256,6 +277,11 @@ def test_a_grid_sees_what_is_small_on_a_picture(with_grid, tmp_path):
         doc = document(with_grid, "Georgia won.", tmp_path / f"{georgia}.png")
         assert views(with_grid, doc) == [6]
         assert first(with_grid(doc).ents[0]) == f"Georgia-{georgia}"
+
+
+def test_the_network_reads_the_grid_apart(with_grid, picture):
+    doc = document(with_grid, "Georgia won.", picture("red"))
+    assert len(slots(with_grid, doc)) == 6
 
 
 def test_boxes_stand_in_place_of_the_grid(with_grid, picture):

@@ -244,3 +244,13 @@ def test_the_kb_is_set_by_path_or_as_it_is(names_kb):
     first = linker.kb
     linker.kb = first
     assert linker.kb is first
+
+
+def test_the_guide_recommends_what_is_trained_untold(described_kb, pipeline, examples):
+    """Defaults, the config and the command are one, see above."""
+    nlp = pipeline(described_kb)
+    nlp.initialize(lambda: examples(nlp))
+    head = nlp.get_pipe("dwe_linker").network_shim.network.spec.head
+    guide = (CONFIGS.parent / "docs" / "training.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith('| `"')]
+    assert [row.split('"')[1] for row in rows if "it is the default" in row] == [head]

@@ -21,7 +21,12 @@ from spacy_dwe.errors import DweError
 from spacy_dwe.linking.mentions import mentions_of
 from spacy_dwe.training.labels import labelled_mentions
 
-STILL = {"channel_dropout": 0.0, "nil_dropout": 0.0}
+STILL = {
+    "other_pictures": 0.0,
+    "kb_pictures": 0.0,
+    "channel_dropout": 0.0,
+    "nil_dropout": 0.0,
+}
 
 
 def top1(nlp, examples):

@@ -278,12 +278,14 @@ def checked_seeds(value: Any) -> list[int]:
 
 
 def _filled(value: Any, variables: Mapping[str, Any], path: Path) -> Any:
-    """Put variables in. One that is all of a text keeps its type."""
+    """Put variables in, and into these others. One that is all of a text keeps its
+    type."""
 
     def of(match: re.Match[str]) -> Any:
         if match[1] not in variables:
             raise DweError(Errors.E271.format(path=path, name=match[1]))
-        return variables[match[1]]
+        others = {name: own for name, own in variables.items() if name != match[1]}
+        return _filled(variables[match[1]], others, path)
 
     if isinstance(value, dict):
         return {key: _filled(each, variables, path) for key, each in value.items()}

@@ -17,6 +17,7 @@ from .kb import kb_cli
 from .link import link_cli
 from .look import look_cli
 from .moved import SCRIPTS, moved_cli
+from .signs import signs_cli
 
 # What a command does not know itself are overrides of the config, as in spaCy.
 OVERRIDES: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -36,6 +37,7 @@ for name, command, settings in (
     ("calibrate", calibrate_cli, {}),
     ("coverage", coverage_cli, OVERRIDES),
     ("compare", compare_cli, {}),
+    ("signs", signs_cli, {}),
     ("convert", convert_cli, {}),
     ("account", account_cli, {}),
     ("look", look_cli, {}),

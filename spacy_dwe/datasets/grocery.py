@@ -128,10 +128,11 @@ def shared_nouns(products: Iterable[Product]) -> dict[str, list[Product]]:
     return {noun: products for noun, products in by_noun.items() if len(products) > 1}
 
 
-def unseen_nouns(shared: Mapping[str, Sequence[Product]], seed: int) -> set[str]:
+def unseen_nouns(shared: Mapping[str, Sequence[object]], seed: int) -> set[str]:
     """Nouns that are kept for test.
 
-    shared (Mapping[str, Sequence[Product]]): as `shared_nouns` gives them.
+    shared (Mapping[str, Sequence[object]]): what is called so, as `shared_nouns` gives
+        it.
     RETURNS (set[str]): some with at most the share `UNSEEN` of the products, but at
         least one where there are two.
     """

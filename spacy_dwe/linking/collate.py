@@ -93,7 +93,9 @@ def collate(
         rows=torch.from_numpy(rows).to(device),
         inputs=None if inputs is None else inputs.to(device),
         entities={
-            name: entity_vectors(vectors, rows, device, learns=learns)
+            name: entity_vectors(
+                vectors, rows, device, _itself(mentions, name), learns=learns
+            )
             for name, vectors in heads.items()
         },
         sentences=_sentences(mentions).to(device),
@@ -134,6 +136,14 @@ def _inputs(
             for name, modality in modalities.items()
         },
     )
+
+
+def _itself(mentions: Sequence["PreparedMention"], name: str) -> np.ndarray | None:
+    """RETURNS (np.ndarray | None): `PreparedMention.itself` of each, -1 where it is
+    none; None where all are. Shape: (batch,)"""
+    if not any(name in mention.itself for mention in mentions):
+        return None
+    return np.array([mention.itself.get(name, -1) for mention in mentions])
 
 
 def _edges(mentions: Sequence["PreparedMention"]) -> Tensor:
@@ -189,13 +199,20 @@ def _pad(arrays: Sequence[np.ndarray], width: int) -> tuple[Tensor, Tensor]:
 
 
 def entity_vectors(
-    vectors: "VectorSet", rows: np.ndarray, device: str, *, learns: bool = True
+    vectors: "VectorSet",
+    rows: np.ndarray,
+    device: str,
+    itself: np.ndarray | None = None,
+    *,
+    learns: bool = True,
 ) -> EntityVectors:
     """Read the vectors of candidates.
 
     vectors (VectorSet): where they are.
     rows (np.ndarray): KB rows, -1 = padding. Shape: (batch, candidates)
     device (str): torch device to put them on.
+    itself (np.ndarray | None): place of a vector that each mention is not compared
+        with, -1 = none. Shape: (batch,)
     learns (bool): something is learned by them. Otherwise, where every mention has the
         same candidates and these are most of the KB, they are not gathered, but read
         block by block when they are compared.
@@ -207,8 +224,8 @@ def entity_vectors(
     alike = not learns and bool((rows == rows[0]).all() and (rows[0] >= 0).all())
     if alike and counts[0].sum() > len(vectors.array) * MOST:
         return _read_when_compared(vectors, rows, device)
-    if counts.max(where=rows >= 0, initial=0) > 1:
-        return _several_each(vectors, rows, device)
+    if itself is not None or counts.max(where=rows >= 0, initial=0) > 1:
+        return _several_each(vectors, rows, device, itself)
     gathered, there = vectors.gather(np.maximum(rows, 0).ravel(), np.float16)
     present = there.reshape(rows.shape) & (rows >= 0)
     moved = torch.from_numpy(gathered.reshape(*rows.shape, -1)).to(device)
@@ -245,12 +262,17 @@ def _read_when_compared(
     )
 
 
-def _several_each(vectors: "VectorSet", rows: np.ndarray, device: str) -> EntityVectors:
+def _several_each(
+    vectors: "VectorSet", rows: np.ndarray, device: str, itself: np.ndarray | None
+) -> EntityVectors:
     """As `entity_vectors`, of candidates of which some have several."""
     batch, n = rows.shape
     candidates = np.flatnonzero(rows.ravel() >= 0)
     places, whose = vectors.of(rows.ravel()[candidates])
     owners = candidates[whose]
+    if itself is not None:
+        kept = places != itself[owners // n]
+        places, owners = places[kept], owners[kept]
     counts = np.bincount(owners // n, minlength=batch)
     n_rows = -(-counts // n)
     # Where the first vector of each mention stands, less those of the mentions before.

@@ -48,8 +48,9 @@ class MentionPictures:
     views (Mapping[str, tuple[np.ndarray, ...]]): of each picture, the whole and its
         regions, or those of them that belong to the mention.
         Shape of each: (n_views, dim)
-    objects (np.ndarray): of image regions; none = nobody looked for regions, and
-        pictures are regions. Shape: (n_slots, dim)
+    objects (np.ndarray): of image regions: what was looked for, or else, where a
+        picture has several views, these in the first space; none = pictures are
+        regions. Shape: (n_slots, dim)
     faces (np.ndarray): of the phrases that describe the regions' faces.
         Shape: (n_slots, dim)
     face_mask (np.ndarray): regions with a face. Shape: (n_slots,), bool
@@ -140,7 +141,7 @@ class PictureEvidence:
                 vectors.setdefault(ref, {})[space] = vector[None]
         whole = {r: own for r, own in vectors.items() if len(own) == len(self.encoders)}
         regions = self._regions(read, [*whole], looked)
-        return {
+        pictures = {
             ref: replace(
                 _found(looked.get(ref)),
                 vectors=own,
@@ -148,6 +149,8 @@ class PictureEvidence:
             )
             for ref, own in whole.items()
         }
+        unlooked = [ref for ref in regions if ref not in looked]
+        return pictures | {ref: _views_as_slots(pictures[ref]) for ref in unlooked}
 
     def _regions(
         self,
@@ -354,6 +357,13 @@ def _found(seen: "VisualEvidence | None") -> MentionPictures:
     )
 
 
+def _views_as_slots(picture: MentionPictures) -> MentionPictures:
+    """RETURNS (MentionPictures): whose views the network reads apart, as it reads what
+    was looked for."""
+    first, *_ = picture.views.values()
+    return replace(picture, objects=first[0])
+
+
 def _views(
     whole: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray] | None
 ) -> dict[str, tuple[np.ndarray, ...]]:
@@ -377,6 +387,12 @@ def _together(pictures: Sequence[MentionPictures]) -> MentionPictures:
     """All pictures of a mention, one after another."""
     if len(pictures) < 2:
         return pictures[0] if pictures else NO_PICTURES
+    if any(len(picture.objects) for picture in pictures):
+        # Beside regions of others, a picture without any is one.
+        pictures = [
+            p if len(p.objects) else replace(p, objects=next(iter(p.vectors.values())))
+            for p in pictures
+        ]
     by_space = "vectors", "views"
     names = [e.name for e in fields(MentionPictures) if e.name not in by_space]
     spaces = pictures[0].vectors

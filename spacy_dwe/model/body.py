@@ -10,9 +10,15 @@ from torch.nn.functional import normalize
 
 from .enhancers import Projectors
 from .inputs import MentionInputs
-from .layers import EnhancerShape, GatedFusion, masked_mean, with_a_valid_key
+from .layers import (
+    EnhancerShape,
+    GatedFusion,
+    fixed_zeros,
+    masked_mean,
+    with_a_valid_key,
+)
 from .modalities import Modality
-from .spec import TEXT, VISION, NetworkSpec
+from .spec import ATTENTION, FACES, TEXT, VISION, NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,12 @@ class DweBody(nn.Module):
         super().__init__()
         self.hidden_width = spec.width
         shape = EnhancerShape(
-            spec.width, spec.n_heads, spec.ffn_width, spec.dropout, spec.decoder
+            spec.width,
+            spec.n_heads,
+            spec.ffn_width,
+            spec.dropout,
+            spec.decoder,
+            faces=spec.has(FACES),
         )
         self.project = Projectors(spec)
         self.enhancers = nn.ModuleDict(
@@ -93,10 +104,15 @@ class PlainBody(nn.Module):
         super().__init__()
         self.hidden_width = spec.width
         self.project = Projectors(spec)
-        self.attention = nn.MultiheadAttention(
-            spec.width, spec.n_heads, batch_first=True
-        )
-        self.no_context = nn.Parameter(torch.randn(spec.width) * 0.02)
+        self.reads_faces = spec.has(FACES)
+        self.attention: nn.MultiheadAttention | None = None
+        if spec.has(ATTENTION):
+            self.attention = nn.MultiheadAttention(
+                spec.width, spec.n_heads, batch_first=True
+            )
+        self.no_context = fixed_zeros(spec.width)
+        if TEXT not in spec.modality_widths:
+            self.no_context = nn.Parameter(torch.randn(spec.width) * 0.02)
         self.no_picture = nn.Parameter(torch.randn(spec.width) * 0.02)
         self.no_profile = nn.Parameter(torch.randn(spec.width) * 0.02)
         self.dropout = nn.Dropout(spec.dropout)
@@ -121,7 +137,7 @@ class PlainBody(nn.Module):
 
     def _profile(self, tokens: Tensor, inputs: MentionInputs) -> Tensor:
         vision = inputs.slots(VISION)
-        if not len(vision) or "faces" not in vision.arrays:
+        if not (self.reads_faces and len(vision) and "faces" in vision.arrays):
             return self.no_profile
         phrases = self.project.phrase(vision.arrays["faces"])
         there = vision.arrays["face_mask"] & vision.mask
@@ -134,7 +150,9 @@ class PlainBody(nn.Module):
     def _seen(self, tokens: Tensor, inputs: MentionInputs) -> dict[str, Tensor]:
         """The mention's attention over image regions, which only S-Align reads."""
         vision = inputs.slots(VISION)
-        if not (self.training and len(vision) and self.project.image is not None):
+        if not (self.training and len(vision) and self.attention is not None):
+            return {}
+        if self.project.image is None:
             return {}
         objects = self.project.image(vision.arrays["objects"])
         mask = with_a_valid_key(vision.mask)
@@ -150,6 +168,7 @@ class PlainBody(nn.Module):
     def _attend(
         self, tokens: Tensor, inputs: MentionInputs, keys: Tensor, mask: Tensor
     ) -> Tensor:
+        assert self.attention is not None, "there is something to attend to"
         attended, _ = self.attention(
             tokens, keys, keys, key_padding_mask=~mask, need_weights=False
         )

@@ -252,6 +252,40 @@ class Combiner(nn.Module):
         nil = self.nil[0] + nil_features @ self.nil[1:]
         return CombinedScores(logits, nil, nil_features, by_column)
 
+    def left_open(self, scores: CombinedScores, positions: Tensor) -> Tensor:
+        """How far everything but pictures leaves it open which candidate is meant.
+
+        scores (CombinedScores): what `forward` gave.
+        positions (Tensor): of the candidate that is asked about. *Shape:* ``(batch,)``
+        RETURNS (Tensor): 0 where it is certain that it is this one, 1 where another is
+            as likely. *Shape:* ``(batch,)``
+        """
+        others = scores.by_column[..., self._unpictured].sum(dim=-1)
+        others = others.masked_fill(~torch.isfinite(scores.logits), -torch.inf)
+        return _undecided(others, positions.unsqueeze(1))
+
+    def shows(
+        self,
+        scores: CombinedScores,
+        features: Tensor,
+        present: Tensor,
+        positions: Tensor,
+    ) -> Tensor:
+        """How far the pictures of mentions are taken to show their gold. Where the rest
+        leaves it open which entity is meant, whoever labelled the mention saw it on the
+        picture; where the text says so, a picture may be of anything, and what
+        the KB's own pictures say counts.
+
+        scores (CombinedScores): what `forward` gave.
+        features, present (Tensor): what it was given.
+        positions (Tensor): of the golds. *Shape:* ``(batch,)``
+        RETURNS (Tensor): between 0 and 1. *Shape:* ``(batch,)``
+        """
+        best = positions.unsqueeze(1)
+        shown = self._of_best(self._shown, features, present, best)
+        likely = torch.sigmoid(STEEP * (shown - SHOWN)).nan_to_num(1.0)
+        return torch.maximum(self.left_open(scores, positions), likely)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
     ) -> None:

@@ -1,16 +1,16 @@
 """The trainable half of DWE: from frozen features of a mention to query vectors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import linear, normalize, softplus
 
 from .body import DweBody, LinearBody, PlainBody
-from .inputs import MentionInputs
+from .inputs import MentionInputs, Pictures
 from .modalities import Modality, all_modalities
-from .spec import VISION, NetworkSpec, QueryHead
+from .spec import FACES, VISION, NetworkSpec, QueryHead
 
 NEARLY_ZERO = -5.0
 """softplus(-5) = .007: a weight that starts at next to nothing but can grow."""
@@ -45,13 +45,39 @@ class EncodedMentions:
     enhanced: dict[str, Tensor]
 
 
+class Refinement(nn.Module):
+    """A map of pictures' vectors, y = unit(W x + b), which is fitted to all training
+    pictures at once (`training.pictures`) and starts as the identity. Its weights are
+    buffers: steps of the optimizer learn what is added to it.
+
+    dim (int): width of the vectors.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight: Tensor
+        self.bias: Tensor
+        self.register_buffer("weight", torch.eye(dim))
+        self.register_buffer("bias", torch.zeros(dim))
+
+    def forward(self, pictures: Pictures) -> Pictures:
+        """RETURNS (Pictures): the same, mapped."""
+        if not pictures.mask.shape[1]:
+            return pictures
+        mapped = linear(pictures.vectors, self.weight, self.bias)
+        # Padding must not be normalised: its gradient is infinite.
+        mapped = torch.where(pictures.mask.unsqueeze(-1), mapped, 1.0)
+        return Pictures(normalize(mapped, dim=-1), pictures.mask)
+
+
 class MentionEncoder(nn.Module):
     """DWE's network and one query head for each KB vector set.
 
     The head adds a correction, zero at initialisation, to the frozen vectors that
     already live in the set's space: untrained, a query is the encoder's own vector.
     Entity vectors are never transformed, so that training encodes no KB again and a
-    new entity can be linked at once. That residual form is our reading.
+    new entity can be linked at once. That residual form is our reading. So is the map
+    that pictures pass first, `Refinement`.
 
     spec (NetworkSpec): its shapes.
     modalities (Mapping[str, Modality] | None): those of the spec; None = the paper's.
@@ -69,14 +95,21 @@ class MentionEncoder(nn.Module):
         super().__init__()
         self.body = _body(spec, modalities or all_modalities({}))
         self.in_bf16 = precision == "bf16"
+        self.reads_faces = spec.has(FACES)
         self.heads = dict(spec.heads)
+        self.refinements = nn.ModuleDict(
+            {space: Refinement(spec.pictures[space]) for space in spec.refined}
+        )
         self.corrections = nn.ModuleDict()
         self.anchor_weights = nn.ParameterDict()
         for name, head in self.heads.items():
             correction = nn.Linear(self.body.hidden_width, head.dim, bias=False)
             nn.init.zeros_(correction.weight)
             self.corrections[name] = correction
-            self.anchor_weights[name] = nn.Parameter(_initial_anchor_weights(head))
+            # One vector alone is as long as it likes.
+            is_sum = head.text and head.picture is not None
+            weights = nn.Parameter(_initial_anchor_weights(head), is_sum)
+            self.anchor_weights[name] = weights
 
     @property
     def uses_bf16(self) -> bool:
@@ -90,14 +123,24 @@ class MentionEncoder(nn.Module):
         """
         device = inputs.text.device.type
         use_bf16 = self.in_bf16 and device in BF16_DEVICES
+        refined = self._refined(inputs)
         with torch.autocast(device, torch.bfloat16, enabled=use_bf16):
-            hidden = self.body(inputs)
+            hidden = self.body(refined)
         queries = {}
         for name, head in self.heads.items():
-            anchor, present = self._anchor(name, head, inputs)
+            seen = refined if head.of_pictures else inputs
+            anchor, present = self._anchor(name, head, seen)
             correction = self.corrections[name](hidden.vector.to(anchor.dtype))
             queries[name] = Query(normalize(anchor + correction, dim=-1), present)
         return EncodedMentions(queries, hidden.enhanced)
+
+    def _refined(self, inputs: MentionInputs) -> MentionInputs:
+        """RETURNS (MentionInputs): with pictures as their maps make them."""
+        pictures = {
+            space: self.refinements[space](own) if space in self.refinements else own
+            for space, own in inputs.pictures.items()
+        }
+        return replace(inputs, pictures=pictures)
 
     def face_pairs(self, inputs: MentionInputs) -> tuple[Tensor, Tensor] | None:
         """What A-Align compares.
@@ -108,7 +151,7 @@ class MentionEncoder(nn.Module):
             *Shape:* ``(batch, slots, width)`` each
         """
         vision = inputs.slots(VISION)
-        has_faces = len(vision) and "faces" in vision.arrays
+        has_faces = self.reads_faces and len(vision) and "faces" in vision.arrays
         if not has_faces or isinstance(self.body, LinearBody):
             return None
         project = self.body.project

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from .inputs import Slots
-from .layers import CrossModalEnhancer, EnhancerShape, Projector
-from .spec import NetworkSpec
+from .layers import CrossModalEnhancer, EnhancerShape, Projector, fixed_zeros
+from .spec import PHRASES, PICTURES, NetworkSpec
 
 
 class Projectors(nn.Module):
-    """The projectors of the frozen encoders, one for each encoder, which the mention
-    and all modalities share.
+    """The projectors of the frozen encoders, one for each encoder that is read, which
+    the mention and all modalities share.
 
     spec (NetworkSpec): widths of the encoders.
     """
@@ -23,10 +23,10 @@ class Projectors(nn.Module):
         self.text = projector(input_width=spec.text_width)
         self.image: Projector | None = None
         self.own_phrase: Projector | None = None
-        if spec.image_dim:
+        if spec.image_dim and spec.has(PICTURES):
             self.image = projector(input_width=spec.image_dim)
-            if not spec.shared_text:
-                self.own_phrase = projector(input_width=spec.image_dim)
+        if spec.image_dim and spec.has(PHRASES) and not spec.shared_text:
+            self.own_phrase = projector(input_width=spec.image_dim)
 
     def phrase(self, vectors: Tensor) -> Tensor:
         """P_txt of phrases that CLIP encoded.
@@ -68,7 +68,12 @@ class ModalityEnhancer(nn.Module):
 
 
 class TextEnhancer(ModalityEnhancer):
-    """m_t: the mention enhanced by its context."""
+    """m_t: the mention enhanced by its context. No mention is without one, so that
+    nothing is learned for its absence: switched off, it adds nothing."""
+
+    def __init__(self, shape: EnhancerShape) -> None:
+        super().__init__(shape)
+        self.unit.absent = fixed_zeros(shape.width)
 
     def tokens(self, slots: Slots, project: Projectors) -> Tensor:
         return project.text(slots.arrays["states"])
@@ -78,17 +83,23 @@ class VisionEnhancer(ModalityEnhancer):
     """m_v: the mention enhanced by visual tokens, v = Linear([P_img(o) ; P_txt(f)]).
 
     A token is an image region beside the phrase that describes its face; one without a
-    face has a learned vector in that place, our reading.
+    face has a learned vector in that place, our reading. Where nobody looks for faces,
+    it is the region alone.
     """
 
     def __init__(self, shape: EnhancerShape) -> None:
         super().__init__(shape)
-        self.no_face = nn.Parameter(torch.randn(shape.width) * 0.02)
-        self.visual_token = nn.Linear(2 * shape.width, shape.width)
+        self.no_face: nn.Parameter | None = None
+        if shape.faces:
+            self.no_face = nn.Parameter(torch.randn(shape.width) * 0.02)
+        halves = 2 if shape.faces else 1
+        self.visual_token = nn.Linear(halves * shape.width, shape.width)
 
     def tokens(self, slots: Slots, project: Projectors) -> Tensor:
         assert project.image is not None
         objects = project.image(slots.arrays["objects"])
+        if self.no_face is None:
+            return self.visual_token(objects)
         faces = self.no_face.to(objects.dtype).expand_as(objects)
         if "faces" in slots.arrays:
             phrases = project.phrase(slots.arrays["faces"])

@@ -158,6 +158,8 @@ class PreparedMention:
     objects, faces, face_mask, scenes (np.ndarray): what was found on them, see
         `MentionPictures`.
     sentence (str): what it stands in; mentions of the same one are told by it.
+    itself (Mapping[str, int]): by vector set, the place of the KB's vector that a
+        picture of it is, and is not compared with.
     """
 
     rows: np.ndarray
@@ -172,6 +174,7 @@ class PreparedMention:
     face_mask: np.ndarray = field(default_factory=lambda: NO_MASK)
     scenes: np.ndarray = field(default_factory=lambda: NO_VECTORS)
     sentence: str = ""
+    itself: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def whole(self) -> np.ndarray:
@@ -210,6 +213,11 @@ class LinkingBatch:
         negatives of the contrastive loss.
     edges (Tensor | None): token states at the edges of each mention, see
         `MentionFeatures.edges`; None = unread. *Shape:* ``(batch, edge_width)``
+    shown (Tensor | None): how far the pictures of each are taken to show its gold,
+        between 0 and 1; None = all do. *Shape:* ``(batch,)``
+    from_kb (Tensor | None): True = a picture of the KB under a name of its entity:
+        nothing but the contrastive loss of pictures learns from it; None = none is.
+        *Shape:* ``(batch,)``, bool
     """
 
     features: Tensor
@@ -223,3 +231,5 @@ class LinkingBatch:
     negatives: Tensor | None = None
     hard: dict[str, EntityVectors] = field(default_factory=dict)
     edges: Tensor | None = None
+    shown: Tensor | None = None
+    from_kb: Tensor | None = None

@@ -16,6 +16,7 @@ class EnhancerShape:
     dropout (float): dropout probability.
     decoder (bool): read out by a Transformer decoder layer; otherwise by the mean over
         the valid tokens of the mention.
+    faces (bool): image regions come with the phrases of their faces.
     """
 
     width: int
@@ -23,6 +24,7 @@ class EnhancerShape:
     ffn_width: int
     dropout: float
     decoder: bool
+    faces: bool = True
 
 
 class Projector(nn.Module):
@@ -51,8 +53,10 @@ class CrossModalEnhancer(nn.Module):
     a Transformer decoder that reads the result out with one learned query.
 
     The decoder's input, a query drawn from N(0, .02), is our reading of the paper's
-    figure. With pooled inputs (one X and one Y) attention is the identity on Y, and
-    the unit is a multi-layer perceptron.
+    figure. Its self-attention then is over one vector, and so a linear map: the
+    thirds of its weights that make queries and keys have no effect. With pooled inputs
+    (one X and one Y) that holds for all attention, and the unit is a multi-layer
+    perceptron.
 
     shape (EnhancerShape): sizes.
     """
@@ -124,6 +128,12 @@ class GatedFusion(nn.Module):
             return self.output(z + a)
         gate = torch.sigmoid(self.gate(torch.cat([z, a], dim=-1)))
         return self.output(gate * z + (1 - gate) * a)
+
+
+def fixed_zeros(width: int) -> nn.Parameter:
+    """RETURNS (nn.Parameter): zeros that stay so, under the name that a weight has in
+    networks that were saved with one there. *Shape:* ``(width,)``"""
+    return nn.Parameter(torch.zeros(width), requires_grad=False)
 
 
 def with_a_valid_key(mask: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+LEAST = 1e-6
+"""Weight of all mentions together that a mean is not divided by less than."""
 IGNORED = -100
 """Target of a mention without a label: it adds nothing to a loss."""
 
@@ -38,11 +40,13 @@ class Contrast:
     negatives (Tensor): cosines with the others.
         *Shape:* ``(mentions, candidates + batch)``
     left_out (Tensor): True = no negative. *Shape:* as `negatives`
+    weights (Tensor): how much each mention counts. *Shape:* ``(mentions,)``
     """
 
     positives: Tensor
     negatives: Tensor
     left_out: Tensor
+    weights: Tensor
 
     @classmethod
     def of(
@@ -52,6 +56,7 @@ class Contrast:
         valid: Tensor,
         targets: Tensor,
         gold_rows: Tensor,
+        weights: Tensor | None = None,
     ) -> "Contrast":
         """own (Tensor): cosine of each query with its candidates.
             *Shape:* ``(batch, candidates)``
@@ -62,6 +67,8 @@ class Contrast:
         targets (Tensor): position of the gold among the candidates; any other value
             leaves the mention out. *Shape:* ``(batch,)``
         gold_rows (Tensor): identity of the gold, to recognise equal ones.
+            *Shape:* ``(batch,)``
+        weights (Tensor | None): how much each mention counts; None = all the same.
             *Shape:* ``(batch,)``
         RETURNS (Contrast): of the mentions whose gold has a vector.
         """
@@ -77,10 +84,18 @@ class Contrast:
             positives=own.gather(1, position)[usable, 0],
             negatives=torch.cat([own, golds], dim=1)[usable],
             left_out=left_out[usable],
+            weights=(torch.ones_like(own[:, 0]) if weights is None else weights)[
+                usable
+            ],
         )
 
     def __len__(self) -> int:
         return len(self.positives)
+
+    def mean(self, terms: Tensor) -> Tensor:
+        """RETURNS (Tensor): weighted mean of a term of each mention, a scalar; 0 where
+        none counts."""
+        return (terms * self.weights).sum() / self.weights.sum().clamp(min=LEAST)
 
 
 def info_nce(contrast: Contrast, temperature: Tensor) -> Tensor:
@@ -96,8 +111,10 @@ def info_nce(contrast: Contrast, temperature: Tensor) -> Tensor:
     positives = contrast.positives / temperature
     # Masked after the division: -inf / temperature has the gradient 0 * inf = NaN.
     negatives = contrast.negatives / temperature
-    return _minus_log_share(
-        positives, negatives.masked_fill(contrast.left_out, -torch.inf)
+    return contrast.mean(
+        _minus_log_share(
+            positives, negatives.masked_fill(contrast.left_out, -torch.inf)
+        )
     )
 
 
@@ -112,8 +129,9 @@ def triplet(contrast: Contrast, margin: float) -> Tensor:
     RETURNS (Tensor): mean over terms above zero, 0 without any.
     """
     terms = torch.relu(margin + contrast.negatives - contrast.positives.unsqueeze(1))
-    terms = terms.masked_fill(contrast.left_out, 0.0)
-    return terms.sum() / (terms > 0).sum().clamp(min=1)
+    terms = terms.masked_fill(contrast.left_out, 0.0) * contrast.weights.unsqueeze(1)
+    counted = (terms > 0) * contrast.weights.unsqueeze(1)
+    return terms.sum() / counted.sum().clamp(min=1)
 
 
 def n_pair(contrast: Contrast) -> Tensor:
@@ -128,12 +146,12 @@ def n_pair(contrast: Contrast) -> Tensor:
     if not len(contrast):
         return contrast.positives.sum()
     negatives = contrast.negatives.masked_fill(contrast.left_out, -torch.inf)
-    return _minus_log_share(contrast.positives, negatives)
+    return contrast.mean(_minus_log_share(contrast.positives, negatives))
 
 
 def _minus_log_share(positives: Tensor, negatives: Tensor) -> Tensor:
     every = torch.cat([positives.unsqueeze(1), negatives], dim=1)
-    return (every.logsumexp(dim=1) - positives).mean()
+    return every.logsumexp(dim=1) - positives
 
 
 ALIKE = 1.0 - 1e-5

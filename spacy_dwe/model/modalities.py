@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..errors import DweError, Errors
+from ..settings import DweSettings
 from ..tokens import document_name
 from .inputs import MentionPlace
-from .spec import ATTRIBUTES, TEXT, VISION
+from .spec import (
+    A_ALIGN,
+    ATTENTION,
+    ATTRIBUTES,
+    CONTRAST,
+    FACES,
+    PHRASES,
+    PICTURES,
+    S_ALIGN,
+    TEXT,
+    VISION,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,14 +40,18 @@ PAPER = (TEXT, VISION, ATTRIBUTES)
 
 @dataclass(frozen=True, slots=True)
 class EncoderWidths:
-    """Widths of the frozen encoders' vectors; 0 = there is no such encoder.
+    """Widths of the frozen encoders' vectors; 0 = there are no such vectors.
 
     text (int): token states of the text encoder.
-    image (int): CLIP's shared space: pictures, regions and phrases.
+    image (int): of pictures and their regions; CLIP's shared space, if it is CLIP's.
+    faces (int): phrases that describe faces; 0 where nobody looks for any.
+    scenes (int): scene attributes; 0 where nobody looks for any.
     """
 
     text: int
     image: int
+    faces: int = 0
+    scenes: int = 0
 
 
 class Modality(Protocol):
@@ -137,7 +153,7 @@ class AttributeModality:
     gated: bool = True
 
     def width(self, encoders: EncoderWidths) -> int:
-        return encoders.image
+        return encoders.scenes
 
     def extract(
         self, mention: "PreparedMention", place: MentionPlace
@@ -189,6 +205,37 @@ def network_widths(
         names = ", ".join(widths) or "none"
         raise DweError(Errors.E515.format(names=names))
     return widths
+
+
+def network_parts(
+    settings: DweSettings, widths: Mapping[str, int], encoders: EncoderWidths
+) -> tuple[str, ...]:
+    """Which parts a new network has beside its modalities: those that training will
+    reach, so that no weight stays as it was drawn.
+
+    settings (DweSettings): of the network.
+    widths (Mapping[str, int]): what `network_widths` gave.
+    encoders (EncoderWidths): the frozen encoders.
+    RETURNS (tuple[str, ...]): the parts.
+    """
+    contrasts = settings.info_nce_weight > 0 and settings.loss == "info_nce"
+    if settings.head == "linear":
+        return (CONTRAST,) if contrasts else ()
+    is_plain, vision = settings.head == "plain", VISION in widths
+    faces = vision and encoders.faces > 0
+    # Nobody knows what the enhancers of other modalities project.
+    others = not {type(settings.modalities[name]) for name in widths} <= OF_PAPER
+    aligned = vision and (is_plain or TEXT in widths) and settings.s_align_weight > 0
+    wanted = {
+        PICTURES: vision or others,
+        PHRASES: faces or others or (ATTRIBUTES in widths and not is_plain),
+        FACES: faces,
+        ATTENTION: is_plain and (faces or aligned),
+        CONTRAST: contrasts,
+        A_ALIGN: faces and settings.a_align_weight > 0,
+        S_ALIGN: aligned,
+    }
+    return tuple(part for part, is_wanted in wanted.items() if is_wanted)
 
 
 def checked_slots(

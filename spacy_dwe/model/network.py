@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ..settings import DweSettings
-from .combiner import Combiner
+from .combiner import CombinedScores, Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import LinkingBatch
 from .losses import linking_loss
@@ -38,7 +40,7 @@ class LinkerNetwork(nn.Module):
         self.mention_encoder: MentionEncoder | None = None
         if spec.heads:
             self.mention_encoder = MentionEncoder(spec, modalities, precision=precision)
-            self.objective = Objective()
+            self.objective = Objective(spec)
 
     @property
     def is_untrained(self) -> bool:
@@ -84,6 +86,41 @@ class LinkerNetwork(nn.Module):
             batch.edges if "text" in channels else None,
         )
         return NetworkOutput(scores, encoded, cosines)
+
+    def feature_scores(self, batch: LinkingBatch) -> CombinedScores:
+        """RETURNS (CombinedScores): by the features of channels, without the network's
+        own."""
+        more = len(self.spec.heads)
+        return self.combiner(
+            pad(batch.features, (0, more)),
+            pad(batch.present, (0, more)),
+            batch.candidates,
+            batch.described,
+            batch.edges,
+        )
+
+    def shown(self, batch: LinkingBatch, targets: Tensor) -> Tensor:
+        """How far the pictures of mentions are taken to show their golds.
+
+        batch (LinkingBatch): the mentions.
+        targets (Tensor): position of the gold, or number of candidates for NIL.
+            *Shape:* ``(batch,)``
+        RETURNS (Tensor): between 0 and 1, see `Combiner.shows`. *Shape:* ``(batch,)``
+        """
+        positions = targets.clamp(0, batch.rows.shape[1] - 1)
+        with torch.no_grad():
+            scores = self.feature_scores(batch)
+            return self.combiner.shows(scores, batch.features, batch.present, positions)
+
+    def refine(self, space: str, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Set the map that pictures pass.
+
+        space (str): of the pictures, one of the spec's `refined`.
+        weight, bias (np.ndarray): see `Refinement`. Shapes: (dim, dim) and (dim,)
+        """
+        assert self.mention_encoder is not None, "it reads pictures"
+        state = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        self.mention_encoder.refinements[space].load_state_dict(state)
 
     def loss(
         self,

@@ -1,5 +1,6 @@
 """What training minimises: the linking loss, and what helps the mention encoder."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from math import log
 
@@ -20,7 +21,7 @@ from .losses import (
     s_align,
     triplet,
 )
-from .spec import TEXT, VISION
+from .spec import A_ALIGN, CONTRAST, S_ALIGN, TEXT, VISION, NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,27 @@ class LossParts:
 
 
 class Objective(nn.Module):
-    """Adds up the losses; holds their temperatures, each learned on its own."""
+    """Adds up the losses; holds their temperatures, each learned on its own. One of a
+    loss that was not in use when the network was made stays as it is.
 
-    def __init__(self) -> None:
+    spec (NetworkSpec): says which are in use.
+    """
+
+    log_temperature: Tensor
+    a_align_scale: Tensor
+    s_align_scale: Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.log_temperature = nn.Parameter(torch.tensor(log(CONTRAST_TEMPERATURE)))
-        self.a_align_scale = nn.Parameter(torch.tensor(-log(ALIGN_TEMPERATURE)))
-        self.s_align_scale = nn.Parameter(torch.tensor(-log(ALIGN_TEMPERATURE)))
+        self._start(spec, CONTRAST, "log_temperature", log(CONTRAST_TEMPERATURE))
+        self._start(spec, A_ALIGN, "a_align_scale", -log(ALIGN_TEMPERATURE))
+        self._start(spec, S_ALIGN, "s_align_scale", -log(ALIGN_TEMPERATURE))
+
+    def _start(self, spec: NetworkSpec, loss: str, name: str, value: float) -> None:
+        if spec.has(loss):
+            self.register_parameter(name, nn.Parameter(torch.tensor(value)))
+        else:
+            self.register_buffer(name, torch.tensor(value), persistent=False)
 
     def forward(
         self,
@@ -96,15 +111,21 @@ class Objective(nn.Module):
         RETURNS (LossParts): the losses.
         """
         encoded = output.encoded
-        linking = linking_loss(output.scores.log_probabilities(), targets)
+        labels = targets
+        if batch.from_kb is not None:
+            labels = targets.masked_fill(batch.from_kb, IGNORED)
+        linking = linking_loss(output.scores.log_probabilities(), labels)
         zero = linking.new_zeros(())
         contrast, faces, aligned = zero, zero, zero
         if settings.info_nce_weight:
-            contrast = self._contrast(output, batch, targets, settings, zero)
+            of_pictures = {n for n, h in encoder.heads.items() if h.of_pictures}
+            contrast = self._contrast(
+                output, batch, targets, of_pictures, settings, zero
+            )
         if settings.a_align_weight and batch.inputs is not None:
             faces = self._a_align(encoder, batch.inputs, zero)
         if settings.s_align_weight and batch.inputs is not None:
-            aligned = self._s_align(encoded, batch.inputs, batch.sentences, zero)
+            aligned = self._s_align(encoded, batch, batch.inputs, zero)
         total = (
             linking
             + settings.info_nce_weight * contrast
@@ -118,6 +139,7 @@ class Objective(nn.Module):
         output: "NetworkOutput",
         batch: "LinkingBatch",
         targets: Tensor,
+        of_pictures: Collection[str],
         settings: DweSettings,
         zero: Tensor,
     ) -> Tensor:
@@ -136,12 +158,16 @@ class Objective(nn.Module):
                 own = torch.cat([own, hard.cosines(query.vectors)], dim=1)
                 valid = torch.cat([valid, hard.present], dim=1)
             unlabelled = ~query.present | (targets >= n_candidates)
+            weights = batch.shown if name in of_pictures else None
+            if batch.from_kb is not None and name not in of_pictures:
+                unlabelled = unlabelled | batch.from_kb
             contrast = Contrast.of(
                 own,
                 entities.cosines_across(query.vectors, position[:, 0]),
                 valid,
                 targets.masked_fill(unlabelled, IGNORED),
                 batch.rows.gather(1, position)[:, 0],
+                weights,
             )
             total = total + self._term(contrast, settings)
         return total / max(1, len(output.queries))
@@ -171,20 +197,26 @@ class Objective(nn.Module):
     def _s_align(
         self,
         encoded: EncodedMentions,
+        batch: "LinkingBatch",
         inputs: MentionInputs,
-        sentences: Tensor | None,
         zero: Tensor,
     ) -> Tensor:
         enhanced, vision = encoded.enhanced, inputs.slots(VISION)
+        sentences, pictured = batch.sentences, inputs.whole.mask
         if not (enhanced.keys() >= {TEXT, VISION} and len(vision)):
             return zero
+        if batch.shown is not None:
+            # A picture of something else says nothing of the sentence beside it.
+            pictured = pictured & (batch.shown > 0).unsqueeze(1)
+        if batch.from_kb is not None:
+            pictured = pictured & ~batch.from_kb.unsqueeze(1)
         if sentences is None:
             sentences = torch.arange(len(vision.mask), device=zero.device)
         return s_align(
             enhanced[VISION].to(zero.dtype),
             enhanced[TEXT].to(zero.dtype),
             inputs.whole.vectors,
-            inputs.whole.mask,
+            pictured,
             sentences,
             self.s_align_scale.exp(),
         )

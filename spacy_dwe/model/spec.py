@@ -61,6 +61,13 @@ class Columns:
 TEXT, VISION, ATTRIBUTES = "text", "vision", "attributes"
 """The modalities of the paper."""
 
+PICTURES, PHRASES, FACES, ATTENTION = "pictures", "phrases", "faces", "attention"
+"""Parts that a network has where something is read by them: the projectors of pictures
+and of phrases, the half of a visual token that is of a face, the plain head's
+attention."""
+CONTRAST, A_ALIGN, S_ALIGN = "contrast", "a_align", "s_align"
+"""Losses, which are parts where they learn a temperature."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueryHead:
@@ -95,6 +102,10 @@ class NetworkSpec:
         encodes both and their widths are equal.
     read_mention (bool): see `spacy-dwe.DWE.v1`.
     edge_width (int): width of what NIL reads of a mention's edges; 0 = nothing.
+    refined (tuple): spaces of pictures whose vectors pass a map that is fitted to all
+        training pictures before they are compared with the entities' pictures.
+    parts (tuple | None): what else it has, of the names above; None = all of them, as
+        networks had that were saved without.
     """
 
     columns: tuple[Column, ...]
@@ -113,6 +124,12 @@ class NetworkSpec:
     shared_text: bool = False
     read_mention: bool = False
     edge_width: int = 0
+    refined: tuple[str, ...] = ()
+    parts: tuple[str, ...] | None = None
+
+    def has(self, part: str) -> bool:
+        """RETURNS (bool): whether the network has a part."""
+        return self.parts is None or part in self.parts
 
     @property
     def all_columns(self) -> Columns:

@@ -18,9 +18,10 @@ from ..linking.collate import collate
 from ..model.architectures import NetworkShim, shim_of
 from ..model.combiner import UNTRAINED_NIL, CombinedScores, Combiner
 from ..model.losses import linking_loss
-from ..model.spec import VISION
+from ..model.spec import A_ALIGN, S_ALIGN, VISION
 from .labels import some_labelled_mentions
-from .targets import with_targets
+from .pictures import fit_refinements, with_other_pictures
+from .targets import unshown, with_targets
 
 if TYPE_CHECKING:
     from spacy.training import Example
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..linking.mentions import Mention
     from ..model.inputs import LinkingBatch, PreparedMention
     from ..model.network import LinkerNetwork
-    from ..settings import LinkerSettings
+    from ..settings import DweSettings, LinkerSettings
 
 BLOCK = 512
 """Mentions whose gradient is computed at a time: bounds memory."""
@@ -53,33 +54,71 @@ def fit_to_examples(
     kb: "DweKnowledgeBase",
     prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
     nil_share: float,
+    settings: "DweSettings",
+    *,
     attributes: Sequence[str] = (),
-    settings: "LinkerSettings | None" = None,
+    linker: "LinkerSettings | None" = None,
 ) -> None:
-    """Fit the weights of all features but dwe's to the training mentions.
+    """Fit what is fitted to all training mentions at once: the weights of all features
+    but dwe's, and the maps that pictures pass.
 
-    network (LinkerNetwork): its combiner is changed in place.
+    network (LinkerNetwork): changed in place.
     get_examples (Callable): returns labelled examples.
     kb (DweKnowledgeBase): has the golds.
     prepare (Callable): finds and describes candidates.
     nil_share (float): as in `fitting_blocks`.
+    settings (DweSettings): say which of the two is fitted.
     attributes (Sequence[str]): custom attributes that channels read.
-    settings (LinkerSettings | None): say which spans are mentions; None = entities.
+    linker (LinkerSettings | None): say which spans are mentions; None = entities.
     """
+    if not (settings.fit_combiner or network.spec.refined):
+        return
     mentions, gold_ids = some_labelled_mentions(
-        get_examples, attributes=attributes, settings=settings
+        get_examples, attributes=attributes, settings=linker
     )
-    gold_rows, edges = kb.rows_of(gold_ids), bool(network.spec.edge_width)
+    gold_rows = kb.rows_of(gold_ids)
+    if settings.fit_combiner:
+        edges = bool(network.spec.edge_width)
 
-    def features(first: int) -> "tuple[LinkingBatch, np.ndarray]":
-        own = prepare(mentions[first : first + BLOCK])
-        batch = collate(
-            own, heads={}, pictures={}, pooled=True, device="cpu", edges=edges
+        def features(own: "Sequence[Mention]") -> "LinkingBatch":
+            found = prepare(own)
+            return collate(
+                found, heads={}, pictures={}, pooled=True, device="cpu", edges=edges
+            )
+
+        firsts = range(0, len(mentions), BLOCK)
+        batches = (
+            (features(mentions[i : i + BLOCK]), gold_rows[i : i + BLOCK])
+            for i in firsts
         )
-        return batch, gold_rows[first : first + BLOCK]
+        blocks = fitting_blocks(batches, nil_share, seed=0)
+        blocks += _of_other_pictures(
+            network, mentions, gold_rows, features, settings.other_pictures, seed=0
+        )
+        fit_features(network, blocks)
+    fit_refinements(network, mentions, gold_rows, kb, prepare)
 
-    firsts = range(0, len(mentions), BLOCK)
-    fit_features(network, fitting_blocks(map(features, firsts), nil_share, seed=0))
+
+def _of_other_pictures(
+    network: "LinkerNetwork",
+    mentions: "Sequence[Mention]",
+    gold_rows: np.ndarray,
+    features: "Callable[[Sequence[Mention]], LinkingBatch]",
+    share: float,
+    seed: int,
+) -> list[Block]:
+    """RETURNS (list[Block]): some mentions once more, with pictures of others."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        changed, others = with_other_pictures(mentions, share)
+    which = np.flatnonzero(others)
+    blocks = []
+    for first in range(0, len(which), BLOCK):
+        own = which[first : first + BLOCK]
+        batch = features([changed[i] for i in own])
+        batch, targets = with_targets(batch, gold_rows[own], 0.0)
+        blocks.append((batch, unshown(network, batch, targets, others[own])))
+    return blocks
 
 
 def fitting_blocks(
@@ -234,7 +273,7 @@ def loss_parts(shim: NetworkShim) -> tuple[str, ...]:
         return ("linking",)
     weights = {"linking": 1.0, "contrast": shim.settings.info_nce_weight}
     if VISION in spec.modality_widths:
-        # Without pictures there is nothing to align with.
-        weights["a_align"] = shim.settings.a_align_weight
-        weights["s_align"] = shim.settings.s_align_weight
+        # Without pictures, or their faces, there is nothing to align with.
+        weights[A_ALIGN] = spec.has(A_ALIGN) * shim.settings.a_align_weight
+        weights[S_ALIGN] = spec.has(S_ALIGN) * shim.settings.s_align_weight
     return tuple(part for part, weight in weights.items() if weight)

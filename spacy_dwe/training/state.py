@@ -7,23 +7,29 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
 from ..errors import DweError, Errors
 from ..kb.vectors.sets import IMAGE
-from ..model.modalities import EncoderWidths, network_widths
+from ..model.inputs import MentionPlace
+from ..model.modalities import EncoderWidths, network_parts, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
 from .labels import SetupCheck, covered_share
-from .targets import Negatives, with_targets
+from .pictures import KBPictures, with_other_pictures
+from .targets import Negatives, with_pictures, with_targets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..linking.mentions import Mention
     from ..linking.prepare import Evidence
+    from ..model.architectures import NetworkShim
     from ..model.inputs import LinkingBatch, PreparedMention
+    from .pictures import Prepare
 
 
 COVERAGE = "coverage"
@@ -49,6 +55,7 @@ class TrainingState:
         self.coverage: float | None = None
         self.negatives = Negatives()
         self.setup_check = SetupCheck()
+        self._kb_pictures: KBPictures | None = None
 
     def state(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): what is saved; JSON."""
@@ -78,41 +85,69 @@ class TrainingState:
         self.negatives = Negatives()
         self._add_negatives(golds, settings)
 
-    def with_targets(
+    def batch(
         self,
-        batch: "LinkingBatch",
-        prepared: Sequence["PreparedMention"],
+        mentions: "Sequence[Mention]",
+        places: "Sequence[MentionPlace]",
         gold_ids: Sequence[str],
         *,
         kb: "DweKnowledgeBase",
+        prepare: "Prepare",
+        collate: "Callable[..., LinkingBatch]",
         n_candidates: int,
-        settings: DweSettings,
+        shim: "NetworkShim",
     ) -> "tuple[LinkingBatch, Tensor]":
-        """Learn what the labels of a batch are, and choose what it is trained on.
+        """Learn what the labels of some mentions are, and make what is trained on.
 
         A run that continues another is not initialised: only its batches tell what
         the labels of its data are.
 
-        batch (LinkingBatch): the mentions.
-        prepared (Sequence[PreparedMention]): the same, as they were prepared.
+        mentions (Sequence[Mention]): labelled.
+        places (Sequence[MentionPlace]): where each stands.
         gold_ids (Sequence[str]): label of each.
         kb (DweKnowledgeBase): the KB.
+        prepare (Prepare): finds and describes candidates.
+        collate (Callable): pads prepared mentions at their places to a batch.
         n_candidates (int): most candidates a mention can have.
-        settings (DweSettings): of the network.
-        RETURNS (tuple[LinkingBatch, Tensor]): the batch with its negatives, and the
-            position of each gold among the candidates.
+        shim (NetworkShim): holds the network.
+        RETURNS (tuple[LinkingBatch, Tensor]): the mentions with their negatives and,
+            behind them, pictures of the KB; and the position of each gold among the
+            candidates.
         """
+        settings, network = shim.settings, shim.network
+        mentions, others = with_other_pictures(mentions, settings.other_pictures)
+        prepared = prepare(mentions)
         check = self.setup_check
         self.nil_is_labelled |= NIL in gold_ids
         self._add_negatives(gold_ids, settings)
         is_over = check.at_mentions(prepared, gold_ids, kb, n_candidates)
         if is_over and check.golds is None:
             self._count(check.seen_golds, kb, settings)
-        gold_rows = kb.rows_of(gold_ids)
+        more, more_rows = self._from_kb(len(mentions), kb, prepare, shim)
+        gold_rows = np.concatenate([kb.rows_of(gold_ids), more_rows])
+        from_kb = np.arange(len(gold_rows)) >= len(mentions)
+        batch = collate([*prepared, *more], [*places, *(MentionPlace() for _ in more)])
         batch = self.negatives.chosen_for(
             batch, gold_rows, kb, settings.rare_word_negatives
         )
-        return with_targets(batch, gold_rows, self.nil_share(settings))
+        batch, targets = with_targets(batch, gold_rows, self.nil_share(settings))
+        return with_pictures(network, batch, targets, others, from_kb)
+
+    def _from_kb(
+        self,
+        n_mentions: int,
+        kb: "DweKnowledgeBase",
+        prepare: "Prepare",
+        shim: "NetworkShim",
+    ) -> "tuple[list[PreparedMention], np.ndarray]":
+        """RETURNS (tuple[list[PreparedMention], np.ndarray]): pictures of the KB as
+        `KBPictures` draws them; none where no head is of pictures."""
+        heads = shim.network.spec.heads.values()
+        spaces = {head.picture for head in heads if head.of_pictures and head.picture}
+        if self._kb_pictures is None or self._kb_pictures.kb is not kb:
+            self._kb_pictures = KBPictures(kb, sorted(spaces))
+        n = round(n_mentions * shim.settings.kb_pictures)
+        return self._kb_pictures.draw(n if spaces else 0, prepare)
 
     def nil_share(self, settings: DweSettings) -> float:
         """RETURNS (float): share of golds to take away to teach NIL."""
@@ -228,12 +263,15 @@ def network_spec(
         pictures = {space: e.dim for space, e in evidence.picture_encoders.items()}
     image_dim = next(iter(pictures.values()), 0)
     widths: dict[str, int] = {}
+    visual = evidence.settings.visual
+    encoders = EncoderWidths(
+        text_width,
+        image_dim,
+        faces=image_dim if visual and visual.faces else 0,
+        scenes=image_dim if visual and visual.scenes else 0,
+    )
     if heads:
-        widths = network_widths(
-            settings.modalities,
-            settings.without,
-            EncoderWidths(text_width, image_dim),
-        )
+        widths = network_widths(settings.modalities, settings.without, encoders)
     reads_edges = (
         nil_is_labelled and settings.fit_combiner and "text" in evidence.channels
     )
@@ -254,6 +292,8 @@ def network_spec(
         shared_text=text is clip and text_width == image_dim,
         read_mention=settings.read_mention and bool(text_width),
         edge_width=EDGES * text.width if text is not None and reads_edges else 0,
+        refined=_refined(heads, settings),
+        parts=network_parts(settings, widths, encoders) if heads else (),
     )
 
 
@@ -272,3 +312,11 @@ def _heads(evidence: "Evidence") -> dict[str, QueryHead]:
                 of_pictures=vectors.field == IMAGE,
             )
     return heads
+
+
+def _refined(heads: Mapping[str, QueryHead], settings: DweSettings) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): spaces whose pictures pass a fitted map."""
+    if not settings.fit_pictures:
+        return ()
+    spaces = {head.picture for head in heads.values() if head.of_pictures}
+    return tuple(sorted(space for space in spaces if space))

@@ -14,6 +14,12 @@ from ..model.inputs import LinkingBatch
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..model.network import LinkerNetwork
+
+
+OPEN = 0.5
+"""How far everything but pictures must leave it open which entity is meant, for a
+picture of something else to leave nothing to link."""
 
 
 def with_targets(
@@ -38,6 +44,53 @@ def with_targets(
     kept = found & ~taken
     targets = torch.where(kept.any(dim=1), kept.int().argmax(dim=1), n)
     return replace(batch, candidates=batch.candidates & ~taken), targets
+
+
+def unshown(
+    network: "LinkerNetwork", batch: LinkingBatch, targets: Tensor, others: np.ndarray
+) -> Tensor:
+    """What is right where pictures are of something else: the gold, if everything but
+    pictures says so, and otherwise NIL.
+
+    network (LinkerNetwork): its combiner tells.
+    batch (LinkingBatch): the mentions.
+    targets (Tensor): what `with_targets` gave. Shape: (batch,)
+    others (np.ndarray): mentions with pictures of something else.
+        Shape: (batch,), bool
+    RETURNS (Tensor): targets. Shape: (batch,)
+    """
+    n = batch.rows.shape[1]
+    with torch.no_grad():
+        scores = network.feature_scores(batch)
+        is_open = network.combiner.left_open(scores, targets.clamp(max=n - 1)) > OPEN
+    changed = torch.from_numpy(others).to(targets.device) & is_open
+    return targets.masked_fill(changed, n)
+
+
+def with_pictures(
+    network: "LinkerNetwork",
+    batch: LinkingBatch,
+    targets: Tensor,
+    others: np.ndarray,
+    from_kb: np.ndarray,
+) -> tuple[LinkingBatch, Tensor]:
+    """How far the pictures of a batch show the golds.
+
+    network (LinkerNetwork): its combiner tells.
+    batch (LinkingBatch): mentions, and pictures of the KB behind them.
+    targets (Tensor): what `with_targets` gave. Shape: (batch,)
+    others (np.ndarray): mentions with pictures of something else.
+        Shape: (n_mentions,), bool
+    from_kb (np.ndarray): pictures of the KB. Shape: (batch,), bool
+    RETURNS (tuple[LinkingBatch, Tensor]): the batch and its targets.
+    """
+    device = targets.device
+    wrong = np.concatenate([others, np.zeros(from_kb.sum(), dtype=bool)])
+    kb = torch.from_numpy(from_kb).to(device)
+    shown = network.shown(batch, targets).masked_fill(kb, 1.0)
+    shown = shown.masked_fill(torch.from_numpy(wrong).to(device), 0.0)
+    batch = replace(batch, shown=shown, from_kb=kb if from_kb.any() else None)
+    return batch, unshown(network, batch, targets, wrong)
 
 
 def restrict_negatives(batch: LinkingBatch, rows: np.ndarray) -> LinkingBatch:

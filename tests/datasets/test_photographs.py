@@ -7,16 +7,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from small_encoders import Colours
 from spacy.cli import app
 from tiny_datasets import grocery
+from tiny_photographs import photographs
 from typer.testing import CliRunner
 from weasel.util import load_project_config, split_command
 
 from photographs import LITE0_FILE, LITE0_PACKAGE, lite0_weights, photographs_cli
-from spacy_dwe.datasets.conversion import convert_dataset
 
 ROOT = Path(__file__).parents[2]
-NAMES_ALONE = {"picture_encoder": ""}
+NAMES_ALONE = {"picture_encoder": "", "photograph_steps": 2}
+COLOURS = {"picture_encoder": Colours().spec["@misc"], "photograph_steps": 2}
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def project(tmp_path, monkeypatch):
     folder = tmp_path / "project"
     (folder / "assets").mkdir(parents=True)
     shutil.copy(ROOT / "project.yml", folder)
+    shutil.copytree(ROOT / "configs", folder / "configs")
     monkeypatch.chdir(folder)
     return folder
 
@@ -55,6 +58,12 @@ def top1(path, group):
     return json.loads(path.read_text())["by"][group]["top1"]
 
 
+def linkers(path):
+    """RETURNS (list[str]): those that a trial compares."""
+    shares = json.loads(path.read_text())["shares"]
+    return list(dict.fromkeys(share["linker"] for share in shares))
+
+
 def test_grocery_is_made_from_the_archive_that_assets_fetches(project, tmp_path):
     src = grocery(tmp_path / "GroceryStoreDataset-fc80ba9")
     with zipfile.ZipFile(project / "assets" / "grocery-published.zip", "w") as archive:
@@ -67,15 +76,32 @@ def test_grocery_is_made_from_the_archive_that_assets_fetches(project, tmp_path)
         assert top1(made / f"{split}.json", "text:full-name") == 1
         assert top1(made / f"{split}.json", "undecidable") < 0.8
     assert (made / "report" / "index.html").is_file()
+    # There is nothing that a head of the network could compare.
+    assert linkers(made / "trial.json") == ["untrained", "features"]
 
 
 def test_a_set_of_ones_own_is_used_where_it_lies(project, tmp_path):
-    birds = tmp_path / "birds"
-    convert_dataset("grocery", grocery(tmp_path / "src"), birds)
-    assert run("birds", project, birds=birds, **NAMES_ALONE).exit_code == 0
+    birds = photographs(tmp_path / "birds")
+    done = run("birds", project, birds=birds, **COLOURS)
+    assert done.exit_code == 0, done.output
     made = project / "runs" / "birds"
-    assert top1(made / "dev.json", "text:full-name") == 1
+    assert top1(made / "dev.json", "text:full-name-nearby") == 1
+    assert top1(made / "dev.json", "undecidable") == 1, "each has its colour"
     assert (made / "report" / "index.html").is_file()
+    assert linkers(made / "trial.json") == ["untrained", "features", "linear"]
+
+
+def test_what_is_not_trained_for_want_of_an_encoder_is_told(project, tmp_path):
+    birds = photographs(tmp_path / "birds")
+    run("birds", project, birds=birds, **COLOURS)
+    data = [str(birds), "runs/birds/birds.kb", "models", "--steps", "1"]
+    command = ["train", "configs/default.cfg", *data]
+    done = CliRunner().invoke(photographs_cli, command)
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert "network: not trained" in told and "--text-encoder" in told
+    models = sorted(path.parent.name for path in Path("models").glob("*/model-best"))
+    assert models == ["features", "linear"]
 
 
 @pytest.mark.parametrize(

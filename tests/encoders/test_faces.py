@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from drawn_faces import drawn_face
+from PIL import Image
 
 from spacy_dwe.encoders.cache import FeatureCache
 from spacy_dwe.encoders.visual.extractor import VisualExtractor
@@ -26,22 +27,6 @@ def test_the_words_of_a_phrase_stand_in_the_order_of_the_bank():
     ]
     assert phrase(attributes) == "old man, smiling"
     assert phrase(attributes[1:2]) == "face"
-
-
-def drawn_face(size=(240, 300)):
-    """A pale oval with dark eyes, brows, nose and mouth on a grey ground."""
-    image = Image.new("RGB", size, (110, 110, 120))
-    pen = ImageDraw.Draw(image)
-    pen.ellipse((50, 30, 190, 230), fill=(60, 45, 40))
-    pen.ellipse((60, 55, 180, 235), fill=(215, 180, 160))
-    for x in (95, 145):
-        pen.ellipse((x - 17, 112, x + 17, 132), fill=(150, 115, 100))
-        pen.ellipse((x - 11, 116, x + 11, 129), fill=(245, 240, 235))
-        pen.ellipse((x - 6, 115, x + 6, 129), fill=(30, 20, 20))
-        pen.rectangle((x - 18, 100, x + 18, 106), fill=(50, 35, 30))
-    pen.polygon([(120, 125), (107, 168), (133, 168)], fill=(190, 150, 132))
-    pen.ellipse((96, 184, 144, 202), fill=(150, 60, 60))
-    return image.filter(ImageFilter.GaussianBlur(2))
 
 
 class TestWithOpenCV:

@@ -47,6 +47,18 @@ def logits(model, batch):
     return scores.log_probabilities()
 
 
+def test_the_parts_of_a_network_are_saved(make_model, spec):
+    """One that was saved without a word on them has all."""
+    lean = replace(spec, parts=("pictures", "contrast"))
+    shims = [make_model().shims[0] for _ in (spec, lean)]
+    for shim, own in zip(shims, (spec, lean)):
+        shim.build(own, "cpu")
+        again = make_model().shims[0].from_bytes(shim.to_bytes())
+        assert again.network.spec == saved(own)
+    whole, less = (set(shim.network.state_dict()) for shim in shims)
+    assert less < whole and "objective.a_align_scale" in whole - less
+
+
 def test_a_model_is_built_when_sizes_are_known(make_model, spec):
     shim = make_model().shims[0]
     assert not shim.is_built

@@ -178,5 +178,6 @@ def test_triplets_beyond_the_margin_do_not_dilute_the_mean():
         positives=torch.tensor([0.9]),
         negatives=torch.tensor([[0.8, -0.9, -0.9]]),
         left_out=torch.tensor([[False, False, False]]),
+        weights=torch.ones(1),
     )
     assert triplet(contrast, 0.5).item() == pytest.approx(0.4)

@@ -177,8 +177,9 @@ def test_widths_say_what_a_network_gets():
 
 
 def test_something_must_be_left_to_read():
+    encoders = EncoderWidths(384, 512, scenes=512)
     with pytest.raises(DweError, match=r"E515.*attributes"):
-        network_widths(all_modalities({}), ["text", "vision"], EncoderWidths(384, 512))
+        network_widths(all_modalities({}), ["text", "vision"], encoders)
 
 
 def test_the_papers_are_registered():

@@ -49,6 +49,14 @@ def test_variables_are_put_in_and_keep_their_type(write):
     assert read_study(path, {"steps": 7}).settings == {"training.max_steps": 7}
 
 
+def test_variables_are_made_of_others(write):
+    own = {"data": ".", "steps": "${vars.other}", "other": {"n": "${vars.five}"}}
+    path = write(vars={**own, "five": 5})
+    assert read_study(path).settings == {"training.max_steps": {"n": 5}}
+    with pytest.raises(DweError, match=r"E271.*other"):
+        read_study(write(vars={**own, "five": "${vars.other}"}))
+
+
 def test_what_is_switched_off_uses_the_model_and_kb_of_its_base(write):
     study = read_study(write())
     off, base, no = study.variants
@@ -112,13 +120,12 @@ def test_seeds():
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_studies_are_whole(path, tmp_path, monkeypatch):
     """With files of any content where they point to."""
-    text = path.read_text()
-    study = json.loads(text)
+    study = json.loads(path.read_text())
+    named = json.dumps([study["config"], *study["data"].values()])
     monkeypatch.chdir(tmp_path)
     for name, value in study["vars"].items():
-        text = text.replace(f"${{vars.{name}}}", str(value))
-    filled = json.loads(text)
-    for file in [filled["config"], *filled["data"].values()]:
+        named = named.replace(f"${{vars.{name}}}", str(value))
+    for file in json.loads(named):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
     read = read_study(path)

@@ -89,7 +89,7 @@ def test_a_line_says_how_the_linker_trains(nlp, examples):
     run.evaluate(0, losses=once)
     run.evaluate(10, 0.6, update(nlp, examples(nlp), 3), {**SCORES, "nel_top1": 0.6})
     first, second = run.lines
-    titles = "E # LOSS LINKING CONTRAST A-ALIGN S-ALIGN TOP-1 MRR SCORE BEST M/S LEFT"
+    titles = "E # LOSS LINKING CONTRAST S-ALIGN TOP-1 MRR SCORE BEST M/S LEFT"
     assert list(first) == titles.split()
     assert first["LOSS"] == f"{once['dwe_linker']:.3f}"
     assert first["LINKING"] == f"{once['dwe_linker_linking']:.3f}"

@@ -93,6 +93,13 @@ class Standardisation:
         unit: np.ndarray = out / np.linalg.norm(out, axis=-1, keepdims=True)
         return unit.astype(np.float32, copy=False)
 
+    def as_map(self) -> tuple[np.ndarray, np.ndarray]:
+        """RETURNS (tuple[np.ndarray, np.ndarray]): W and b of the same as
+        y = unit(W x + b). Shapes: (dim, dim) and (dim,), float32"""
+        weight = np.eye(len(self.mean), dtype=np.float32)
+        weight += self.directions.T @ ((self.gains - 1)[:, None] * self.directions)
+        return weight, -weight @ self.mean
+
     @classmethod
     def read(cls, kb: Path, file: str) -> Self:
         """kb (Path): the KB's folder.

@@ -1,0 +1,1 @@
+"""A set of mentions that only text and picture together decide."""
