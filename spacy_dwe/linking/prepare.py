@@ -487,7 +487,7 @@ class MentionsRead:
                 )
         return queries
 
-    def prepared(self, index: int, **candidates: np.ndarray) -> PreparedMention:
+    def prepared(self, index: int, **candidates: Any) -> PreparedMention:
         """index (int): position of a mention.
         **candidates: the fields of `PreparedMention` that are about candidates.
         RETURNS (PreparedMention): with what was read of it."""
