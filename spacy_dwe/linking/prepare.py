@@ -264,12 +264,7 @@ class Evidence:
             if not self.reads_images or name.space not in self.picture_encoders:
                 return None
             pictures = read.picture_vectors(name.space)
-            dim = self.kb.vector_sets[name].dim
-            means = [
-                own.mean(axis=0) if len(own) else np.zeros(dim) for own in pictures
-            ]
-            present = np.array([len(own) > 0 for own in pictures], dtype=bool)
-            return Queries(_unit(np.reshape(means, (-1, dim))), present)
+            return _pictures_looked_for(pictures, self.kb.vector_sets[name].dim)
         encoder = self._encoder(name.space)
         if encoder is None or not self.reads_text:
             return None
@@ -492,7 +487,7 @@ class MentionsRead:
                 )
         return queries
 
-    def prepared(self, index: int, **candidates: np.ndarray) -> PreparedMention:
+    def prepared(self, index: int, **candidates: Any) -> PreparedMention:
         """index (int): position of a mention.
         **candidates: the fields of `PreparedMention` that are about candidates.
         RETURNS (PreparedMention): with what was read of it."""
@@ -533,6 +528,16 @@ class MentionsRead:
     @cached_property
     def pictures_read(self) -> list[MentionPictures]:
         return self._evidence.pictures_of(self.mentions)
+
+
+def _pictures_looked_for(pictures: Sequence[np.ndarray], dim: int) -> "Queries":
+    """pictures (Sequence[np.ndarray]): of each mention. Shape of each: (n, dim)
+    RETURNS (Queries): of several, what they have in common."""
+    from ..kb.vectors.joint_search import Queries
+
+    sums = [own.sum(axis=0) if len(own) else np.zeros(dim) for own in pictures]
+    present = np.array([len(own) > 0 for own in pictures], dtype=bool)
+    return Queries(_unit(np.reshape(sums, (-1, dim))), present)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
