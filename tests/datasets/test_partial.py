@@ -27,7 +27,7 @@ FINCHES = {
 }
 """Colours of throat and bill."""
 N = {"train": 6, "dev": 5}
-SIZES = {"train": 120, "dev": 24, "test": 48}
+SIZES = {"train": 48, "dev": 24, "test": 48}
 
 
 def described(throat, bill):
