@@ -49,9 +49,9 @@ path = ${paths.dev}
 image_root = ${paths.image_root}
 
 [training]
-patience = 3000
-max_steps = 20000
-eval_frequency = 200
+patience = 0
+max_steps = 1000
+eval_frequency = 100
 dropout = 0.0
 
 [training.batcher]
@@ -64,9 +64,9 @@ L2 = 0.001
 
 [training.optimizer.learn_rate]
 @schedules = "warmup_linear.v1"
-warmup_steps = 100
-total_steps = 20000
-initial_rate = 0.00005
+warmup_steps = 30
+total_steps = 1000
+initial_rate = 0.001
 
 [training.logger]
 @loggers = "spacy-dwe.ConsoleLogger.v1"
