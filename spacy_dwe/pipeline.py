@@ -602,6 +602,7 @@ class DweLinker(TrainablePipe):
             gold_ids,
             kb=self._require_kb(),
             prepare=self._prepare,
+            named=self.evidence.named,
             collate=partial(self._collate, learns=True),
             n_candidates=self.settings.n_candidates,
             shim=self.network_shim,

@@ -317,6 +317,15 @@ class Evidence:
             features[:, columns] = values[:, computed]
             present[:, columns] = there[:, computed]
         features[~present] = 0.0
+        return self._prepared(batch, candidates, features, present)
+
+    def _prepared(
+        self,
+        batch: "MentionsRead",
+        candidates: "Candidates",
+        features: np.ndarray,
+        present: np.ndarray,
+    ) -> list[PreparedMention]:
         described = self.kb.described(candidates.rows)
         bounds = zip(candidates.offsets, candidates.offsets[1:])
         return [
@@ -330,6 +339,22 @@ class Evidence:
             )
             for index, (first, last) in enumerate(bounds)
         ]
+
+    def named(self, names: Sequence[str]) -> list[PreparedMention]:
+        """Names without any other text or picture, and candidates of these names, of
+        which no channel says anything.
+
+        names (Sequence[str]): such as an entity has.
+        RETURNS (list[PreparedMention]): one a name.
+        """
+        mentions = [
+            Mention(0, name, 0, len(name), name, name, 0, images=()) for name in names
+        ]
+        candidates = self.kb.search(names, self.settings.n_candidates)
+        shape = len(candidates.rows), len(self.columns)
+        absent = np.zeros(shape, dtype=bool)
+        batch = MentionsRead(self, mentions, None, in_training=True)
+        return self._prepared(batch, candidates, absent.astype(np.float32), absent)
 
     def texts(self, mentions: Sequence[Mention]) -> "list[MentionFeatures] | None":
         """RETURNS (list[MentionFeatures] | None): what the text encoder says of each;

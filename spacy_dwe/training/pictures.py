@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..model.network import LinkerNetwork
 
 Prepare = Callable[[Sequence[Mention]], "list[PreparedMention]"]
+Named = Callable[[Sequence[str]], "list[PreparedMention]"]
 
 SHOWN = 0.5
 """How far a picture must be taken to show its entity, to tell what varies among
@@ -76,13 +77,11 @@ class KBPictures:
         """RETURNS (int): entities with several pictures."""
         return len(self._rows)
 
-    def draw(
-        self, n: int, prepare: Prepare
-    ) -> "tuple[list[PreparedMention], np.ndarray]":
+    def draw(self, n: int, named: Named) -> "tuple[list[PreparedMention], np.ndarray]":
         """Draw some, by torch's random numbers.
 
         n (int): how many.
-        prepare (Prepare): finds candidates.
+        named (Named): `Evidence.named`.
         RETURNS (tuple[list[PreparedMention], np.ndarray]): the mentions, and the KB row
             of each gold. Shape: (n,)
         """
@@ -91,8 +90,7 @@ class KBPictures:
         entities = self.kb.store.entities(rows.tolist())
         names = [[e.title, *(a.alias for a in e.aliases)] for e in entities]
         chosen = _drawn(np.array([len(own) for own in names], dtype=np.int64))
-        mentions = [_named(own[i]) for own, i in zip(names, chosen)]
-        prepared = prepare(mentions) if mentions else []
+        prepared = named([own[i] for own, i in zip(names, chosen)])
         return [self._pictured(m, row) for m, row in zip(prepared, rows)], rows
 
     def _pictured(self, mention: "PreparedMention", row: int) -> "PreparedMention":
@@ -182,16 +180,3 @@ def _drawn(counts: np.ndarray) -> np.ndarray:
     """RETURNS (np.ndarray): a random number below each. Shape: (n,), int64"""
     chance = torch.rand(len(counts), dtype=torch.float64).numpy()
     return np.minimum((chance * counts).astype(np.int64), np.maximum(counts - 1, 0))
-
-
-def _named(name: str) -> Mention:
-    return Mention(
-        doc=0,
-        doc_name=name,
-        start=0,
-        end=len(name),
-        text=name,
-        context=name,
-        context_start=0,
-        images=(),
-    )

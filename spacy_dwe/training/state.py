@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..linking.prepare import Evidence
     from ..model.architectures import NetworkShim
     from ..model.inputs import LinkingBatch, PreparedMention
-    from .pictures import Prepare
+    from .pictures import Named, Prepare
 
 
 COVERAGE = "coverage"
@@ -93,6 +93,7 @@ class TrainingState:
         *,
         kb: "DweKnowledgeBase",
         prepare: "Prepare",
+        named: "Named",
         collate: "Callable[..., LinkingBatch]",
         n_candidates: int,
         shim: "NetworkShim",
@@ -107,6 +108,7 @@ class TrainingState:
         gold_ids (Sequence[str]): label of each.
         kb (DweKnowledgeBase): the KB.
         prepare (Prepare): finds and describes candidates.
+        named (Named): finds candidates of names, `Evidence.named`.
         collate (Callable): pads prepared mentions at their places to a batch.
         n_candidates (int): most candidates a mention can have.
         shim (NetworkShim): holds the network.
@@ -123,7 +125,7 @@ class TrainingState:
         is_over = check.at_mentions(prepared, gold_ids, kb, n_candidates)
         if is_over and check.golds is None:
             self._count(check.seen_golds, kb, settings)
-        more, more_rows = self._from_kb(len(mentions), kb, prepare, shim)
+        more, more_rows = self._from_kb(len(mentions), kb, named, shim)
         gold_rows = np.concatenate([kb.rows_of(gold_ids), more_rows])
         from_kb = np.arange(len(gold_rows)) >= len(mentions)
         batch = collate([*prepared, *more], [*places, *(MentionPlace() for _ in more)])
@@ -137,7 +139,7 @@ class TrainingState:
         self,
         n_mentions: int,
         kb: "DweKnowledgeBase",
-        prepare: "Prepare",
+        named: "Named",
         shim: "NetworkShim",
     ) -> "tuple[list[PreparedMention], np.ndarray]":
         """RETURNS (tuple[list[PreparedMention], np.ndarray]): pictures of the KB as
@@ -147,7 +149,7 @@ class TrainingState:
         if self._kb_pictures is None or self._kb_pictures.kb is not kb:
             self._kb_pictures = KBPictures(kb, sorted(spaces))
         n = round(n_mentions * shim.settings.kb_pictures)
-        return self._kb_pictures.draw(n if spaces else 0, prepare)
+        return self._kb_pictures.draw(n if spaces else 0, named)
 
     def nil_share(self, settings: DweSettings) -> float:
         """RETURNS (float): share of golds to take away to teach NIL."""

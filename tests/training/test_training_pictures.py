@@ -156,7 +156,7 @@ def linker(faces):
 
 
 def test_a_picture_of_the_kb_is_not_compared_with_itself(faces, linker):
-    drawn, rows = KBPictures(faces.kb, ["faces"]).draw(40, linker._prepare)
+    drawn, rows = KBPictures(faces.kb, ["faces"]).draw(40, linker.evidence.named)
     from spacy_dwe.model.inputs import MentionPlace
 
     batch = linker._collate(drawn, [MentionPlace()] * len(drawn), learns=True)
@@ -170,7 +170,7 @@ def test_a_picture_of_the_kb_is_not_compared_with_itself(faces, linker):
 
 def test_every_picture_of_entities_with_several_is_drawn(faces, linker):
     pictures = KBPictures(faces.kb, ["faces"])
-    drawn, rows = pictures.draw(2000, linker._prepare)
+    drawn, rows = pictures.draw(2000, linker.evidence.named)
     assert len(pictures) == N_FACES
     assert {*faces.kb.ids(np.unique(rows))} == {f"F{i}" for i in range(N_FACES)}
     assert len({m.itself["image@faces"] for m in drawn}) == IN_KB * N_FACES
@@ -185,8 +185,8 @@ def test_a_kb_without_several_pictures_gives_none(tmp_path, faces, linker):
         encoders={"faces": LitFaces()},
         image_root=faces.folder,
     )
-    assert KBPictures(kb, ["faces"]).draw(5, linker._prepare)[0] == []
-    assert KBPictures(kb, []).draw(5, linker._prepare)[0] == []
+    assert KBPictures(kb, ["faces"]).draw(5, linker.evidence.named)[0] == []
+    assert KBPictures(kb, []).draw(5, linker.evidence.named)[0] == []
 
 
 # Pictures of something else
@@ -223,6 +223,7 @@ def labelled(linker, nlp_examples, **settings):
         golds,
         kb=linker.kb,
         prepare=linker._prepare,
+        named=linker.evidence.named,
         collate=lambda *args: linker._collate(*args, learns=True),
         n_candidates=100,
         shim=linker.network_shim,
