@@ -12,11 +12,12 @@ from ..kb.vectors.sets import IMAGE, SetName
 from ..kb.vectors.standard import MOST_PICTURES, Standardisation
 from ..linking.collate import collate
 from ..linking.mentions import Mention
-from .targets import with_targets
+from .targets import shown, with_targets
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..kb.vectors.sets import VectorSet
+    from ..model.combiner import Combiner
     from ..model.inputs import PreparedMention
     from ..model.network import LinkerNetwork
 
@@ -109,6 +110,7 @@ def fit_refinements(
     gold_rows: np.ndarray,
     kb: "DweKnowledgeBase",
     prepare: Prepare,
+    combiner: "Combiner",
 ) -> None:
     """Fit the maps that pictures pass before they are compared with those of entities:
     what varies among pictures of the same entity, those of the KB and of the training
@@ -119,6 +121,7 @@ def fit_refinements(
     gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (n_mentions,)
     kb (DweKnowledgeBase): the KB.
     prepare (Prepare): finds and describes candidates.
+    combiner (Combiner): of all features but the network's own, on the CPU.
     """
     encoder = network.mention_encoder
     if encoder is None or not len(encoder.refinements):
@@ -126,7 +129,7 @@ def fit_refinements(
     seen: dict[str, dict[tuple[bytes, int], np.ndarray]] = {
         space: {} for space in encoder.refinements
     }
-    for mention, row in _shown(network, mentions, gold_rows, prepare):
+    for mention, row in _shown(combiner, mentions, gold_rows, prepare):
         for space, own in seen.items():
             for vector in mention.pictures.get(space, ()):
                 own[vector.tobytes(), row] = vector
@@ -140,7 +143,7 @@ def fit_refinements(
 
 
 def _shown(
-    network: "LinkerNetwork",
+    combiner: "Combiner",
     mentions: Sequence[Mention],
     gold_rows: np.ndarray,
     prepare: Prepare,
@@ -153,8 +156,8 @@ def _shown(
         batch = collate(prepared, heads={}, pictures={}, pooled=True, device="cpu")
         rows = gold_rows[first : first + block]
         batch, targets = with_targets(batch, rows, 0.0)
-        shown = network.shown(batch, targets) > SHOWN
-        kept = shown & (targets < batch.rows.shape[1])
+        kept = shown(combiner, batch, targets) > SHOWN
+        kept &= targets < batch.rows.shape[1]
         yield from (
             (prepared[i], int(rows[i])) for i in torch.nonzero(kept)[:, 0].tolist()
         )

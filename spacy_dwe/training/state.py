@@ -133,7 +133,7 @@ class TrainingState:
             batch, gold_rows, kb, settings.rare_word_negatives
         )
         batch, targets = with_targets(batch, gold_rows, self.nil_share(settings))
-        return with_pictures(network, batch, targets, others, from_kb)
+        return with_pictures(network.combiner, batch, targets, others, from_kb)
 
     def _from_kb(
         self,

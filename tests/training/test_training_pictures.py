@@ -19,6 +19,7 @@ from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.dwe import Refinement
 from spacy_dwe.model.inputs import Pictures
 from spacy_dwe.model.losses import Contrast, info_nce, n_pair, triplet
+from spacy_dwe.training.fitting import fit_to_examples
 from spacy_dwe.training.pictures import KBPictures, with_other_pictures
 
 DIM, N_LIGHTS, N_FACES = 48, 8, 60
@@ -308,3 +309,28 @@ def test_a_mention_that_does_not_count_changes_no_loss(loss):
     torch.testing.assert_close(loss(both), loss(first))
     nothing = Contrast(positives, negatives, left_out, torch.zeros(2))
     assert loss(nothing) == 0
+
+
+# Where it is computed
+
+
+@pytest.mark.filterwarnings("ignore:.*meta parameter:UserWarning")
+@pytest.mark.parametrize("fit_combiner", [True, False])
+def test_what_is_fitted_is_computed_beside_the_network(faces, fit_combiner):
+    """That may be on a GPU; torch's device without memory can only be written to."""
+    nlp = linking_pipeline(
+        faces.kb.path,
+        model={**SMALL_MODEL, "head": "linear", "fit_combiner": fit_combiner},
+    )
+    made = mentions_of_faces(nlp, faces, range(IN_KB, N_LIGHTS))
+    nlp.initialize(lambda: made)
+    linker = nlp.get_pipe("dwe_linker")
+    shim = linker.network_shim
+    fit_to_examples(
+        shim.network.to("meta"),
+        lambda: made,
+        faces.kb,
+        linker._prepare,
+        0.1,
+        shim.settings,
+    )
