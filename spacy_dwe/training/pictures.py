@@ -30,11 +30,13 @@ pictures of the same."""
 
 
 def with_other_pictures(
-    mentions: Sequence[Mention], share: float
+    mentions: Sequence[Mention], gold_rows: np.ndarray, share: float
 ) -> tuple[list[Mention], np.ndarray]:
-    """Give some mentions the pictures of the next of them, drawn by torch.
+    """Give some mentions the pictures of the next of them, drawn by torch, where that
+    has another gold.
 
     mentions (Sequence[Mention]): mentions.
+    gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (n_mentions,)
     share (float): of those with pictures.
     RETURNS (tuple[list[Mention], np.ndarray]): the mentions, and which of them have
         pictures that are another's. Shape: (n_mentions,), bool
@@ -47,10 +49,16 @@ def with_other_pictures(
     drawn = np.flatnonzero((torch.rand(len(mentions)) < share).numpy() & pictured)
     for own, other in zip(drawn.tolist(), np.roll(drawn, 1).tolist()):
         images = mentions[other].images
-        if images != mentions[own].images:
+        if images != mentions[own].images and gold_rows[other] != gold_rows[own]:
             changed[own] = replace(mentions[own], images=images, sharing=())
             others[own] = True
     return changed, others
+
+
+def are_pictured(prepared: "Sequence[PreparedMention]") -> np.ndarray:
+    """RETURNS (np.ndarray): mentions with pictures that the linker reads, and can.
+    Shape: (n_mentions,), bool"""
+    return np.array([any(map(len, m.pictures.values())) for m in prepared], dtype=bool)
 
 
 class KBPictures:

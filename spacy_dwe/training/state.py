@@ -18,7 +18,7 @@ from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
 from .labels import SetupCheck, covered_share
-from .pictures import KBPictures, with_other_pictures
+from .pictures import KBPictures, are_pictured, with_other_pictures
 from .targets import Negatives, with_pictures, with_targets
 
 if TYPE_CHECKING:
@@ -117,8 +117,12 @@ class TrainingState:
             candidates.
         """
         settings, network = shim.settings, shim.network
-        mentions, others = with_other_pictures(mentions, settings.other_pictures)
+        gold_rows = kb.rows_of(gold_ids)
+        mentions, others = with_other_pictures(
+            mentions, gold_rows, settings.other_pictures
+        )
         prepared = prepare(mentions)
+        others &= are_pictured(prepared)
         check = self.setup_check
         self.nil_is_labelled |= NIL in gold_ids
         self._add_negatives(gold_ids, settings)
@@ -126,7 +130,7 @@ class TrainingState:
         if is_over and check.golds is None:
             self._count(check.seen_golds, kb, settings)
         more, more_rows = self._from_kb(len(mentions), kb, named, shim)
-        gold_rows = np.concatenate([kb.rows_of(gold_ids), more_rows])
+        gold_rows = np.concatenate([gold_rows, more_rows])
         from_kb = np.arange(len(gold_rows)) >= len(mentions)
         batch = collate([*prepared, *more], [*places, *(MentionPlace() for _ in more)])
         batch = self.negatives.chosen_for(
