@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from ..kb.vectors.sets import IMAGE, SetName
 from ..kb.vectors.standard import MOST_PICTURES, Standardisation
 from ..linking.collate import collate
 from ..linking.mentions import Mention
+from ..model.inputs import NO_VECTORS, MentionPlace
 from .targets import shown, with_targets
 
 if TYPE_CHECKING:
@@ -66,21 +69,27 @@ class KBPictures:
     of its names, with no other text.
 
     kb (DweKnowledgeBase): the KB.
-    spaces (Sequence[str]): spaces of the pictures that the network reads.
+    spaces (Sequence[str]): spaces of the pictures that the network reads, in its order.
     """
 
     def __init__(self, kb: "DweKnowledgeBase", spaces: Sequence[str]) -> None:
-        self.kb = kb
-        names = [SetName(IMAGE, space) for space in spaces]
-        self._sets = {
-            name: kb.vector_sets[name] for name in names if name in kb.vector_sets
-        }
+        self.kb, self.spaces = kb, tuple(spaces)
         counts = [np.diff(vectors.offsets) for vectors in self._sets.values()]
         self._rows = np.zeros(0, dtype=np.int64)
         if counts:
             # One alone would have nothing to be compared with.
             several = np.flatnonzero(np.minimum.reduce(counts) > 1)
             self._rows = np.intersect1d(several, kb.all_rows(1).rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker process and a copy open the KB anew."""
+        return type(self), (self.kb, self.spaces)
+
+    @property
+    def _sets(self) -> "dict[SetName, VectorSet]":
+        names = [SetName(IMAGE, space) for space in self.spaces]
+        sets = self.kb.vector_sets
+        return {name: sets[name] for name in names if name in sets}
 
     def __len__(self) -> int:
         """RETURNS (int): entities with several pictures."""
@@ -103,13 +112,22 @@ class KBPictures:
         return [self._pictured(m, row) for m, row in zip(prepared, rows)], rows
 
     def _pictured(self, mention: "PreparedMention", row: int) -> "PreparedMention":
-        pictures, itself = {}, {}
+        # The first space is that of regions, whether or not the KB has pictures in it.
+        pictures = dict.fromkeys(self.spaces, NO_VECTORS)
+        itself = {}
         for name, vectors in self._sets.items():
             places, _ = vectors.of([row])
             place = int(places[_drawn(np.array([len(places)]))[0]])
             pictures[name.space] = _read(vectors, [place])
             itself[str(name)] = place
         return replace(mention, pictures=pictures, itself=itself)
+
+
+def alone(mention: "PreparedMention") -> MentionPlace:
+    """RETURNS (MentionPlace): a name as a document of its own, which modalities of
+    others read as any."""
+    doc = Doc(Vocab(), words=[mention.sentence], spaces=[False])
+    return MentionPlace((doc,), 0, len(doc.text))
 
 
 def fit_refinements(

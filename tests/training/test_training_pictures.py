@@ -1,6 +1,7 @@
 """What training makes of pictures: the KB's own as queries, those of something else,
 and the map that queries start from."""
 
+import pickle
 from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from spacy_dwe.model.dwe import Refinement
 from spacy_dwe.model.inputs import Pictures
 from spacy_dwe.model.losses import Contrast, info_nce, n_pair, triplet
 from spacy_dwe.training.fitting import fit_to_examples
-from spacy_dwe.training.pictures import KBPictures, with_other_pictures
+from spacy_dwe.training.pictures import KBPictures, alone, with_other_pictures
 
 DIM, N_LIGHTS, N_FACES = 48, 8, 60
 IN_KB = 2
@@ -190,6 +191,28 @@ def test_a_kb_without_several_pictures_gives_none(tmp_path, faces, linker):
     )
     assert KBPictures(kb, ["faces"]).draw(5, linker.evidence.named)[0] == []
     assert KBPictures(kb, []).draw(5, linker.evidence.named)[0] == []
+
+
+def test_a_picture_of_the_kb_is_a_document_of_its_name_to_modalities(faces, linker):
+    drawn, _ = KBPictures(faces.kb, ["faces"]).draw(9, linker.evidence.named)
+    for each in drawn:
+        place = alone(each)
+        (doc,) = place.docs
+        named = doc.char_span(place.start, place.end).text
+        assert doc.text == named == each.sentence in ("Janus", "Terminus")
+
+
+def test_the_first_space_comes_first_whether_or_not_the_kb_has_pictures_in_it(
+    faces, linker
+):
+    pictures = KBPictures(faces.kb, ["zebras", "faces"])
+    for each in pictures.draw(3, linker.evidence.named)[0]:
+        assert [*each.pictures] == ["zebras", "faces"] and not len(each.whole)
+
+
+def test_a_trained_linker_is_copied_without_the_vectors_of_its_kb(faces, linker):
+    vectors = faces.kb.vector_sets[SetName("image", "faces")]
+    assert len(pickle.dumps(linker._training)) < vectors.array.nbytes
 
 
 # Pictures of something else
