@@ -307,8 +307,6 @@ def _spec_from_json(text: str) -> "NetworkSpec":
             for channel in data.pop("channels")
             for column in COLUMNS_UNSAVED.get(channel, "").split()
         ]
-    if data.get("parts") is not None:
-        data["parts"] = tuple(data["parts"])
     columns = tuple(Column(*names) for names in data.pop("columns"))
     for name in ("parts", "refined"):
         if data.get(name) is not None:

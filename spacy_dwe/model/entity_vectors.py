@@ -36,6 +36,8 @@ class EntityVectors:
     mean, std (float): cosine of random pairs of the set, to standardise by.
     owners (Owners | None): of the vectors; None = each candidate has one at most, and
         rows and n are batch and candidates.
+    compare (Callable | None): gives the cosines of queries, where vectors are not
+        held; see `cosines`.
     """
 
     vectors: Tensor

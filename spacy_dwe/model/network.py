@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from ..settings import DweSettings
-from .combiner import CombinedScores, Combiner
+from .combiner import Combiner
 from .dwe import EncodedMentions, MentionEncoder, Query
 from .inputs import LinkingBatch
 from .losses import linking_loss
@@ -86,31 +85,6 @@ class LinkerNetwork(nn.Module):
             batch.edges if "text" in channels else None,
         )
         return NetworkOutput(scores, encoded, cosines)
-
-    def feature_scores(self, batch: LinkingBatch) -> CombinedScores:
-        """RETURNS (CombinedScores): by the features of channels, without the network's
-        own."""
-        more = len(self.spec.heads)
-        return self.combiner(
-            pad(batch.features, (0, more)),
-            pad(batch.present, (0, more)),
-            batch.candidates,
-            batch.described,
-            batch.edges,
-        )
-
-    def shown(self, batch: LinkingBatch, targets: Tensor) -> Tensor:
-        """How far the pictures of mentions are taken to show their golds.
-
-        batch (LinkingBatch): the mentions.
-        targets (Tensor): position of the gold, or number of candidates for NIL.
-            *Shape:* ``(batch,)``
-        RETURNS (Tensor): between 0 and 1, see `Combiner.shows`. *Shape:* ``(batch,)``
-        """
-        positions = targets.clamp(0, batch.rows.shape[1] - 1)
-        with torch.no_grad():
-            scores = self.feature_scores(batch)
-            return self.combiner.shows(scores, batch.features, batch.present, positions)
 
     def refine(self, space: str, weight: np.ndarray, bias: np.ndarray) -> None:
         """Set the map that pictures pass.

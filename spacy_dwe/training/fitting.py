@@ -4,7 +4,7 @@ A softmax regression over features of candidates is convex but for NIL, so that 
 finds in seconds what thousands of stochastic steps do not.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,12 @@ from torch import Tensor
 from ..errors import DweError, Errors
 from ..linking.collate import collate
 from ..model.architectures import NetworkShim, shim_of
-from ..model.combiner import UNTRAINED_NIL, CombinedScores, Combiner
+from ..model.combiner import UNTRAINED_NIL, Combiner
 from ..model.losses import linking_loss
 from ..model.spec import A_ALIGN, S_ALIGN, VISION
 from .labels import some_labelled_mentions
-from .pictures import fit_refinements, with_other_pictures
-from .targets import unshown, with_targets
+from .pictures import are_pictured, fit_refinements, with_other_pictures
+from .targets import feature_scores, unshown, with_targets
 
 if TYPE_CHECKING:
     from spacy.training import Example
@@ -76,49 +76,50 @@ def fit_to_examples(
     mentions, gold_ids = some_labelled_mentions(
         get_examples, attributes=attributes, settings=linker
     )
-    gold_rows = kb.rows_of(gold_ids)
+    gold_rows, combiner = kb.rows_of(gold_ids), untrained_combiner(network)
     if settings.fit_combiner:
         edges = bool(network.spec.edge_width)
 
-        def features(own: "Sequence[Mention]") -> "LinkingBatch":
-            found = prepare(own)
+        def features(prepared: "Sequence[PreparedMention]") -> "LinkingBatch":
             return collate(
-                found, heads={}, pictures={}, pooled=True, device="cpu", edges=edges
+                prepared, heads={}, pictures={}, pooled=True, device="cpu", edges=edges
             )
 
-        firsts = range(0, len(mentions), BLOCK)
         batches = (
-            (features(mentions[i : i + BLOCK]), gold_rows[i : i + BLOCK])
-            for i in firsts
+            (features(prepare(mentions[i : i + BLOCK])), gold_rows[i : i + BLOCK])
+            for i in range(0, len(mentions), BLOCK)
         )
         blocks = fitting_blocks(batches, nil_share, seed=0)
-        blocks += _of_other_pictures(
-            network, mentions, gold_rows, features, settings.other_pictures, seed=0
+        changed = _with_other_pictures(
+            mentions, gold_rows, prepare, settings.other_pictures, seed=0
         )
-        fit_features(network, blocks)
-    fit_refinements(network, mentions, gold_rows, kb, prepare)
+        for prepared, rows in changed:
+            batch, targets = with_targets(features(prepared), rows, 0.0)
+            others = np.ones(len(rows), dtype=bool)
+            blocks.append((batch, unshown(combiner, batch, targets, others)))
+        combiner = fit_features(network, blocks)
+    fit_refinements(network, mentions, gold_rows, kb, prepare, combiner)
 
 
-def _of_other_pictures(
-    network: "LinkerNetwork",
+def _with_other_pictures(
     mentions: "Sequence[Mention]",
     gold_rows: np.ndarray,
-    features: "Callable[[Sequence[Mention]], LinkingBatch]",
+    prepare: "Callable[[Sequence[Mention]], list[PreparedMention]]",
     share: float,
     seed: int,
-) -> list[Block]:
-    """RETURNS (list[Block]): some mentions once more, with pictures of others."""
+) -> "Iterator[tuple[list[PreparedMention], np.ndarray]]":
+    """YIELDS (tuple[list[PreparedMention], np.ndarray]): some mentions once more, with
+    pictures of others that are read, and the KB row of each gold."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        changed, others = with_other_pictures(mentions, share)
+        changed, others = with_other_pictures(mentions, gold_rows, share)
     which = np.flatnonzero(others)
-    blocks = []
     for first in range(0, len(which), BLOCK):
         own = which[first : first + BLOCK]
-        batch = features([changed[i] for i in own])
-        batch, targets = with_targets(batch, gold_rows[own], 0.0)
-        blocks.append((batch, unshown(network, batch, targets, others[own])))
-    return blocks
+        prepared = prepare([changed[i] for i in own])
+        kept = np.flatnonzero(are_pictured(prepared))
+        if len(kept):
+            yield [prepared[i] for i in kept], gold_rows[own[kept]]
 
 
 def fitting_blocks(
@@ -212,36 +213,32 @@ def fitting_loss(combiner: Combiner, batch: "LinkingBatch", targets: Tensor) -> 
     return linking_loss(scores.log_probabilities(), targets) * len(targets)
 
 
-def feature_scores(combiner: Combiner, batch: "LinkingBatch") -> CombinedScores:
-    """RETURNS (CombinedScores): by the features of a batch, without a network."""
-    return combiner(
-        batch.features,
-        batch.present,
-        batch.candidates,
-        batch.described,
-        batch.edges,
-    )
+def untrained_combiner(network: "LinkerNetwork") -> Combiner:
+    """RETURNS (Combiner): of all features but the network's own, as it begins, on the
+    CPU."""
+    return Combiner(network.columns.without_dwe(), network.spec.edge_width)
 
 
-def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> None:
+def fit_features(network: "LinkerNetwork", blocks: Sequence[Block]) -> Combiner:
     """Fit the weights of all features but the network's own, which keep theirs.
 
     network (LinkerNetwork): its combiner is changed in place.
     blocks (Sequence[Block]): features without those of dwe, on the CPU.
+    RETURNS (Combiner): of these features, with the same weights, on the CPU.
     """
+    fitted = untrained_combiner(network)
     n = sum(len(targets) for _, targets in blocks)
     if not n:
-        return
-    own = network.columns.without_dwe()
-    fitted = Combiner(own, network.spec.edge_width)
+        return fitted
     fit(fitted, blocks, strength=1 / (2 * PRIOR_DEVIATION**2 * n))
     whole = network.combiner
-    columns = [network.columns.all.index(column) for column in own.all]
+    columns = [network.columns.all.index(column) for column in fitted.columns.all]
     with torch.no_grad():
         whole.weight[columns] = fitted.weight.to(whole.weight.device)
         whole.bias[columns] = fitted.bias.to(whole.bias.device)
         whole.nil.copy_(fitted.nil)
         whole.edges.load_state_dict(fitted.edges.state_dict())
+    return fitted
 
 
 def add_gradients(

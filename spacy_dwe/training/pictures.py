@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from ..kb.vectors.sets import IMAGE, SetName
 from ..kb.vectors.standard import MOST_PICTURES, Standardisation
 from ..linking.collate import collate
 from ..linking.mentions import Mention
-from .targets import with_targets
+from ..model.inputs import NO_VECTORS, MentionPlace
+from .targets import shown, with_targets
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
     from ..kb.vectors.sets import VectorSet
+    from ..model.combiner import Combiner
     from ..model.inputs import PreparedMention
     from ..model.network import LinkerNetwork
 
@@ -29,11 +33,13 @@ pictures of the same."""
 
 
 def with_other_pictures(
-    mentions: Sequence[Mention], share: float
+    mentions: Sequence[Mention], gold_rows: np.ndarray, share: float
 ) -> tuple[list[Mention], np.ndarray]:
-    """Give some mentions the pictures of the next of them, drawn by torch.
+    """Give some mentions the pictures of the next of them, drawn by torch, where that
+    has another gold.
 
     mentions (Sequence[Mention]): mentions.
+    gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (n_mentions,)
     share (float): of those with pictures.
     RETURNS (tuple[list[Mention], np.ndarray]): the mentions, and which of them have
         pictures that are another's. Shape: (n_mentions,), bool
@@ -46,10 +52,16 @@ def with_other_pictures(
     drawn = np.flatnonzero((torch.rand(len(mentions)) < share).numpy() & pictured)
     for own, other in zip(drawn.tolist(), np.roll(drawn, 1).tolist()):
         images = mentions[other].images
-        if images != mentions[own].images:
+        if images != mentions[own].images and gold_rows[other] != gold_rows[own]:
             changed[own] = replace(mentions[own], images=images, sharing=())
             others[own] = True
     return changed, others
+
+
+def are_pictured(prepared: "Sequence[PreparedMention]") -> np.ndarray:
+    """RETURNS (np.ndarray): mentions with pictures that the linker reads, and can.
+    Shape: (n_mentions,), bool"""
+    return np.array([any(map(len, m.pictures.values())) for m in prepared], dtype=bool)
 
 
 class KBPictures:
@@ -57,21 +69,27 @@ class KBPictures:
     of its names, with no other text.
 
     kb (DweKnowledgeBase): the KB.
-    spaces (Sequence[str]): spaces of the pictures that the network reads.
+    spaces (Sequence[str]): spaces of the pictures that the network reads, in its order.
     """
 
     def __init__(self, kb: "DweKnowledgeBase", spaces: Sequence[str]) -> None:
-        self.kb = kb
-        names = [SetName(IMAGE, space) for space in spaces]
-        self._sets = {
-            name: kb.vector_sets[name] for name in names if name in kb.vector_sets
-        }
+        self.kb, self.spaces = kb, tuple(spaces)
         counts = [np.diff(vectors.offsets) for vectors in self._sets.values()]
         self._rows = np.zeros(0, dtype=np.int64)
         if counts:
             # One alone would have nothing to be compared with.
             several = np.flatnonzero(np.minimum.reduce(counts) > 1)
             self._rows = np.intersect1d(several, kb.all_rows(1).rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker process and a copy open the KB anew."""
+        return type(self), (self.kb, self.spaces)
+
+    @property
+    def _sets(self) -> "dict[SetName, VectorSet]":
+        names = [SetName(IMAGE, space) for space in self.spaces]
+        sets = self.kb.vector_sets
+        return {name: sets[name] for name in names if name in sets}
 
     def __len__(self) -> int:
         """RETURNS (int): entities with several pictures."""
@@ -94,7 +112,9 @@ class KBPictures:
         return [self._pictured(m, row) for m, row in zip(prepared, rows)], rows
 
     def _pictured(self, mention: "PreparedMention", row: int) -> "PreparedMention":
-        pictures, itself = {}, {}
+        # The first space is that of regions, whether or not the KB has pictures in it.
+        pictures = dict.fromkeys(self.spaces, NO_VECTORS)
+        itself = {}
         for name, vectors in self._sets.items():
             places, _ = vectors.of([row])
             place = int(places[_drawn(np.array([len(places)]))[0]])
@@ -103,12 +123,20 @@ class KBPictures:
         return replace(mention, pictures=pictures, itself=itself)
 
 
+def alone(mention: "PreparedMention") -> MentionPlace:
+    """RETURNS (MentionPlace): a name as a document of its own, which modalities of
+    others read as any."""
+    doc = Doc(Vocab(), words=[mention.sentence], spaces=[False])
+    return MentionPlace((doc,), 0, len(doc.text))
+
+
 def fit_refinements(
     network: "LinkerNetwork",
     mentions: Sequence[Mention],
     gold_rows: np.ndarray,
     kb: "DweKnowledgeBase",
     prepare: Prepare,
+    combiner: "Combiner",
 ) -> None:
     """Fit the maps that pictures pass before they are compared with those of entities:
     what varies among pictures of the same entity, those of the KB and of the training
@@ -119,6 +147,7 @@ def fit_refinements(
     gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (n_mentions,)
     kb (DweKnowledgeBase): the KB.
     prepare (Prepare): finds and describes candidates.
+    combiner (Combiner): of all features but the network's own, on the CPU.
     """
     encoder = network.mention_encoder
     if encoder is None or not len(encoder.refinements):
@@ -126,7 +155,7 @@ def fit_refinements(
     seen: dict[str, dict[tuple[bytes, int], np.ndarray]] = {
         space: {} for space in encoder.refinements
     }
-    for mention, row in _shown(network, mentions, gold_rows, prepare):
+    for mention, row in _shown(combiner, mentions, gold_rows, prepare):
         for space, own in seen.items():
             for vector in mention.pictures.get(space, ()):
                 own[vector.tobytes(), row] = vector
@@ -140,7 +169,7 @@ def fit_refinements(
 
 
 def _shown(
-    network: "LinkerNetwork",
+    combiner: "Combiner",
     mentions: Sequence[Mention],
     gold_rows: np.ndarray,
     prepare: Prepare,
@@ -153,8 +182,8 @@ def _shown(
         batch = collate(prepared, heads={}, pictures={}, pooled=True, device="cpu")
         rows = gold_rows[first : first + block]
         batch, targets = with_targets(batch, rows, 0.0)
-        shown = network.shown(batch, targets) > SHOWN
-        kept = shown & (targets < batch.rows.shape[1])
+        kept = shown(combiner, batch, targets) > SHOWN
+        kept &= targets < batch.rows.shape[1]
         yield from (
             (prepared[i], int(rows[i])) for i in torch.nonzero(kept)[:, 0].tolist()
         )

@@ -12,13 +12,12 @@ from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 
 from ..errors import DweError, Errors
 from ..kb.vectors.sets import IMAGE
-from ..model.inputs import MentionPlace
 from ..model.modalities import EncoderWidths, network_parts, network_widths
 from ..model.spec import DWE, NetworkSpec, QueryHead
 from ..settings import DweSettings
 from ..tokens import NIL
 from .labels import SetupCheck, covered_share
-from .pictures import KBPictures, with_other_pictures
+from .pictures import KBPictures, alone, are_pictured, with_other_pictures
 from .targets import Negatives, with_pictures, with_targets
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from ..linking.mentions import Mention
     from ..linking.prepare import Evidence
     from ..model.architectures import NetworkShim
-    from ..model.inputs import LinkingBatch, PreparedMention
+    from ..model.inputs import LinkingBatch, MentionPlace, PreparedMention
     from .pictures import Named, Prepare
 
 
@@ -117,8 +116,12 @@ class TrainingState:
             candidates.
         """
         settings, network = shim.settings, shim.network
-        mentions, others = with_other_pictures(mentions, settings.other_pictures)
+        gold_rows = kb.rows_of(gold_ids)
+        mentions, others = with_other_pictures(
+            mentions, gold_rows, settings.other_pictures
+        )
         prepared = prepare(mentions)
+        others &= are_pictured(prepared)
         check = self.setup_check
         self.nil_is_labelled |= NIL in gold_ids
         self._add_negatives(gold_ids, settings)
@@ -126,14 +129,14 @@ class TrainingState:
         if is_over and check.golds is None:
             self._count(check.seen_golds, kb, settings)
         more, more_rows = self._from_kb(len(mentions), kb, named, shim)
-        gold_rows = np.concatenate([kb.rows_of(gold_ids), more_rows])
+        gold_rows = np.concatenate([gold_rows, more_rows])
         from_kb = np.arange(len(gold_rows)) >= len(mentions)
-        batch = collate([*prepared, *more], [*places, *(MentionPlace() for _ in more)])
+        batch = collate([*prepared, *more], [*places, *map(alone, more)])
         batch = self.negatives.chosen_for(
             batch, gold_rows, kb, settings.rare_word_negatives
         )
         batch, targets = with_targets(batch, gold_rows, self.nil_share(settings))
-        return with_pictures(network, batch, targets, others, from_kb)
+        return with_pictures(network.combiner, batch, targets, others, from_kb)
 
     def _from_kb(
         self,
@@ -144,12 +147,12 @@ class TrainingState:
     ) -> "tuple[list[PreparedMention], np.ndarray]":
         """RETURNS (tuple[list[PreparedMention], np.ndarray]): pictures of the KB as
         `KBPictures` draws them; none where no head is of pictures."""
-        heads = shim.network.spec.heads.values()
-        spaces = {head.picture for head in heads if head.of_pictures and head.picture}
-        if self._kb_pictures is None or self._kb_pictures.kb is not kb:
-            self._kb_pictures = KBPictures(kb, sorted(spaces))
-        n = round(n_mentions * shim.settings.kb_pictures)
-        return self._kb_pictures.draw(n if spaces else 0, named)
+        spec, known = shim.network.spec, self._kb_pictures
+        are_read = any(h.of_pictures and h.picture for h in spec.heads.values())
+        spaces = tuple(spec.pictures) if are_read else ()
+        if known is None or known.kb is not kb or known.spaces != spaces:
+            known = self._kb_pictures = KBPictures(kb, spaces)
+        return known.draw(round(n_mentions * shim.settings.kb_pictures), named)
 
     def nil_share(self, settings: DweSettings) -> float:
         """RETURNS (float): share of golds to take away to teach NIL."""

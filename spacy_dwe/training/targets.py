@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..kb.vectors.sets import SetName
 from ..linking.collate import entity_vectors
+from ..model.combiner import CombinedScores, Combiner
 from ..model.inputs import LinkingBatch
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
-    from ..model.network import LinkerNetwork
 
 
 OPEN = 0.5
@@ -46,13 +47,39 @@ def with_targets(
     return replace(batch, candidates=batch.candidates & ~taken), targets
 
 
+def feature_scores(combiner: Combiner, batch: LinkingBatch) -> CombinedScores:
+    """RETURNS (CombinedScores): by features of channels, without a network's own."""
+    more = len(combiner.columns) - batch.features.shape[2]
+    return combiner(
+        pad(batch.features, (0, more)),
+        pad(batch.present, (0, more)),
+        batch.candidates,
+        batch.described,
+        batch.edges,
+    )
+
+
+def shown(combiner: Combiner, batch: LinkingBatch, targets: Tensor) -> Tensor:
+    """How far the pictures of mentions are taken to show their golds.
+
+    combiner (Combiner): tells.
+    batch (LinkingBatch): the mentions.
+    targets (Tensor): what `with_targets` gave. Shape: (batch,)
+    RETURNS (Tensor): between 0 and 1, see `Combiner.shows`. Shape: (batch,)
+    """
+    positions = targets.clamp(0, batch.rows.shape[1] - 1)
+    with torch.no_grad():
+        scores = feature_scores(combiner, batch)
+        return combiner.shows(scores, batch.features, batch.present, positions)
+
+
 def unshown(
-    network: "LinkerNetwork", batch: LinkingBatch, targets: Tensor, others: np.ndarray
+    combiner: Combiner, batch: LinkingBatch, targets: Tensor, others: np.ndarray
 ) -> Tensor:
     """What is right where pictures are of something else: the gold, if everything but
     pictures says so, and otherwise NIL.
 
-    network (LinkerNetwork): its combiner tells.
+    combiner (Combiner): tells.
     batch (LinkingBatch): the mentions.
     targets (Tensor): what `with_targets` gave. Shape: (batch,)
     others (np.ndarray): mentions with pictures of something else.
@@ -61,14 +88,14 @@ def unshown(
     """
     n = batch.rows.shape[1]
     with torch.no_grad():
-        scores = network.feature_scores(batch)
-        is_open = network.combiner.left_open(scores, targets.clamp(max=n - 1)) > OPEN
+        scores = feature_scores(combiner, batch)
+        is_open = combiner.left_open(scores, targets.clamp(max=n - 1)) > OPEN
     changed = torch.from_numpy(others).to(targets.device) & is_open
     return targets.masked_fill(changed, n)
 
 
 def with_pictures(
-    network: "LinkerNetwork",
+    combiner: Combiner,
     batch: LinkingBatch,
     targets: Tensor,
     others: np.ndarray,
@@ -76,7 +103,7 @@ def with_pictures(
 ) -> tuple[LinkingBatch, Tensor]:
     """How far the pictures of a batch show the golds.
 
-    network (LinkerNetwork): its combiner tells.
+    combiner (Combiner): tells.
     batch (LinkingBatch): mentions, and pictures of the KB behind them.
     targets (Tensor): what `with_targets` gave. Shape: (batch,)
     others (np.ndarray): mentions with pictures of something else.
@@ -87,10 +114,10 @@ def with_pictures(
     device = targets.device
     wrong = np.concatenate([others, np.zeros(from_kb.sum(), dtype=bool)])
     kb = torch.from_numpy(from_kb).to(device)
-    shown = network.shown(batch, targets).masked_fill(kb, 1.0)
-    shown = shown.masked_fill(torch.from_numpy(wrong).to(device), 0.0)
-    batch = replace(batch, shown=shown, from_kb=kb if from_kb.any() else None)
-    return batch, unshown(network, batch, targets, wrong)
+    share = shown(combiner, batch, targets).masked_fill(kb, 1.0)
+    share = share.masked_fill(torch.from_numpy(wrong).to(device), 0.0)
+    batch = replace(batch, shown=share, from_kb=kb if from_kb.any() else None)
+    return batch, unshown(combiner, batch, targets, wrong)
 
 
 def restrict_negatives(batch: LinkingBatch, rows: np.ndarray) -> LinkingBatch:

@@ -1,6 +1,9 @@
 """What training makes of pictures: the KB's own as queries, those of something else,
 and the map that queries start from."""
 
+import pickle
+from dataclasses import replace
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +22,8 @@ from spacy_dwe.model.combiner import Combiner
 from spacy_dwe.model.dwe import Refinement
 from spacy_dwe.model.inputs import Pictures
 from spacy_dwe.model.losses import Contrast, info_nce, n_pair, triplet
-from spacy_dwe.training.pictures import KBPictures, with_other_pictures
+from spacy_dwe.training.fitting import fit_to_examples
+from spacy_dwe.training.pictures import KBPictures, alone, with_other_pictures
 
 DIM, N_LIGHTS, N_FACES = 48, 8, 60
 IN_KB = 2
@@ -189,6 +193,28 @@ def test_a_kb_without_several_pictures_gives_none(tmp_path, faces, linker):
     assert KBPictures(kb, []).draw(5, linker.evidence.named)[0] == []
 
 
+def test_a_picture_of_the_kb_is_a_document_of_its_name_to_modalities(faces, linker):
+    drawn, _ = KBPictures(faces.kb, ["faces"]).draw(9, linker.evidence.named)
+    for each in drawn:
+        place = alone(each)
+        (doc,) = place.docs
+        named = doc.char_span(place.start, place.end).text
+        assert doc.text == named == each.sentence in ("Janus", "Terminus")
+
+
+def test_the_first_space_comes_first_whether_or_not_the_kb_has_pictures_in_it(
+    faces, linker
+):
+    pictures = KBPictures(faces.kb, ["zebras", "faces"])
+    for each in pictures.draw(3, linker.evidence.named)[0]:
+        assert [*each.pictures] == ["zebras", "faces"] and not len(each.whole)
+
+
+def test_a_trained_linker_is_copied_without_the_vectors_of_its_kb(faces, linker):
+    vectors = faces.kb.vector_sets[SetName("image", "faces")]
+    assert len(pickle.dumps(linker._training)) < vectors.array.nbytes
+
+
 # Pictures of something else
 
 
@@ -200,13 +226,37 @@ def test_mentions_get_pictures_of_each_other():
     torch.manual_seed(0)
     mentions = [mention(str(i), f"{i % 3}.png") for i in range(300)]
     mentions += [mention("bare") for _ in range(50)]
-    changed, others = with_other_pictures(mentions, 0.5)
+    golds = np.arange(len(mentions)) // 2
+    changed, others = with_other_pictures(mentions, golds, 0.5)
     assert 60 < others.sum() < 150
     for before, after, is_other in zip(mentions, changed, others):
         assert (before.images != after.images) == is_other
         assert before.text == after.text
     assert not others[300:].any()
-    assert with_other_pictures(mentions, 0.0)[0] == mentions
+    assert with_other_pictures(mentions, golds, 0.0)[0] == mentions
+
+
+def test_another_picture_of_the_same_entity_is_of_nothing_else():
+    mentions = [mention("Janus", f"{i}.png") for i in range(50)]
+    changed, others = with_other_pictures(mentions, np.zeros(50, dtype=int), 1.0)
+    assert changed == mentions and not others.any()
+
+
+@pytest.mark.parametrize("unread", [{"use_images": False}, {"channels": ["name"]}])
+def test_pictures_that_nobody_reads_change_no_label(faces, unread):
+    nlp = linking_pipeline(faces.kb.path, **{"channels": ["name", "image"], **unread})
+    made = mentions_of_faces(nlp, faces, range(IN_KB, N_LIGHTS))
+    fitted = []
+    for share in (0.0, 1.0):
+        linker = nlp.get_pipe("dwe_linker")
+        linker.network_shim.settings = replace(
+            linker.network_shim.settings, other_pictures=share, nil_dropout=0.0
+        )
+        nlp.initialize(lambda: made)
+        fitted.append(linker.network_shim.network.combiner.nil.detach().clone())
+    assert torch.equal(*fitted)
+    batch, targets = labelled(linker, made)
+    assert (targets < batch.rows.shape[1]).all()
 
 
 def labelled(linker, nlp_examples, **settings):
@@ -243,15 +293,18 @@ def test_where_the_picture_alone_decides_another_leaves_nothing_to_link(faces):
         )
         for i in range(1, 9)
     ]
+    # Of two in a row none has the gold of the other.
+    made = [*open_[:-8], *chain(*zip(open_[-8:], said))]
+    says = torch.tensor([each.text.startswith("Terminus") for each in made])
     settings = {"nil_dropout": 0.0, "kb_pictures": 0.0}
-    batch, targets = labelled(linker, [*open_, *said], other_pictures=1.0, **settings)
+    batch, targets = labelled(linker, made, other_pictures=1.0, **settings)
     n = batch.rows.shape[1]
-    assert (targets[: len(open_)] == n).all()
-    assert (targets[len(open_) :] < n).all(), "the name says it"
+    assert (targets[~says] == n).all()
+    assert (targets[says] < n).all(), "the name says it"
     assert (batch.shown == 0).all()
-    batch, targets = labelled(linker, [*open_, *said], other_pictures=0.0, **settings)
+    batch, targets = labelled(linker, made, other_pictures=0.0, **settings)
     assert (targets < n).all()
-    assert (batch.shown[: len(open_)] == 1).all(), "nothing but the picture tells"
+    assert (batch.shown[~says] == 1).all(), "nothing but the picture tells"
 
 
 def test_pictures_of_the_kb_teach_nothing_but_pictures(faces):
@@ -308,3 +361,28 @@ def test_a_mention_that_does_not_count_changes_no_loss(loss):
     torch.testing.assert_close(loss(both), loss(first))
     nothing = Contrast(positives, negatives, left_out, torch.zeros(2))
     assert loss(nothing) == 0
+
+
+# Where it is computed
+
+
+@pytest.mark.filterwarnings("ignore:.*meta parameter:UserWarning")
+@pytest.mark.parametrize("fit_combiner", [True, False])
+def test_what_is_fitted_is_computed_beside_the_network(faces, fit_combiner):
+    """That may be on a GPU; torch's device without memory can only be written to."""
+    nlp = linking_pipeline(
+        faces.kb.path,
+        model={**SMALL_MODEL, "head": "linear", "fit_combiner": fit_combiner},
+    )
+    made = mentions_of_faces(nlp, faces, range(IN_KB, N_LIGHTS))
+    nlp.initialize(lambda: made)
+    linker = nlp.get_pipe("dwe_linker")
+    shim = linker.network_shim
+    fit_to_examples(
+        shim.network.to("meta"),
+        lambda: made,
+        faces.kb,
+        linker._prepare,
+        0.1,
+        shim.settings,
+    )
