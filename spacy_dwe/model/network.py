@@ -86,15 +86,24 @@ class LinkerNetwork(nn.Module):
         )
         return NetworkOutput(scores, encoded, cosines)
 
-    def refine(self, space: str, weight: np.ndarray, bias: np.ndarray) -> None:
+    def refine(
+        self, space: str, weight: np.ndarray, bias: np.ndarray, offset: float
+    ) -> None:
         """Set the map that pictures pass.
 
         space (str): of the pictures, one of the spec's `refined`.
         weight, bias (np.ndarray): see `Refinement`. Shapes: (dim, dim) and (dim,)
+        offset (float): by how many deviations cosines of random pairs are lower for it,
+            which an entity with pictures must not lose by.
         """
         assert self.mention_encoder is not None, "it reads pictures"
         state = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
         self.mention_encoder.refinements[space].load_state_dict(state)
+        heads, columns = self.spec.heads.values(), self.columns.of(DWE)
+        with torch.no_grad():
+            for head, column in zip(heads, columns, strict=True):
+                if head.of_pictures and head.picture == space:
+                    self.combiner.bias[column] = self.combiner.weight[column] * offset
 
     def loss(
         self,

@@ -160,12 +160,18 @@ def fit_refinements(
             for vector in mention.pictures.get(space, ()):
                 own[vector.tobytes(), row] = vector
     for space, own in seen.items():
-        vectors, rows = _own_pictures(kb.vector_sets[SetName(IMAGE, space)])
-        vectors = np.concatenate([vectors, *(v[None] for v in own.values())])
+        compared = kb.vector_sets[SetName(IMAGE, space)]
+        theirs, rows = _own_pictures(compared)
+        vectors = np.concatenate([theirs, *(v[None] for v in own.values())])
         rows = np.concatenate([rows, np.array([row for _, row in own], dtype=np.int64)])
         fitted = Standardisation.fitted(vectors, rows)
         if fitted is not None:
-            network.refine(space, *fitted.as_map())
+            offset = 0.0
+            if compared.standard is None and len(theirs):
+                # The map centres pictures, and those of the KB are not centred.
+                random = fitted(vectors).mean(axis=0) @ theirs.mean(axis=0)
+                offset = float(compared.mean - random) / compared.std
+            network.refine(space, *fitted.as_map(), offset)
 
 
 def _shown(

@@ -45,6 +45,20 @@ class LitFaces:
         return np.stack([_lit(*image.getpixel((0, 0))[:2]) for image in images])
 
 
+@spacy.registry.misc("tests.FacesAlike.v1")
+class FacesAlike(LitFaces):
+    """All have much in common."""
+
+    fingerprint = "faces alike"
+
+    def __init__(self):
+        self.spec = {"@misc": "tests.FacesAlike.v1"}
+
+    def encode_images(self, images, progress=None):
+        vectors = super().encode_images(images, progress) + 1 / np.sqrt(DIM)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
 def _lit(face, light):
     own = np.random.default_rng(face).normal(size=DIM)
     shine = np.random.default_rng(1000 + light).normal(size=DIM)
@@ -137,6 +151,27 @@ def test_a_map_starts_as_the_identity_and_leaves_padding_alone():
     torch.testing.assert_close(mapped.vectors[mask], vectors[mask])
     mapped.mean().sum().backward()
     assert vectors.grad.isfinite().all()
+
+
+def test_a_map_is_no_reason_against_entities_with_pictures(faces, tmp_path):
+    """Where the KB's are not standardised, as of one an entity."""
+    kb = build_kb(
+        [
+            Entity(f"F{face}", "Janus", images=(f"{face}-{face % N_LIGHTS}.png",))
+            for face in range(N_FACES)
+        ],
+        tmp_path / "one.kb",
+        encoders={"faces": FacesAlike()},
+        image_root=faces.folder,
+    )
+    assert kb.vector_sets[SetName("image", "faces")].standard is None
+    nlp = after_a_step(SimpleNamespace(kb=kb, folder=faces.folder))
+    linker = nlp.get_pipe("dwe_linker")
+    made = mentions_of_faces(nlp, faces, [3], of=range(40, 50))
+    batch, _ = labelled(linker, made, other_pictures=0.0, kb_pictures=0.0)
+    output = linker.network_shim.network.eval()(batch, linker.channels)
+    said = output.scores.by_column[..., -1].mean()
+    assert abs(said) < 1.0
 
 
 def test_the_map_is_saved(faces, tmp_path):
