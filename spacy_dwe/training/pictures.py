@@ -36,7 +36,7 @@ def with_other_pictures(
     mentions: Sequence[Mention], gold_rows: np.ndarray, share: float
 ) -> tuple[list[Mention], np.ndarray]:
     """Give some mentions the pictures of the next of them, drawn by torch, where that
-    has another gold.
+    has another gold under another name: a namesake's would be an answer.
 
     mentions (Sequence[Mention]): mentions.
     gold_rows (np.ndarray): KB row of each gold, -1 = NIL. Shape: (n_mentions,)
@@ -51,9 +51,10 @@ def with_other_pictures(
     pictured = np.array([bool(mention.images) for mention in mentions])
     drawn = np.flatnonzero((torch.rand(len(mentions)) < share).numpy() & pictured)
     for own, other in zip(drawn.tolist(), np.roll(drawn, 1).tolist()):
-        images = mentions[other].images
-        if images != mentions[own].images and gold_rows[other] != gold_rows[own]:
-            changed[own] = replace(mentions[own], images=images, sharing=())
+        ours, theirs = mentions[own], mentions[other]
+        differ = ours.images != theirs.images and gold_rows[own] != gold_rows[other]
+        if differ and ours.text.casefold() != theirs.text.casefold():
+            changed[own] = replace(ours, images=theirs.images, sharing=())
             others[own] = True
     return changed, others
 
