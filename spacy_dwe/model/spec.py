@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-OF_PICTURES = 3.0
-"""Logits a deviation of what trained queries say of entities' pictures, to start from:
-as steps fit the training pictures, no weight grows that is right for others."""
 DWE = "dwe"
 """The channel whose columns the network itself makes, one a head."""
 
@@ -139,11 +136,7 @@ class NetworkSpec:
         """RETURNS (Columns): of the combiner: those of channels, then one a head. What
         starts as the weight of a standardised dwe cosine counts from the first step of
         training on; until then the channel is masked, as it would repeat `text`."""
-        queries = (
-            Column(DWE, name, OF_PICTURES if head.of_pictures else 1.0)
-            for name, head in self.heads.items()
-        )
-        return Columns((*self.columns, *queries))
+        return Columns((*self.columns, *(Column(DWE, name) for name in self.heads)))
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -44,15 +44,6 @@ PAIR_DEVIATION = 0.4
 MENTION = list(UNTRAINED_NIL).index("mention")
 ITERATIONS = 60
 
-BESIDE_QUERIES = (
-    ("image", "picture_picture"),
-    ("image", "own_picture_picture"),
-    ("image", "shown"),
-)
-"""Channel and name of columns of pictures beside pictures."""
-SHARE = 0.5
-"""What they count beside trained queries of pictures."""
-
 Block = tuple["LinkingBatch", Tensor]
 """Features of some mentions, and the position of each gold."""
 
@@ -107,22 +98,7 @@ def fit_to_examples(
             others = np.ones(len(rows), dtype=bool)
             blocks.append((batch, unshown(combiner, batch, targets, others)))
         combiner = fit_features(network, blocks)
-        _leave_to_queries(network)
     fit_refinements(network, mentions, gold_rows, kb, prepare, combiner)
-
-
-def _leave_to_queries(network: "LinkerNetwork") -> None:
-    """What pictures as they are say of those of entities counts less where trained
-    queries say the same, and better."""
-    if not network.spec.refined:
-        return
-    places = [
-        place
-        for place, column in enumerate(network.columns.all)
-        if (column.channel, column.name) in BESIDE_QUERIES
-    ]
-    with torch.no_grad():
-        network.combiner.weight[places] *= SHARE
 
 
 def _with_other_pictures(
