@@ -226,7 +226,7 @@ class DweSettings(Settings):
     fit_combiner: bool = True
     combiner_rate: float = number(20.0)
     fit_pictures: bool = True
-    kb_pictures: float = number(0.25)
+    kb_pictures: float = number(1.0)
     other_pictures: float = number(0.1, most=1)
     head: str = choice("linear", "dwe", "plain")
     read_mention: bool = False
