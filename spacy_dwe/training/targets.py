@@ -11,11 +11,11 @@ from torch.nn.functional import pad
 
 from ..kb.vectors.sets import SetName
 from ..linking.collate import entity_vectors
-from ..model.combiner import CombinedScores, Combiner
 from ..model.inputs import LinkingBatch
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
+    from ..model.combiner import CombinedScores, Combiner
 
 
 OPEN = 0.5
@@ -47,7 +47,7 @@ def with_targets(
     return replace(batch, candidates=batch.candidates & ~taken), targets
 
 
-def feature_scores(combiner: Combiner, batch: LinkingBatch) -> CombinedScores:
+def feature_scores(combiner: "Combiner", batch: LinkingBatch) -> "CombinedScores":
     """RETURNS (CombinedScores): by features of channels, without a network's own."""
     more = len(combiner.columns) - batch.features.shape[2]
     return combiner(
@@ -59,7 +59,7 @@ def feature_scores(combiner: Combiner, batch: LinkingBatch) -> CombinedScores:
     )
 
 
-def shown(combiner: Combiner, batch: LinkingBatch, targets: Tensor) -> Tensor:
+def shown(combiner: "Combiner", batch: LinkingBatch, targets: Tensor) -> Tensor:
     """How far the pictures of mentions are taken to show their golds.
 
     combiner (Combiner): tells.
@@ -74,7 +74,7 @@ def shown(combiner: Combiner, batch: LinkingBatch, targets: Tensor) -> Tensor:
 
 
 def unshown(
-    combiner: Combiner, batch: LinkingBatch, targets: Tensor, others: np.ndarray
+    combiner: "Combiner", batch: LinkingBatch, targets: Tensor, others: np.ndarray
 ) -> Tensor:
     """What is right where pictures are of something else: the gold, if everything but
     pictures says so, and otherwise NIL.
@@ -95,7 +95,7 @@ def unshown(
 
 
 def with_pictures(
-    combiner: Combiner,
+    combiner: "Combiner",
     batch: LinkingBatch,
     targets: Tensor,
     others: np.ndarray,
