@@ -21,7 +21,7 @@ from ..model.losses import linking_loss
 from ..model.spec import A_ALIGN, S_ALIGN, VISION
 from .labels import some_labelled_mentions
 from .pictures import are_pictured, fit_refinements, with_other_pictures
-from .targets import feature_scores, unshown, with_targets
+from .targets import BLOCK, feature_scores, unshown, with_targets
 
 if TYPE_CHECKING:
     from spacy.training import Example
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ..model.network import LinkerNetwork
     from ..settings import DweSettings, LinkerSettings
 
-BLOCK = 512
-"""Mentions whose gradient is computed at a time: bounds memory."""
 PRIOR_DEVIATION = 2.0
 """How far from its untrained value a weight is expected to be, in logits a unit of the
 feature. It counts against few mentions and hardly against many."""

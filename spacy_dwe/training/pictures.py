@@ -15,7 +15,7 @@ from ..kb.vectors.standard import MOST_PICTURES, Standardisation
 from ..linking.collate import collate
 from ..linking.mentions import Mention
 from ..model.inputs import NO_VECTORS, MentionPlace
-from .targets import shown, with_targets
+from .targets import BLOCK, shown, with_targets
 
 if TYPE_CHECKING:
     from ..kb.knowledge_base import DweKnowledgeBase
@@ -180,14 +180,13 @@ def _shown(
     mentions: Sequence[Mention],
     gold_rows: np.ndarray,
     prepare: Prepare,
-    block: int = 512,
 ) -> Iterator["tuple[PreparedMention, int]"]:
     """YIELDS (tuple[PreparedMention, int]): mentions whose pictures are taken to show
     their gold, and its row."""
-    for first in range(0, len(mentions), block):
-        prepared = prepare(mentions[first : first + block])
+    for first in range(0, len(mentions), BLOCK):
+        prepared = prepare(mentions[first : first + BLOCK])
         batch = collate(prepared, heads={}, pictures={}, pooled=True, device="cpu")
-        rows = gold_rows[first : first + block]
+        rows = gold_rows[first : first + BLOCK]
         batch, targets = with_targets(batch, rows, 0.0)
         kept = shown(combiner, batch, targets) > SHOWN
         kept &= targets < batch.rows.shape[1]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..model.combiner import CombinedScores, Combiner
 
 
+BLOCK = 512
+"""Mentions worked on at a time where something is fitted to all: bounds memory."""
 OPEN = 0.5
 """How far everything but pictures must leave it open which entity is meant, for a
 picture of something else to leave nothing to link."""
@@ -67,10 +69,9 @@ def shown(combiner: "Combiner", batch: LinkingBatch, targets: Tensor) -> Tensor:
     targets (Tensor): what `with_targets` gave. Shape: (batch,)
     RETURNS (Tensor): between 0 and 1, see `Combiner.shows`. Shape: (batch,)
     """
-    positions = targets.clamp(0, batch.rows.shape[1] - 1)
     with torch.no_grad():
         scores = feature_scores(combiner, batch)
-        return combiner.shows(scores, batch.features, batch.present, positions)
+        return _shown(combiner, scores, batch, targets)
 
 
 def unshown(
@@ -86,10 +87,23 @@ def unshown(
         Shape: (batch,), bool
     RETURNS (Tensor): targets. Shape: (batch,)
     """
-    n = batch.rows.shape[1]
     with torch.no_grad():
         scores = feature_scores(combiner, batch)
-        is_open = combiner.left_open(scores, targets.clamp(max=n - 1)) > OPEN
+        return _unshown(combiner, scores, targets, others)
+
+
+def _shown(
+    combiner: "Combiner", scores: "CombinedScores", batch: LinkingBatch, targets: Tensor
+) -> Tensor:
+    positions = targets.clamp(max=batch.rows.shape[1] - 1)
+    return combiner.shows(scores, batch.features, batch.present, positions)
+
+
+def _unshown(
+    combiner: "Combiner", scores: "CombinedScores", targets: Tensor, others: np.ndarray
+) -> Tensor:
+    n = scores.logits.shape[1]
+    is_open = combiner.left_open(scores, targets.clamp(max=n - 1)) > OPEN
     changed = torch.from_numpy(others).to(targets.device) & is_open
     return targets.masked_fill(changed, n)
 
@@ -101,7 +115,7 @@ def with_pictures(
     others: np.ndarray,
     from_kb: np.ndarray,
 ) -> tuple[LinkingBatch, Tensor]:
-    """How far the pictures of a batch show the golds.
+    """How far the pictures of a batch show the golds, if anything reads pictures.
 
     combiner (Combiner): tells.
     batch (LinkingBatch): mentions, and pictures of the KB behind them.
@@ -111,13 +125,19 @@ def with_pictures(
     from_kb (np.ndarray): pictures of the KB. Shape: (batch,), bool
     RETURNS (tuple[LinkingBatch, Tensor]): the batch and its targets.
     """
+    pictured = batch.inputs is not None and batch.inputs.pictures
+    if not (pictured or others.any()):
+        return batch, targets
     device = targets.device
     wrong = np.concatenate([others, np.zeros(from_kb.sum(), dtype=bool)])
     kb = torch.from_numpy(from_kb).to(device)
-    share = shown(combiner, batch, targets).masked_fill(kb, 1.0)
+    with torch.no_grad():
+        scores = feature_scores(combiner, batch)
+        share = _shown(combiner, scores, batch, targets).masked_fill(kb, 1.0)
+        targets = _unshown(combiner, scores, targets, wrong)
     share = share.masked_fill(torch.from_numpy(wrong).to(device), 0.0)
     batch = replace(batch, shown=share, from_kb=kb if from_kb.any() else None)
-    return batch, unshown(combiner, batch, targets, wrong)
+    return batch, targets
 
 
 def restrict_negatives(batch: LinkingBatch, rows: np.ndarray) -> LinkingBatch:

@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 from ...linking.collate import entity_vectors
 from ...model.combiner import CombinedScores, Combiner
 from ...model.losses import Contrast, info_nce, linking_loss
-from ...training.fitting import BLOCK, Block, fit, fitting_blocks, fitting_loss
-from ...training.targets import with_targets
+from ...training.fitting import Block, fit, fitting_blocks, fitting_loss
+from ...training.targets import BLOCK, with_targets
 from .prepared import LabelledMentions
 
 if TYPE_CHECKING:
